@@ -1,0 +1,79 @@
+/**
+ * What `new Worker(listen)` takes, parsed: `http://host:port`, `https://[ipv6]:port`,
+ * `http+unix:///path`. Pure; names are resolved where the master binds.
+ */
+import { ShiftworkError } from './errors.ts'
+import { nearest } from './words.ts'
+
+/** Where a group listens. `text` is what the user wrote, `protocol` the word before `://` or `+unix`. */
+export type Address =
+  | { kind: 'tcp'; protocol: Protocol; host: string; port: number; text: string }
+  | { kind: 'unix'; protocol: Protocol; path: string; text: string }
+
+export const PROTOCOLS = ['http', 'https'] as const
+export type Protocol = (typeof PROTOCOLS)[number]
+
+/** The longest path that fits `sockaddr_un.sun_path` with its closing zero (unix(7)). */
+const MAX_SOCKET_PATH_BYTES = 107
+
+/**
+ * Parses a listen address.
+ * @throws ShiftworkError `ERR_ADDRESS` with a hint that shows a right one.
+ */
+export function parseAddress(text: string): Address {
+  const scheme = /^([a-z][a-z0-9.-]*)(\+unix)?:\/\/(.*)$/i.exec(text)
+  if (!scheme) throw wrong(text, 'it has no scheme', `Write it as http://0.0.0.0:8080 or http+unix:///run/app.sock.`)
+  const [, word = '', unix, rest = ''] = scheme
+  const protocol = knownProtocol(text, word.toLowerCase())
+  return unix ? parseUnix(text, protocol, rest) : parseTcp(text, protocol, rest)
+}
+
+function knownProtocol(text: string, word: string): Protocol {
+  const protocol = PROTOCOLS.find((known) => known === word)
+  if (protocol) return protocol
+  const guess = nearest(word, PROTOCOLS)
+  const hint = guess ? `Did you mean ${guess}://?` : `Known protocols: ${PROTOCOLS.join(', ')}.`
+  throw wrong(text, `"${word}" is no known protocol`, hint)
+}
+
+function parseTcp(text: string, protocol: Protocol, rest: string): Address {
+  const match = /^(?:\[([^\]]+)\]|([^:/?#\s]+)):(\d+)\/?$/.exec(rest)
+  if (!match) {
+    if (/^[^:/]+\/?$/.test(rest) || /^\[[^\]]+\]\/?$/.test(rest))
+      throw wrong(text, 'it has no port', `Add one: ${protocol}://${rest.replace(/\/$/, '')}:8080.`)
+    throw wrong(text, 'it is not host:port', `Write it as ${protocol}://0.0.0.0:8080 or ${protocol}://[::]:8080.`)
+  }
+  const host = match[1] ?? match[2] ?? ''
+  const port = Number(match[3])
+  if (port > 65535) throw wrong(text, `port ${port} is above 65535`, 'Choose a port from 0 (any free one) to 65535.')
+  return { kind: 'tcp', protocol, host, port, text }
+}
+
+function parseUnix(text: string, protocol: Protocol, path: string): Address {
+  if (!path.startsWith('/'))
+    throw wrong(text, 'the socket path is not absolute', `Use three slashes: ${protocol}+unix:///run/app.sock.`)
+  const bytes = Buffer.byteLength(path)
+  if (bytes > MAX_SOCKET_PATH_BYTES)
+    throw wrong(
+      text,
+      `the socket path has ${bytes} bytes, the kernel takes ${MAX_SOCKET_PATH_BYTES}`,
+      'Choose a shorter path.',
+    )
+  return { kind: 'unix', protocol, path, text }
+}
+
+function wrong(text: string, why: string, hint: string): ShiftworkError {
+  return new ShiftworkError('ERR_ADDRESS', `Cannot listen on "${text}": ${why}`, { hint })
+}
+
+/** Two addresses that mean the same listener have the same key. */
+export function addressKey(address: Address): string {
+  return address.kind === 'unix' ? `unix:${address.path}` : `tcp:${address.host}:${address.port}`
+}
+
+/** `http://[::1]:8080`, with the port that was really bound. */
+export function formatAddress(address: Address, boundPort?: number): string {
+  if (address.kind === 'unix') return `${address.protocol}+unix://${address.path}`
+  const host = address.host.includes(':') ? `[${address.host}]` : address.host
+  return `${address.protocol}://${host}:${boundPort ?? address.port}`
+}

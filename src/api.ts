@@ -1,0 +1,176 @@
+/**
+ * The public class Worker. It only holds what the start file says; what a process does with it is
+ * decided in `run-all`.
+ */
+import type { Server as HttpServer, ServerOptions } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
+import type { TlsOptions } from 'node:tls'
+import type { RequestListener, Runnable, WorkerHooks } from './hooks.ts'
+import type { StopReason } from './ipc/messages.ts'
+import type { Connection } from './protocols/connection.ts'
+import type { HttpRequest } from './protocols/http-request.ts'
+import { type Described, type RunOptions, runAll } from './run-all.ts'
+import { OPTION_NAMES } from './spec.ts'
+import { nearest } from './words.ts'
+
+/** Everything is checked in `runAll`; a wrong option is one clear sentence there. */
+export interface WorkerOptions {
+  /** Names the group in commands, logs and `status`. Default `worker-N`. */
+  name?: string
+  /** How many processes, or `'cpus'`: as many as the machine can run at once. Default 1. */
+  count?: number | 'cpus'
+  /** False: a reload keeps these processes (gateways with long-lived connections). Default true. */
+  reloadable?: boolean
+  /** How long the start file and `onWorkerStart` may take. Default 30 000 ms. */
+  startTimeoutMs?: number
+  /** How long open requests may take after a worker was told to leave; then they are cut. Default 25 000 ms. */
+  stopTimeoutMs?: number
+  /** Serves on for so long after a stop was asked, until load balancers have noticed. Default 0 ms. */
+  stopDelayMs?: number
+  /** How long a reload's first worker of new code must live before it may serve. Default 1 000 ms. */
+  bakeMs?: number
+  /** The kernel's queue of connections that no worker has accepted yet. Default 511. */
+  backlog?: number
+  /** Workers become this user (name or id) before `onWorkerStart`; needs a master that root started. */
+  user?: string
+  /** And this group; default: the user's own. */
+  group?: string
+  /** Permissions of a unix socket, 0o660 for example. */
+  socketMode?: number
+  /** Owner of a unix socket: `user` or `user:group`. */
+  socketOwner?: string
+  /** A worker is replaced gracefully after about so many requests, up to a tenth more. Default 0: never. */
+  maxRequests?: number
+  /** The longest body that `onMessage` takes; a longer one is answered 413. Default 10 MiB. */
+  maxMessageBytes?: number
+  /** Environment variables for these workers. */
+  env?: Record<string, string>
+  /** For `https://`: key, cert and the other options of `node:tls`. */
+  tls?: TlsOptions
+  /** Options of the `node:http` server: `keepAliveTimeout`, `requestTimeout`, `maxHeaderSize` … */
+  server?: ServerOptions & { timeout?: number; maxRequestsPerSocket?: number; maxHeadersCount?: number }
+}
+
+const DEFAULT_MAX_MESSAGE_BYTES = 10 * 1024 * 1024
+
+const registered: Worker[] = []
+const given = new WeakMap<Worker, Readonly<Record<string, unknown>>>()
+
+/** One group of equal processes. Created in the start file, it becomes one of them in each worker process. */
+export class Worker implements WorkerHooks<Worker> {
+  /** Called in the master when a reload begins. */
+  static onMasterReload: (() => unknown) | null = null
+  /** Called in the master when every worker has left; awaited. */
+  static onMasterStop: (() => unknown) | null = null
+  /** Called in the master when a worker process is gone, for whatever reason. */
+  static onWorkerExit: ((worker: Worker, code: number | null, signal: string | null, pid: number) => unknown) | null =
+    null
+
+  readonly listen: string | undefined
+  name = ''
+  declare count: number | 'cpus'
+  declare reloadable: boolean
+  declare startTimeoutMs: number
+  declare stopTimeoutMs: number
+  declare stopDelayMs: number
+  declare bakeMs: number
+  declare backlog: number
+  declare user: string
+  declare group: string
+  declare socketMode: number
+  declare socketOwner: string
+  declare maxRequests: number
+  declare maxMessageBytes: number
+  declare env: Record<string, string>
+  declare tls: TlsOptions
+
+  /** The place of this process in its group, 0 to count - 1; the same after reloads and crashes. */
+  id = -1
+  /** Raised by each reload of the group. */
+  generation = 0
+  /** True in at most one process of the group at any time. */
+  isLeader = false
+  /** The `node:http` server, from `onWorkerStart` on, for upgrades and libraries that attach to it. */
+  server: HttpServer | HttpsServer | null = null
+
+  /** Loads the business code; the worker serves when it has settled. A throw fails the start. */
+  onWorkerStart: ((worker: Worker) => unknown) | null = null
+  /** Awaited, within `stopTimeoutMs`, after the worker has stopped listening. */
+  onWorkerStop: ((worker: Worker, reason: StopReason) => unknown) | null = null
+  /** In workers that a reload kept, when it has succeeded. */
+  onWorkerReload: ((worker: Worker) => unknown) | null = null
+  /** This process has become the leader of its group. */
+  onLeader: ((worker: Worker) => unknown) | null = null
+  /** Any listener of `node:http`. */
+  onRequest: RequestListener | null = null
+  onConnect: ((connection: Connection) => unknown) | null = null
+  /** A whole request; answer it with `connection.send`. Used when there is no `onRequest`. */
+  onMessage: ((connection: Connection, request: HttpRequest) => unknown) | null = null
+  onClose: ((connection: Connection) => unknown) | null = null
+  /** What a handler threw or rejected with; its client has got a 500. */
+  onError: ((connection: Connection, error: unknown) => unknown) | null = null
+
+  /**
+   * Never throws; `runAll` checks everything.
+   * @param listen `http://host:port`, `https://[ipv6]:port`, `http+unix:///path`; none for a group without a listener.
+   */
+  constructor(listen?: string | WorkerOptions, options?: WorkerOptions) {
+    const isBare = typeof listen === 'object' && listen !== null
+    const all = { ...(isBare ? listen : options) } as Record<string, unknown>
+    this.listen = isBare ? undefined : listen
+    for (const [name, value] of Object.entries(all)) if (isProperty(name)) Object.assign(this, { [name]: value })
+    given.set(this, all)
+    registered.push(this)
+  }
+
+  /**
+   * Runs what this process is: the command line that was typed, the master, or one worker.
+   * Call it once, last in the start file; there is nothing to wait for.
+   */
+  static runAll(options: RunOptions = {}): void {
+    const workers = registered.splice(0)
+    const byName = (name: string): Worker | undefined => workers.find((worker) => worker.name === name)
+    runAll(workers.map(describe), options, {
+      onMasterReload: () => Worker.onMasterReload?.(),
+      onMasterStop: () => Worker.onMasterStop?.(),
+      onWorkerExit: (name, code, signal, pid) => {
+        const worker = byName(name)
+        return worker && Worker.onWorkerExit?.(worker, code, signal, pid)
+      },
+    })
+  }
+}
+
+/** What `server` is in the options is another thing than `worker.server`, so it stays with the options. */
+function isProperty(name: string): boolean {
+  return name !== 'server' && (OPTION_NAMES as readonly string[]).includes(name)
+}
+
+function describe(worker: Worker): Described {
+  const options = optionsOf(worker)
+  return {
+    raw: { listen: worker.listen, options },
+    adopt: (spec) => Object.assign(worker, { name: spec.name, count: spec.count, reloadable: spec.reloadable }),
+    runnable: {
+      subject: worker as Runnable['subject'],
+      tls: options['tls'] as TlsOptions | undefined,
+      serverOptions: (options['server'] ?? {}) as ServerOptions,
+      maxMessageBytes: (options['maxMessageBytes'] as number | undefined) ?? DEFAULT_MAX_MESSAGE_BYTES,
+    },
+  }
+}
+
+/** Options as given to the constructor or assigned later; a property that looks misspelled is one, too. */
+function optionsOf(worker: Worker): Record<string, unknown> {
+  const options: Record<string, unknown> = { ...given.get(worker) }
+  for (const [name, value] of Object.entries(worker)) {
+    const isMisspelled = !FIELDS.has(name) && !isProperty(name) && nearest(name, OPTION_NAMES) !== undefined
+    if (isProperty(name) || isMisspelled) options[name] = value
+  }
+  return options
+}
+
+const FIELDS = new Set([
+  ...['listen', 'id', 'generation', 'isLeader', 'server', 'onWorkerStart', 'onWorkerStop', 'onWorkerReload'],
+  ...['onLeader', 'onRequest', 'onConnect', 'onMessage', 'onClose', 'onError'],
+])

@@ -1,0 +1,114 @@
+/**
+ * Asks the master of a state directory. Tells apart what a user must not confuse: nothing runs, the
+ * master is another user's, it is there and does not answer.
+ */
+import { connect, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { ShiftworkError, systemCode } from '../errors.ts'
+import { encodeLine, LineDecoder } from '../ipc/lines.ts'
+import { type ControlMessage, type ControlRequest, type Progress, type Reply, WIRE_VERSION } from '../ipc/messages.ts'
+import { readPidFile } from '../os/pidfile.ts'
+import { isAlive, type ProcessId } from '../os/processes.ts'
+import { shortSocketPath } from '../os/socketpath.ts'
+import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
+
+/** A master that lives reads a request at once; a status on a frozen one must end within two seconds. */
+const ACCEPT_TIMEOUT_MS = 1_500
+/** Between its pid file and its control socket a master binds listeners. */
+const APPEAR_TIMEOUT_MS = 1_000
+const RETRY_MS = 20
+const MAX_REPLY_BYTES = 16 * 1024 * 1024
+
+export type Question = Omit<ControlRequest, 'version'>
+
+/** The living master of a state directory, or null. @throws ShiftworkError when it is another user's. */
+export function findMaster(stateDir: StateDir): ProcessId | null {
+  assertOwnStateDir(stateDir)
+  const holder = readPidFile(stateDir.pidFile)
+  return holder && isAlive(holder) ? holder : null
+}
+
+export function notRunning(): ShiftworkError {
+  return new ShiftworkError('ERR_NOT_RUNNING', 'Not running', { hint: 'Start it with: start, or start -d.' })
+}
+
+/**
+ * Sends one request and waits for its reply.
+ * @throws ShiftworkError `ERR_NOT_RUNNING`, or `ERR_NO_ANSWER` when the master does not read it in time.
+ */
+export async function ask(
+  stateDir: StateDir,
+  question: Question,
+  onProgress: (progress: Progress) => void = () => undefined,
+): Promise<Reply> {
+  assertOwnStateDir(stateDir)
+  const socket = await open(stateDir)
+  return converse(socket, question, onProgress)
+}
+
+async function open(stateDir: StateDir): Promise<Socket> {
+  const giveUpAt = Date.now() + APPEAR_TIMEOUT_MS
+  for (;;) {
+    try {
+      return await connectTo(stateDir.controlSocket)
+    } catch (error) {
+      if (systemCode(error) === 'EACCES')
+        throw new ShiftworkError('ERR_STATE_DIR', `${stateDir.controlSocket} belongs to another user`, { cause: error })
+      const master = findMaster(stateDir)
+      if (!master) throw notRunning()
+      if (Date.now() >= giveUpAt) throw noAnswer(master.pid)
+    }
+    await delay(RETRY_MS)
+  }
+}
+
+function connectTo(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    let short: ReturnType<typeof shortSocketPath>
+    try {
+      short = shortSocketPath(path)
+    } catch (error) {
+      reject(error)
+      return
+    }
+    const socket = connect(short.path)
+    short.release()
+    socket.once('connect', () => {
+      socket.off('error', reject)
+      resolve(socket)
+    })
+    socket.once('error', reject)
+  })
+}
+
+function noAnswer(pid: number | null): ShiftworkError {
+  return new ShiftworkError('ERR_NO_ANSWER', `The master${pid === null ? '' : ` (pid ${pid})`} does not answer`, {
+    hint: 'It may be stopped (kill -CONT) or blocked; stop --force ends it and its workers.',
+  })
+}
+
+function converse(socket: Socket, question: Question, onProgress: (progress: Progress) => void): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const decoder = new LineDecoder(MAX_REPLY_BYTES)
+    const fail = (error: Error): void => {
+      socket.destroy()
+      reject(error)
+    }
+    const timer = setTimeout(() => fail(noAnswer(null)), ACCEPT_TIMEOUT_MS)
+    socket.on('error', (cause) => fail(new ShiftworkError('ERR_NO_ANSWER', 'The master hung up', { cause })))
+    socket.on('close', () => fail(new ShiftworkError('ERR_NO_ANSWER', 'The master ended without a reply')))
+    socket.on('data', (chunk) => {
+      for (const line of decoder.push(chunk)) {
+        if (!line.ok) return fail(new ShiftworkError('ERR_NO_ANSWER', 'The master answers something else'))
+        const message = line.value as ControlMessage
+        clearTimeout(timer)
+        if (message.type === 'progress') onProgress(message)
+        else if (message.type !== 'accepted') {
+          resolve(message)
+          socket.end()
+        }
+      }
+    })
+    socket.write(encodeLine({ version: WIRE_VERSION, ...question } satisfies ControlRequest))
+  })
+}

@@ -1,0 +1,131 @@
+/**
+ * The words that were typed, as one plain value. The only file that knows yargs. Throws what is
+ * wrong with them as a usage error; prints nothing and runs nothing.
+ */
+import yargs from 'yargs'
+import { ShiftworkError } from '../errors.ts'
+import { COMMAND_NAMES, COMMANDS, type CommandName } from '../ipc/commands.ts'
+import { nearest } from '../words.ts'
+
+export interface CommandLine {
+  command: CommandName
+  /** What follows the command: names of workers. */
+  names: string[]
+  daemon: boolean
+  graceful: boolean
+  force: boolean
+  timeoutMs: number | null
+  stateDir: string | null
+  json: boolean
+}
+
+export interface Usage {
+  /** How the user calls the program: `tsx start.ts`. */
+  program: string
+  /** A positional start file may follow the command. */
+  takesStartFile: boolean
+}
+
+const MAX_WIDTH = 80
+
+/**
+ * @throws ShiftworkError `ERR_USAGE` with a hint.
+ * @returns the command, or `help` when help was asked with a flag.
+ */
+export async function parseCommandLine(argv: readonly string[], usage: Usage): Promise<CommandLine> {
+  const parser = build(usage)
+  const args = (await parser.parse([...argv])) as Record<string, unknown>
+  const words = (args['_'] as (string | number)[]).map(String)
+  const name = args['help'] === true ? 'help' : args['version'] === true ? 'version' : words[0]
+  const command = COMMAND_NAMES.find((known) => known === name)
+  if (!command) throw unknownCommand(name, usage)
+  const line: CommandLine = {
+    command,
+    names: [...words.slice(1), ...((args['names'] as string[] | undefined) ?? [])],
+    daemon: args['daemon'] === true,
+    graceful: args['graceful'] === true,
+    force: args['force'] === true,
+    timeoutMs: timeout(args['timeout']),
+    stateDir: (args['stateDir'] as string | undefined) ?? null,
+    json: args['json'] === true,
+  }
+  if (line.names.length > 0 && command !== 'reload' && command !== 'help' && !usage.takesStartFile)
+    throw new ShiftworkError('ERR_USAGE', `"${command}" takes no "${line.names[0]}"`, { hint: seeHelp(usage) })
+  return line
+}
+
+/** `--json` as far as it can be told of words that cannot be parsed. */
+export function wantsJson(argv: readonly string[]): boolean {
+  return argv.includes('--json')
+}
+
+/** The help, at most 80 columns wide. */
+export function helpText(usage: Usage): Promise<string> {
+  return build(usage).getHelp()
+}
+
+function build(usage: Usage): ReturnType<typeof yargs> {
+  const file = usage.takesStartFile ? ' [start file]' : ''
+  const parser = yargs([])
+    .scriptName(usage.program)
+    .usage(`${usage.program} <command>${file}`)
+    .parserConfiguration({ 'boolean-negation': false, 'camel-case-expansion': true, 'parse-positional-numbers': false })
+    .options({
+      daemon: { alias: 'd', type: 'boolean', describe: 'start, restart: in the background' },
+      graceful: { alias: 'g', type: 'boolean', describe: 'stop, restart, reload: no deadline for open requests' },
+      timeout: { type: 'string', requiresArg: true, describe: 'stop, reload: seconds until open requests are cut' },
+      force: { type: 'boolean', describe: 'stop: also kill a master that does not answer' },
+      'state-dir': { type: 'string', requiresArg: true, describe: 'where the pid file and the control socket are' },
+      json: { type: 'boolean', describe: 'print one JSON value and nothing else' },
+    })
+    .help(false)
+    .version(false)
+    .option('help', { alias: 'h', type: 'boolean', describe: 'show this help' })
+    .option('version', { type: 'boolean', describe: 'show the version' })
+    .exitProcess(false)
+    .showHelpOnFail(false)
+    .strictOptions()
+    .wrap(Math.min(MAX_WIDTH, process.stdout.columns ?? MAX_WIDTH))
+    .epilogue(
+      'Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 no answer,\n5 reload rejected (the old code serves), 6 reload stopped halfway.',
+    )
+    .fail((message, error) => {
+      throw usageError(message ?? error?.message ?? 'unknown', usage)
+    })
+  for (const [name, row] of Object.entries(COMMANDS)) {
+    const names = name === 'reload' ? ' [names..]' : ''
+    parser.command(name + names, row.describe)
+  }
+  return parser
+}
+
+function usageError(message: string, usage: Usage): ShiftworkError {
+  const unknown = /^Unknown arguments?: (\S+?)(?:,.*)?$/.exec(message)?.[1]
+  if (unknown === undefined) return new ShiftworkError('ERR_USAGE', message, { hint: seeHelp(usage) })
+  const guess = nearest(unknown, OPTIONS)
+  const hint = guess ? `Did you mean --${guess}?` : seeHelp(usage)
+  return new ShiftworkError('ERR_USAGE', `Unknown option ${unknown.length === 1 ? '-' : '--'}${unknown}`, { hint })
+}
+
+const OPTIONS = ['daemon', 'graceful', 'timeout', 'force', 'state-dir', 'json', 'help', 'version']
+
+function unknownCommand(word: string | undefined, usage: Usage): ShiftworkError {
+  if (word === undefined) return new ShiftworkError('ERR_USAGE', 'No command was given', { hint: seeHelp(usage) })
+  const guess = nearest(word, COMMAND_NAMES)
+  const hint = guess ? `Did you mean "${guess}"?` : seeHelp(usage)
+  return new ShiftworkError('ERR_USAGE', `Unknown command "${word}"`, { hint })
+}
+
+function seeHelp(usage: Usage): string {
+  return `Commands: ${COMMAND_NAMES.join(', ')}. See: ${usage.program} help`
+}
+
+function timeout(value: unknown): number | null {
+  if (value === undefined) return null
+  const seconds = Number(value)
+  if (typeof value === 'string' && value.trim() !== '' && Number.isFinite(seconds) && seconds >= 0 && seconds <= 86_400)
+    return Math.round(seconds * 1000)
+  throw new ShiftworkError('ERR_USAGE', `--timeout is ${JSON.stringify(value)}`, {
+    hint: 'It takes seconds, from 0 to 86400: --timeout 10.',
+  })
+}

@@ -1,0 +1,65 @@
+/**
+ * The lines of an operation under way: one per worker, kept in place on a terminal; elsewhere one
+ * line for each step that matters, so that a log of it reads well.
+ */
+import { stripVTControlCharacters } from 'node:util'
+import type { Progress } from '../ipc/messages.ts'
+import { type Paint, paintFor } from './terminal.ts'
+
+type Describe = (progress: Progress) => string | null
+
+const SHOWN_IN_LOGS: ReadonlySet<Progress['state']> = new Set(['serving', 'left', 'failed'])
+const CLEAR_LINE = '\u001b[2K'
+
+export class ProgressBoard {
+  readonly #stream: NodeJS.WriteStream
+  readonly #describe: Describe
+  readonly #paint: Paint
+  /** What each worker's old and new process last did, in the order they were first seen. */
+  readonly #rows = new Map<string, { fresh: string; old: string }>()
+  #drawn = 0
+
+  constructor(stream: NodeJS.WriteStream, describe: Describe) {
+    this.#stream = stream
+    this.#describe = describe
+    this.#paint = paintFor(stream)
+  }
+
+  show(progress: Progress): void {
+    const text = this.#describe(progress)
+    if (text === null) return
+    const slot = `${progress.name}/${progress.id}`
+    if (!this.#stream.isTTY) {
+      if (SHOWN_IN_LOGS.has(progress.state)) this.#stream.write(`${slot} ${text}\n`)
+      return
+    }
+    const row = this.#rows.get(slot) ?? { fresh: '', old: '' }
+    if (progress.state === 'draining' || progress.state === 'left') row.old = text
+    else row.fresh = progress.state === 'failed' ? this.#paint.red(text) : text
+    this.#rows.set(slot, row)
+    this.#draw()
+  }
+
+  /** Leaves the lines as they are; what is printed next stands below them. */
+  end(): void {
+    this.#drawn = 0
+    this.#rows.clear()
+  }
+
+  #draw(): void {
+    const up = this.#drawn > 0 ? `\u001b[${this.#drawn}A` : ''
+    const width = this.#stream.columns ?? 80
+    const lines = [...this.#rows].map(([slot, row]) => {
+      const steps = [row.fresh, row.old].filter((step) => step !== '').join(this.#paint.dim(', '))
+      return CLEAR_LINE + clip(`${this.#paint.bold(slot)} ${steps}`, width)
+    })
+    this.#stream.write(`${up}${lines.join('\n')}\n`)
+    this.#drawn = lines.length
+  }
+}
+
+/** A line that wraps could not be drawn over: one that is too long is cut, and loses its colours. */
+function clip(line: string, width: number): string {
+  const plain = stripVTControlCharacters(line)
+  return plain.length < width ? line : `${plain.slice(0, width - 2)}…`
+}

@@ -1,0 +1,149 @@
+/** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
+import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../ipc/messages.ts'
+import { duration, plural } from '../words.ts'
+import { bytes, type Column, count, tableLines } from './table.ts'
+import { describeFailure, type Paint } from './terminal.ts'
+
+/** The groups of a master that has just bound its listeners. */
+export function bannerLines(status: Status, version: string, paint: Paint): string[] {
+  const { master } = status
+  const columns = ['WORKER', 'LISTEN', 'COUNT', 'RELOADABLE', 'USER'].map((title) => ({ title }))
+  const rows = status.groups.map((group) => [
+    group.name,
+    group.listen[0] ?? 'nothing',
+    String(group.count),
+    group.reloadable ? 'yes' : 'no',
+    group.user ?? '',
+  ])
+  const [head = '', ...body] = tableLines(columns, rows)
+  return [
+    `${paint.bold('Shiftwork')} ${version}  master ${master.pid}  Node.js ${master.node}`,
+    paint.dim(head),
+    ...body.map((line) => line),
+  ]
+}
+
+const STATUS_COLUMNS: readonly Column[] = [
+  { title: 'ID', align: 'right' },
+  { title: 'PID', align: 'right' },
+  { title: 'STATE' },
+  { title: 'GEN', align: 'right' },
+  { title: 'UP' },
+  { title: 'MEMORY', align: 'right' },
+  { title: 'CPU', align: 'right' },
+  { title: 'CONN', align: 'right' },
+  { title: 'REQ/S', align: 'right' },
+  { title: 'REQUESTS', align: 'right' },
+  { title: 'LAG', align: 'right' },
+  { title: 'CRASHES', align: 'right' },
+]
+
+export function statusLines(status: Status, nowMs: number, paint: Paint): string[] {
+  const { master } = status
+  const head = [
+    `${paint.bold('Shiftwork')} ${stateText(master.state, paint)}`,
+    `master ${master.pid}`,
+    ...(master.startedAt === '' ? [] : [`up ${duration(nowMs - Date.parse(master.startedAt))}`]),
+    ...(master.rssBytes === null ? [] : [bytes(master.rssBytes)]),
+    ...(master.node === '' ? [] : [`Node.js ${master.node}`]),
+  ]
+  return [
+    head.join('  '),
+    paint.dim(master.entry),
+    ...status.groups.flatMap((group) => ['', ...groupLines(group, nowMs, paint)]),
+    ...lastReloadLines(status.lastReload, paint),
+    ...master.warnings.map((warning) => `${paint.yellow('warning')} ${warning}`),
+  ]
+}
+
+function groupLines(group: GroupStatus, nowMs: number, paint: Paint): string[] {
+  const title = [
+    paint.bold(group.name),
+    group.listen[0] ?? 'no listener',
+    plural(group.count, 'worker'),
+    ...(group.reloadable ? [] : ['kept in reloads']),
+    ...(group.user === null ? [] : [`as ${group.user}`]),
+    stateText(group.state, paint),
+  ].join('  ')
+  const rows = group.processes.map((row) => processCells(row, nowMs, paint))
+  const [head = '', ...lines] = tableLines(STATUS_COLUMNS, rows)
+  const exits = group.processes.filter((row) => row.lastExit !== null && row.restarts + Number(row.pid === null) > 0)
+  return [
+    title,
+    `  ${paint.dim(head)}`,
+    ...lines.map((line) => `  ${line}`),
+    ...exits.map((row) => exitLine(row, paint)),
+  ]
+}
+
+function processCells(row: ProcessStatus, nowMs: number, paint: Paint): string[] {
+  return [
+    String(row.id),
+    row.pid === null ? '' : String(row.pid),
+    stateText(row.state, paint) + (row.leader ? paint.dim(' leader') : ''),
+    String(row.generation),
+    row.startedAt === null ? '' : duration(nowMs - Date.parse(row.startedAt)),
+    bytes(row.rssBytes),
+    row.cpuPercent === null ? '' : `${row.cpuPercent.toFixed(0)}%`,
+    count(row.connections),
+    count(row.requestsPerSecond),
+    count(row.requests),
+    row.eventLoopDelayMs === null ? '' : `${row.eventLoopDelayMs.toFixed(0)}ms`,
+    row.restarts > 0 ? paint.yellow(String(row.restarts)) : '',
+  ]
+}
+
+function exitLine(row: ProcessStatus, paint: Paint): string {
+  const { lastExit } = row
+  if (!lastExit) return ''
+  return paint.dim(
+    `  ${row.id}: last exit ${lastExit.at.slice(0, 19).replace('T', ' ')} UTC: ${firstLine(lastExit.reason)}`,
+  )
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? ''
+}
+
+function stateText(state: string, paint: Paint): string {
+  if (['running', 'serving', 'ok'].includes(state)) return paint.green(state)
+  if (['backoff', 'frozen', 'hung', 'mixed'].includes(state)) return paint.red(state)
+  return paint.yellow(state)
+}
+
+function lastReloadLines(reload: ReloadSummary | null, paint: Paint): string[] {
+  if (!reload) return []
+  const error = reload.error ? `: ${reload.error.worker}: ${firstLine(reload.error.message)}` : ''
+  return ['', `last reload ${resultText(reload, paint)} in ${duration(reload.durationMs)}${error}`]
+}
+
+function resultText(reload: ReloadSummary, paint: Paint): string {
+  return reload.result === 'done' ? paint.green('done') : paint.red(reload.result)
+}
+
+/** What a reload came to: one line when all is well, the worker's own error when not. */
+export function reloadLines(reload: ReloadSummary, paint: Paint): string[] {
+  const lines: string[] = []
+  if (reload.error) lines.push(describeFailure(reload.error, paint), '')
+  lines.push(`reload ${resultText(reload, paint)} in ${duration(reload.durationMs)}: ${outcome(reload)}`)
+  const cut = reload.replaced.reduce((sum, row) => sum + row.connectionsCut, 0)
+  if (cut > 0) lines.push(`${paint.yellow('warning')} ${plural(cut, 'connection')} cut at the deadline (see the log)`)
+  for (const difference of reload.needsRestart) lines.push(`${paint.yellow('needs a restart')} ${difference}`)
+  return lines
+}
+
+function outcome(reload: ReloadSummary): string {
+  const kept = reload.kept.length > 0 ? `, kept ${reload.kept.join(', ')}` : ''
+  switch (reload.result) {
+    case 'done':
+      return `${plural(reload.replaced.length, 'worker')} replaced, generation ${reload.generation}${kept}`
+    case 'rejected':
+      return 'nothing was touched, the old code serves'
+    case 'cancelled':
+      return 'the master was stopped'
+    case 'mixed': {
+      const fresh = reload.replaced.map((row) => `${row.name}/${row.id}`).join(', ')
+      return `${fresh === '' ? 'no worker runs' : `${fresh} run`} the new code, the others the old`
+    }
+  }
+}

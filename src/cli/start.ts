@@ -1,0 +1,215 @@
+/**
+ * `start` and `restart`: in the foreground this process becomes the master; with `-d` a daemon is
+ * launched and waited for until every worker serves, or the start has failed and is told why.
+ */
+import { spawn } from 'node:child_process'
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { ShiftworkError } from '../errors.ts'
+import { EXIT, type ExitCode } from '../ipc/commands.ts'
+import { DAEMON_VARIABLE, type DaemonSettings } from '../ipc/daemon.ts'
+import type { LaunchMessage, ReloadFailure, Status } from '../ipc/messages.ts'
+import type { LogLine } from '../log.ts'
+import { loaderArgs } from '../os/startfile.ts'
+import { createStateDir, type StateDir } from '../os/statedir.ts'
+import type { Spec } from '../spec.ts'
+import { packageVersion } from '../version.ts'
+import { duration } from '../words.ts'
+import { findMaster } from './client.ts'
+import type { CommandLine } from './parse.ts'
+import { bannerLines } from './render.ts'
+import { fetchStatus } from './status.ts'
+import { stopMaster } from './stop.ts'
+import { describeFailure, type Paint, paintFor, printJson, printLine } from './terminal.ts'
+
+/** What the foreground master shows itself on. */
+export interface Screen {
+  bound(status: Status): void
+  line(line: LogLine): void
+  started(status: Status, durationMs: number): void
+  failed(failure: ReloadFailure | null): void
+}
+
+export interface StartContext {
+  line: CommandLine
+  startFile: string
+  stateDir: StateDir
+  logFile: string
+  stdoutFile: string
+  /** Checks what the start file describes. @throws ShiftworkError */
+  check: () => { specs: Spec[]; warnings: string[] }
+  /** Becomes the master, in this process. */
+  startHere: (files: { stateDir: StateDir; logFile: string }, screen: Screen) => Promise<ExitCode>
+}
+
+export async function start(context: StartContext): Promise<ExitCode> {
+  context.check()
+  const master = findMaster(context.stateDir)
+  if (master)
+    throw new ShiftworkError('ERR_ALREADY_RUNNING', `Already running, as pid ${master.pid}`, {
+      hint: 'Use reload to load new code, or restart to begin anew.',
+    })
+  return context.line.daemon ? launchDaemon(context) : startForeground(context)
+}
+
+/** The start file was read to come here, so a broken one has ended before anything was stopped. */
+export async function restart(context: StartContext): Promise<ExitCode> {
+  context.check()
+  const master = findMaster(context.stateDir)
+  let daemon = context.line.daemon
+  if (master) {
+    daemon ||= (await fetchStatus(context.stateDir)).master.daemon
+    await stopMaster(context.stateDir, master, context.line)
+  }
+  return daemon ? launchDaemon(context) : startForeground(context)
+}
+
+// ---- foreground ----------------------------------------------------------------------------------------------------
+
+function startForeground(context: StartContext): Promise<ExitCode> {
+  const { stateDir, logFile } = context
+  return context.startHere({ stateDir, logFile }, context.line.json ? jsonScreen() : terminalScreen())
+}
+
+function terminalScreen(): Screen {
+  const paint = paintFor(process.stdout)
+  return {
+    bound: (status) => {
+      for (const text of bannerLines(status, packageVersion(), paint)) printLine(text)
+    },
+    line: (line) => printLine(logText(line, paint)),
+    started: (_status, durationMs) => printLine(`${paint.green('ready')} in ${duration(durationMs)}`),
+    failed: (failure) => {
+      if (failure) process.stderr.write(`${describeFailure(failure, paintFor(process.stderr))}\n`)
+      process.stderr.write(`${paint.red('error')} the start failed, nothing is left running\n`)
+    },
+  }
+}
+
+function jsonScreen(): Screen {
+  return {
+    bound: () => undefined,
+    line: (line) => process.stderr.write(`${logText(line, paintFor(process.stderr))}\n`),
+    started: (status) => printJson(status),
+    failed: (failure) => printJson(failedJson('the start failed', null, failure)),
+  }
+}
+
+function failedJson(message: string, hint: string | null, failure: ReloadFailure | null): unknown {
+  return { error: { code: 'ERR_WORKER_FAILED', message, hint, failure }, exitCode: EXIT.failed }
+}
+
+function logText(line: LogLine, paint: Paint): string {
+  const time = paint.dim(line.at.toTimeString().slice(0, 8))
+  if (line.level === 'info') return `${time} ${line.text}`
+  return `${time} ${line.level === 'error' ? paint.red('error') : paint.yellow('warning')} ${line.text}`
+}
+
+// ---- daemon --------------------------------------------------------------------------------------------------------
+
+async function launchDaemon(context: StartContext): Promise<ExitCode> {
+  createStateDir(context.stateDir)
+  const out = openOutput(context.stdoutFile)
+  const outputFrom = fstatSync(out).size
+  try {
+    const message = await launch(context, out)
+    if (message.type === 'started') {
+      showStarted(message, context)
+      return EXIT.done
+    }
+    showFailed(message, context, tailOf(context.stdoutFile, outputFrom))
+    return EXIT.failed
+  } finally {
+    closeSync(out)
+  }
+}
+
+function openOutput(path: string): number {
+  try {
+    return openSync(path, 'a', 0o640)
+  } catch (cause) {
+    throw new ShiftworkError('ERR_STATE_DIR', `Cannot write to ${path}`, {
+      hint: 'It is where a daemon prints to: choose another one with Worker.runAll({ stdoutFile }).',
+      cause,
+    })
+  }
+}
+
+/** Starts the process that will be the master, in a session of its own, and waits for its word. */
+function launch(context: StartContext, out: number): Promise<LaunchMessage> {
+  const { startFile, stateDir, logFile } = context
+  const settings: DaemonSettings = { stateDir: stateDir.path, logFile }
+  const args = [...loaderArgs(startFile, process.execArgv, process.cwd()), startFile, 'start', '-d']
+  const child = spawn(process.execPath, args, {
+    detached: true,
+    stdio: ['ignore', out, out, 'ipc'],
+    env: { ...process.env, [DAEMON_VARIABLE]: JSON.stringify(settings) },
+  })
+  const interrupt = (): void => void child.kill('SIGTERM')
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
+  return new Promise<LaunchMessage>((resolve) => {
+    let failure: LaunchMessage | null = null
+    child.on('message', (message) => {
+      const word = message as LaunchMessage
+      if (word.type === 'failed') {
+        // it ends by itself: nothing is left when this command returns
+        failure = word
+        return
+      }
+      if (child.connected) child.disconnect()
+      child.unref()
+      resolve(word)
+    })
+    child.once('error', (error) => resolve({ type: 'failed', message: error.message, hint: null, failure: null }))
+    child.once('exit', (code, signal) => resolve(failure ?? ended(code, signal)))
+  }).finally(() => {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
+  })
+}
+
+function ended(code: number | null, signal: string | null): LaunchMessage {
+  const how = signal ? `was ended by ${signal}` : `ended with code ${code ?? 'unknown'}`
+  return { type: 'failed', message: `The master ${how} before every worker served`, hint: null, failure: null }
+}
+
+function showStarted(message: Extract<LaunchMessage, { type: 'started' }>, context: StartContext): void {
+  if (context.line.json) {
+    printJson(message.status)
+    return
+  }
+  const paint = paintFor(process.stdout)
+  for (const text of bannerLines(message.status, packageVersion(), paint)) printLine(text)
+  for (const warning of message.status.master.warnings) printLine(`${paint.yellow('warning')} ${warning}`)
+  printLine(paint.dim(`log     ${context.logFile}`))
+  printLine(paint.dim(`output  ${context.stdoutFile}`))
+  printLine(`${paint.green('ready')} in ${duration(message.durationMs)}, in the background`)
+}
+
+function showFailed(message: Extract<LaunchMessage, { type: 'failed' }>, context: StartContext, tail: string): void {
+  if (context.line.json) {
+    printJson(failedJson(message.message, message.hint, message.failure))
+    return
+  }
+  const paint = paintFor(process.stderr)
+  const lines = message.failure ? [describeFailure(message.failure, paint), ''] : []
+  if (!message.failure && message.hint === null && tail !== '') lines.push(tail.trimEnd(), '')
+  lines.push(`${paint.red('error')} ${message.message}`)
+  if (message.hint !== null) lines.push(`      ${message.hint}`)
+  lines.push(`      Nothing is left running. Its output: ${context.stdoutFile}`)
+  process.stderr.write(`${lines.join('\n')}\n`)
+}
+
+const TAIL_BYTES = 4 * 1024
+
+/** What was written to a file since `from`, at most its last 4 KB. */
+function tailOf(path: string, from: number): string {
+  const fd = openSync(path, 'r')
+  try {
+    const { size } = fstatSync(fd)
+    const at = Math.max(from, size - TAIL_BYTES)
+    const buffer = Buffer.alloc(Math.max(0, size - at))
+    const read = readSync(fd, buffer, 0, buffer.length, at)
+    return buffer.toString('utf8', 0, read)
+  } finally {
+    closeSync(fd)
+  }
+}

@@ -1,0 +1,78 @@
+/** `stop`: done when every process is verified dead. With `--force` also a master that cannot hear. */
+import { rmSync } from 'node:fs'
+import { ShiftworkError } from '../errors.ts'
+import { EXIT, type ExitCode } from '../ipc/commands.ts'
+import { childrenOf, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
+import type { StateDir } from '../os/statedir.ts'
+import { plural } from '../words.ts'
+import { ask, findMaster, notRunning } from './client.ts'
+import type { CommandLine } from './parse.ts'
+import { refusal } from './reload.ts'
+import { paintFor, printJson, printLine } from './terminal.ts'
+
+/** From a master's last reply to its end. */
+const LAST_STEPS_MS = 5_000
+
+export interface Stopped {
+  processes: number
+  connectionsCut: number
+  forced: boolean
+}
+
+export async function stop(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
+  const master = findMaster(stateDir)
+  if (!master) throw notRunning()
+  const stopped = await stopMaster(stateDir, master, line)
+  if (line.json) printJson({ stopped: true, pid: master.pid, ...stopped })
+  else printLine(sentence(master, stopped))
+  return EXIT.done
+}
+
+function sentence(master: ProcessId, stopped: Stopped): string {
+  const how = stopped.forced ? 'killed' : 'stopped'
+  const workers = stopped.processes > 0 ? ` and ${plural(stopped.processes, 'worker')}` : ''
+  const paint = paintFor(process.stdout)
+  const cut =
+    stopped.connectionsCut > 0 ? `, ${paint.yellow(`${plural(stopped.connectionsCut, 'connection')} cut`)}` : ''
+  return `${how}: master ${master.pid}${workers}${cut}`
+}
+
+/** Stops it gracefully, or by force when that was asked and it does not hear; returns when all are dead. */
+export async function stopMaster(
+  stateDir: StateDir,
+  master: ProcessId,
+  how: { graceful: boolean; force: boolean; timeoutMs: number | null },
+): Promise<Stopped> {
+  // remembered now: once their master is dead, nothing tells whose they were
+  const workers = childrenOf(master.pid)
+  try {
+    const { graceful, timeoutMs } = how
+    const reply = await ask(stateDir, { command: 'stop', groups: [], graceful, timeoutMs })
+    if (reply.type !== 'stopped') throw refusal(reply)
+    await verifyGone([master, ...workers])
+    return { processes: reply.processes, connectionsCut: reply.connectionsCut, forced: false }
+  } catch (error) {
+    const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
+    if (!isLost || !how.force) throw error
+    await killAll(stateDir, master, workers)
+    return { processes: workers.length, connectionsCut: 0, forced: true }
+  }
+}
+
+async function killAll(stateDir: StateDir, master: ProcessId, workers: readonly ProcessId[]): Promise<void> {
+  const late = childrenOf(master.pid)
+  signal(master, 'SIGKILL')
+  for (const worker of [...workers, ...late]) signal(worker, 'SIGKILL')
+  await verifyGone([master, ...workers, ...late])
+  rmSync(stateDir.pidFile, { force: true })
+  rmSync(stateDir.controlSocket, { force: true })
+}
+
+async function verifyGone(processes: readonly ProcessId[]): Promise<void> {
+  for (const id of processes) {
+    if (await waitUntilGone(id, LAST_STEPS_MS)) continue
+    throw new ShiftworkError('ERR_WORKER_FAILED', `Process ${id.pid} is still there`, {
+      hint: `It may hang in the kernel; look at it with: ps -o pid,stat,wchan,args -p ${id.pid}`,
+    })
+  }
+}

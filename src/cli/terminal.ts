@@ -1,0 +1,67 @@
+/**
+ * What a person sees and what a program reads: colours only on a terminal, one JSON value with
+ * `--json`, errors as a sentence and what to do. Every command prints through this.
+ */
+import pc from 'picocolors'
+import { describeError, ShiftworkError } from '../errors.ts'
+import { EXIT, type ExitCode } from '../ipc/commands.ts'
+import type { ReloadFailure } from '../ipc/messages.ts'
+
+export type Paint = ReturnType<typeof pc.createColors>
+
+/** Colours if the stream is a terminal and nobody said no (https://no-color.org). */
+export function paintFor(stream: NodeJS.WriteStream): Paint {
+  const isWanted = stream.isTTY === true && !process.env['NO_COLOR'] && process.env['TERM'] !== 'dumb'
+  return pc.createColors(isWanted)
+}
+
+export function printLine(text: string): void {
+  process.stdout.write(`${text}\n`)
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}
+
+const EXIT_BY_CODE: Partial<Record<ShiftworkError['code'], ExitCode>> = {
+  ERR_USAGE: EXIT.usage,
+  ERR_NOT_RUNNING: EXIT.notRunning,
+  ERR_NO_ANSWER: EXIT.noAnswer,
+}
+
+/** Shows what went wrong. @returns the exit code for it. */
+export function printError(error: unknown, json: boolean): ExitCode {
+  const known = error instanceof ShiftworkError ? error : null
+  const code = known ? (EXIT_BY_CODE[known.code] ?? EXIT.failed) : EXIT.failed
+  const message = known ? known.message : describeError(error).stack
+  if (json) {
+    printJson({ error: { code: known?.code ?? 'ERR_UNEXPECTED', message, hint: known?.hint ?? null }, exitCode: code })
+    return code
+  }
+  const paint = paintFor(process.stderr)
+  process.stderr.write(`${paint.red('error')} ${message}\n`)
+  if (known?.hint !== undefined) process.stderr.write(`      ${known.hint}\n`)
+  return code
+}
+
+/** A worker's own error: its stack, and the last lines it wrote. */
+export function describeFailure(failure: ReloadFailure, paint: Paint): string {
+  const stack = (failure.stack === '' ? failure.message : failure.stack).trimEnd()
+  const lines = [`${paint.red(failure.worker)} ${stack}`]
+  const output = failure.output.trimEnd()
+  if (output !== '') lines.push('', paint.dim(`the last that ${failure.worker} wrote:`), quote(output, paint))
+  return lines.join('\n')
+}
+
+function quote(text: string, paint: Paint): string {
+  return text
+    .split('\n')
+    .slice(-20)
+    .map((line) => `${paint.dim('│')} ${line}`)
+    .join('\n')
+}
+
+/** A terminal that went away, a pipe that was closed: whoever reads is gone, the work goes on. */
+export function surviveLostOutput(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+}

@@ -1,0 +1,67 @@
+/**
+ * The one error class of the project. Thrown by every part, shown by the command line as
+ * `message` and, on a second line, `hint`. Never thrown for the other side's garbage on a wire.
+ */
+
+/** What went wrong, for programs. A user's own errors keep their own class. */
+export type ErrorCode =
+  | 'ERR_OPTION'
+  | 'ERR_ADDRESS'
+  | 'ERR_ADDRESS_IN_USE'
+  | 'ERR_ADDRESS_DENIED'
+  | 'ERR_USER'
+  | 'ERR_START_FILE'
+  | 'ERR_STATE_DIR'
+  | 'ERR_ALREADY_RUNNING'
+  | 'ERR_NOT_RUNNING'
+  | 'ERR_NO_ANSWER'
+  | 'ERR_USAGE'
+  | 'ERR_WORKER_FAILED'
+  | 'ERR_PLATFORM'
+  | 'ERR_NODE_INTERNALS'
+
+/** An operating error: `code` for programs, `message` for people, `hint` says what to do about it. */
+export class ShiftworkError extends Error {
+  override readonly name = 'ShiftworkError'
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+
+  constructor(code: ErrorCode, message: string, details: { hint?: string | undefined; cause?: unknown } = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause })
+    this.code = code
+    this.hint = details.hint
+  }
+}
+
+/** The text of anything that was thrown: its stack with the whole chain of causes, or what it prints as. */
+export function describeError(thrown: unknown): { message: string; stack: string } {
+  if (!(thrown instanceof Error)) {
+    const message = `a value that is no Error was thrown: ${printable(thrown)}`
+    return { message, stack: message }
+  }
+  const stack = stackOf(thrown)
+  const cause = thrown.cause === undefined ? '' : `\n[cause] ${describeError(thrown.cause).stack}`
+  return { message: thrown.message, stack: stack + cause }
+}
+
+/** A stack that begins with the message also where a loader has left the message out of it. */
+function stackOf(error: Error): string {
+  const stack = error.stack ?? ''
+  if (stack.includes(error.message)) return stack
+  return `${error.name}: ${error.message}\n${stack}`
+}
+
+function printable(value: unknown): string {
+  try {
+    return typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
+  } catch {
+    // a cycle, or a toJSON that throws: its type is all that can be said
+    return Object.prototype.toString.call(value)
+  }
+}
+
+/** The code of a system error (`ENOENT`), or undefined for anything else. */
+export function systemCode(thrown: unknown): string | undefined {
+  if (typeof thrown !== 'object' || thrown === null || !('code' in thrown)) return undefined
+  return typeof thrown.code === 'string' ? thrown.code : undefined
+}

@@ -1,0 +1,217 @@
+/**
+ * Every message that crosses a process boundary: worker ↔ master over Node's IPC channel, command
+ * line ↔ master over the control socket, daemon → launcher. One envelope marks ours, so that user
+ * code may send its own messages over the same channel.
+ */
+import type { Spec } from '../spec.ts'
+import type { WireCommand } from './commands.ts'
+
+/** Raised when an older worker or command line could no longer talk to a newer master. */
+export const WIRE_VERSION = 1
+
+/** Why a child drains. The same word reaches `onWorkerStop(worker, reason)`. */
+export type StopReason = 'stop' | 'reload' | 'recycle' | 'crash' | 'cancelled' | 'orphaned'
+
+export interface Failure {
+  message: string
+  stack: string
+}
+
+/** Who a forked process is; handed over in its environment. */
+export interface Identity {
+  wireVersion: number
+  startFile: string
+  name: string
+  id: number
+  generation: number
+}
+
+/** What was left undone when a child drained. */
+export interface DrainReport {
+  /** Connections closed by force at the deadline. */
+  connectionsCut: number
+  /** What they were doing, for the log: `GET /slow from 10.0.0.7, 12.1 s`. At most ten. */
+  cut: string[]
+  /** `onWorkerStop` had not settled at the deadline. */
+  hookUnfinished: boolean
+}
+
+export interface WorkerStats {
+  connections: number
+  requests: number
+  heapUsedBytes: number
+  /** 0 idle to 1 busy, since the last question. */
+  eventLoopUtilization: number
+}
+
+export type WorkerMessage =
+  | { type: 'loaded'; version: string; specs: Spec[] }
+  | { type: 'prepared' }
+  | { type: 'serving' }
+  | { type: 'failed'; failure: Failure; output: string }
+  /** Has resigned as leader and accepts nothing any more. */
+  | { type: 'draining' }
+  /** An uncaught exception: it drains by itself and wants a successor now. */
+  | { type: 'leaving'; failure: Failure }
+  /** Wants to be replaced: a signal, or it has served `maxRequests`. */
+  | { type: 'replace'; why: 'signal' | 'maxRequests' }
+  | { type: 'drained'; report: DrainReport }
+  | { type: 'exiting'; code: number; output: string }
+  | { type: 'output'; text: string }
+  | { type: 'stats'; question: number; stats: WorkerStats }
+
+export type MasterMessage =
+  /** Carries the listening handle, when the group has a listener. */
+  | { type: 'serve' }
+  /** `timeoutMs` null: no deadline. `lingerMs`: how long idle connections may stay, null: their own timeout. */
+  | { type: 'drain'; reason: StopReason; timeoutMs: number | null; lingerMs: number | null }
+  | { type: 'lead' }
+  | { type: 'reloaded' }
+  | { type: 'stats'; question: number }
+
+/** Ours, from this version: anything else on the channel is the user's. */
+export interface Envelope<T> {
+  shiftwork: typeof WIRE_VERSION
+  body: T
+}
+
+export function seal<T>(body: T): Envelope<T> {
+  return { shiftwork: WIRE_VERSION, body }
+}
+
+/** The message inside, or null when it is not one of ours. */
+export function unseal<T>(received: unknown): T | null {
+  if (typeof received !== 'object' || received === null || !('shiftwork' in received) || !('body' in received))
+    return null
+  return received.shiftwork === WIRE_VERSION ? (received.body as T) : null
+}
+
+// ---- control socket ------------------------------------------------------------------------------------------------
+
+export interface ControlRequest {
+  version: number
+  command: WireCommand
+  /** `reload`: the groups, none: every reloadable one. */
+  groups: string[]
+  /** No deadline for connections that are still busy. */
+  graceful: boolean
+  /** Replaces every `stopTimeoutMs`; null: the groups' own. */
+  timeoutMs: number | null
+}
+
+/** A line while an operation goes on. */
+export interface Progress {
+  type: 'progress'
+  name: string
+  id: number
+  state: 'starting' | 'retrying' | 'prepared' | 'serving' | 'draining' | 'left' | 'failed'
+  pid: number
+  generation: number
+  /** Since the process was forked, or, for `left`, since its drain began. */
+  ms: number
+  detail: string | null
+}
+
+export type Reply =
+  | { type: 'status'; status: Status }
+  | { type: 'reload'; reload: ReloadSummary }
+  | { type: 'stopped'; processes: number; connectionsCut: number }
+  | { type: 'error'; code: 'usage' | 'cancelled' | 'failed'; message: string; hint: string | null }
+
+/** The master has read the request: it lives. Comes before anything else. */
+export interface Accepted {
+  type: 'accepted'
+}
+
+export type ControlMessage = Accepted | Progress | Reply
+
+// ---- what status and reload print ----------------------------------------------------------------------------------
+
+export interface Replaced {
+  name: string
+  id: number
+  oldPid: number | null
+  newPid: number
+  startMs: number
+  drainMs: number
+  connectionsMoved: number
+  connectionsCut: number
+}
+
+export interface ReloadFailure extends Failure {
+  /** `web/0` */
+  worker: string
+  /** The last lines that the failing worker wrote. */
+  output: string
+}
+
+export interface ReloadSummary {
+  result: 'done' | 'rejected' | 'mixed' | 'cancelled'
+  generation: number
+  durationMs: number
+  error: ReloadFailure | null
+  replaced: Replaced[]
+  kept: string[]
+  needsRestart: string[]
+}
+
+export interface LastExit {
+  code: number | null
+  signal: string | null
+  reason: string
+  at: string
+}
+
+export interface ProcessStatus {
+  pid: number | null
+  id: number
+  generation: number
+  state: 'starting' | 'prepared' | 'serving' | 'draining' | 'backoff' | 'hung' | 'stopped'
+  leader: boolean
+  startedAt: string | null
+  rssBytes: number | null
+  heapUsedBytes: number | null
+  cpuPercent: number | null
+  connections: number | null
+  requests: number | null
+  requestsPerSecond: number | null
+  eventLoopUtilization: number | null
+  eventLoopDelayMs: number | null
+  restarts: number
+  lastExit: LastExit | null
+}
+
+export interface GroupStatus {
+  name: string
+  listen: string[]
+  count: number
+  reloadable: boolean
+  user: string | null
+  state: 'ok' | 'degraded' | 'mixed' | 'backoff'
+  processes: ProcessStatus[]
+}
+
+export interface MasterStatus {
+  pid: number
+  startedAt: string
+  state: 'starting' | 'running' | 'reloading' | 'stopping' | 'frozen'
+  generation: number
+  node: string
+  entry: string
+  daemon: boolean
+  rssBytes: number | null
+  warnings: string[]
+}
+
+export interface Status {
+  version: 1
+  master: MasterStatus
+  lastReload: ReloadSummary | null
+  groups: GroupStatus[]
+}
+
+// ---- daemon → launcher ---------------------------------------------------------------------------------------------
+
+export type LaunchMessage =
+  | { type: 'started'; status: Status; durationMs: number }
+  | { type: 'failed'; message: string; hint: string | null; failure: ReloadFailure | null }

@@ -1,0 +1,114 @@
+/**
+ * The master's ear: a unix socket on which command lines ask. Mode 0600 in a 0700 directory; a line
+ * of JSON each way. A request gets exactly one reply, with lines of progress before it. Garbage,
+ * silence and floods end that connection and disturb nothing else.
+ */
+import { renameSync, rmSync } from 'node:fs'
+import { createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
+import { encodeLine, LineDecoder } from '../ipc/lines.ts'
+import { type ControlMessage, type ControlRequest, type Reply, WIRE_VERSION } from '../ipc/messages.ts'
+import { debug } from '../log.ts'
+import { shortSocketPath } from '../os/socketpath.ts'
+
+const MAX_REQUEST_BYTES = 64 * 1024
+const REQUEST_TIMEOUT_MS = 5_000
+const MAX_CONNECTIONS = 128
+const CLOSE_TIMEOUT_MS = 500
+
+/** One that asked. `progress` may be called until `reply`, which may be called once. */
+export interface Asker {
+  progress(message: Exclude<ControlMessage, Reply>): void
+  reply(message: Reply): void
+}
+
+export interface ControlServer {
+  /** Takes nothing new, and waits for the replies under way, but not for long. */
+  close(): Promise<void>
+}
+
+/** Opens the socket at `path`, in place of whatever a dead master left there. */
+export async function openControl(
+  path: string,
+  onRequest: (request: ControlRequest, asker: Asker) => void,
+): Promise<ControlServer> {
+  const server = createServer((socket) => serve(socket, onRequest))
+  server.maxConnections = MAX_CONNECTIONS
+  // closing a server unlinks the path it was bound to: bound elsewhere, it cannot unlink a successor's socket
+  const own = `${path}.${process.pid}`
+  rmSync(own, { force: true })
+  await listen(server, own)
+  renameSync(own, path)
+  return {
+    close: async () => {
+      rmSync(path, { force: true })
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      await Promise.race([closed, delay(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
+    },
+  }
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const short = shortSocketPath(path)
+    server.once('error', reject)
+    const umask = process.umask(0o177)
+    try {
+      server.listen({ path: short.path, exclusive: true }, () => {
+        server.off('error', reject)
+        server.on('error', (error) => debug('control socket: %s', error.message))
+        resolve()
+      })
+    } finally {
+      process.umask(umask)
+      short.release()
+    }
+  })
+}
+
+function serve(socket: Socket, onRequest: (request: ControlRequest, asker: Asker) => void): void {
+  const decoder = new LineDecoder(MAX_REQUEST_BYTES)
+  let isAsked = false
+  socket.setTimeout(REQUEST_TIMEOUT_MS, () => socket.destroy())
+  // a client that went away: the operation it asked for goes on
+  socket.on('error', (error) => debug('control client: %s', error.message))
+  socket.on('data', (chunk) => {
+    const [line] = isAsked ? [] : decoder.push(chunk)
+    if (!line) return
+    isAsked = true
+    socket.setTimeout(0)
+    const request = line.ok ? parseRequest(line.value) : null
+    const asker = askerOf(socket)
+    if (request) {
+      asker.progress({ type: 'accepted' })
+      onRequest(request, asker)
+    } else asker.reply({ type: 'error', code: 'usage', message: 'This is not a request that I know', hint: null })
+  })
+}
+
+function askerOf(socket: Socket): Asker {
+  let isAnswered = false
+  return {
+    progress: (message) => {
+      if (!isAnswered && socket.writable) socket.write(encodeLine(message))
+    },
+    reply: (message) => {
+      if (isAnswered) return
+      isAnswered = true
+      if (socket.writable) socket.end(encodeLine(message))
+    },
+  }
+}
+
+/** The one place where a request is believed; anything else is null. */
+function parseRequest(value: unknown): ControlRequest | null {
+  if (typeof value !== 'object' || value === null) return null
+  const { version, command, groups, graceful, timeoutMs } = value as Record<string, unknown>
+  if (version !== WIRE_VERSION) return null
+  if (command !== 'status' && command !== 'reload' && command !== 'stop') return null
+  if (!Array.isArray(groups) || !groups.every((group) => typeof group === 'string')) return null
+  if (typeof graceful !== 'boolean') return null
+  if (timeoutMs !== null && !(typeof timeoutMs === 'number' && Number.isFinite(timeoutMs) && timeoutMs >= 0))
+    return null
+  return { version, command, groups, graceful, timeoutMs }
+}

@@ -1,0 +1,193 @@
+/**
+ * How a report from a worker, an exit or a request changes what the master knows. Called by the
+ * supervisor before each `reconcile`; no clock and no I/O: every time comes with the event.
+ */
+import type { DrainReport, Failure } from '../ipc/messages.ts'
+import type { Spec } from '../spec.ts'
+import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
+import { type ChildState, isComing } from './child.ts'
+import {
+  type Child,
+  currentOf,
+  type Fleet,
+  LEAVE_TIMEOUT_MS,
+  move,
+  type ReloadRequest,
+  slotKey,
+  slotOf,
+} from './fleet.ts'
+
+/** What comes from outside, with the time it came. */
+export type FleetEvent =
+  | { type: 'loaded'; key: number; specs: Spec[] }
+  | { type: 'prepared'; key: number }
+  | { type: 'serving'; key: number }
+  | { type: 'failed'; key: number; failure: Failure; output: string }
+  | { type: 'leaving'; key: number; failure: Failure }
+  | { type: 'resigned'; key: number }
+  | { type: 'replace'; key: number; why: 'signal' | 'maxRequests' }
+  | { type: 'drained'; key: number; report: DrainReport }
+  | { type: 'output'; key: number; text: string }
+  /** `chance` 0 to 1 spreads the backoff; `at` is the date for `lastExit`. */
+  | { type: 'exit'; key: number; code: number | null; signal: string | null; chance: number; at: string }
+  | { type: 'reload'; request: ReloadRequest }
+  | { type: 'stop'; graceful: boolean; timeoutMs: number | null; force: boolean }
+
+/** Changes the data as the event says. An event of a child that is not known is dropped. */
+export function apply(fleet: Fleet, event: FleetEvent, now: number): void {
+  if (event.type === 'reload') {
+    fleet.waiting.push(event.request)
+    return
+  }
+  if (event.type === 'stop') {
+    applyStop(fleet, event, now)
+    return
+  }
+  const child = fleet.children.get(event.key)
+  if (child) applyReport(fleet, child, event, now)
+}
+
+function applyStop(fleet: Fleet, event: Extract<FleetEvent, { type: 'stop' }>, now: number): void {
+  fleet.phase = 'stopping'
+  if (!fleet.stopping) {
+    fleet.stopping = { askedAt: now, graceful: event.graceful, timeoutMs: event.timeoutMs, force: event.force }
+    return
+  }
+  fleet.stopping.force ||= event.force
+}
+
+type Report = Exclude<FleetEvent, { type: 'reload' | 'stop' }>
+
+function applyReport(fleet: Fleet, child: Child, event: Report, now: number): void {
+  switch (event.type) {
+    case 'loaded':
+      noteSpecs(fleet, child, event.specs)
+      return
+    case 'prepared':
+      if (move(child, 'prepared')) {
+        child.preparedAt = now
+        child.deadlineAt = null
+      }
+      return
+    case 'serving':
+      if (move(child, 'serving')) {
+        child.servingAt = now
+        child.deadlineAt = null
+      }
+      return
+    case 'failed':
+      child.output = event.output
+      applyFailure(fleet, child, event.failure, now)
+      return
+    case 'leaving':
+      applyFailure(fleet, child, event.failure, now)
+      return
+    case 'resigned':
+      child.resigned = true
+      return
+    case 'replace':
+      child.replaceWanted ??= event.why
+      return
+    case 'drained':
+      child.report = event.report
+      return
+    case 'output':
+      child.output = event.text
+      return
+    case 'exit':
+      applyExit(fleet, child, event, now)
+      return
+  }
+}
+
+/** The first successor of a reload tells what the start file says now; a later one must agree. */
+function noteSpecs(fleet: Fleet, child: Child, specs: Spec[]): void {
+  const { reload } = fleet
+  if (!reload || reload.next.get(child.name) !== child.generation) return
+  reload.specs ??= specs
+  child.disagrees = JSON.stringify(reload.specs) !== JSON.stringify(specs)
+}
+
+/** It failed, or crashed, by its own report; its exit follows. The slot counts as empty from now on. */
+function applyFailure(fleet: Fleet, child: Child, failure: Failure, now: number): void {
+  const { state } = child
+  if (!move(child, state === 'serving' ? 'leaving' : 'failed')) return
+  child.failure = failure
+  child.drainAt = now
+  child.drainReason = 'crash'
+  child.deadlineAt = now + LEAVE_TIMEOUT_MS + LEAVE_TIMEOUT_MS
+  countFailure(fleet, child, { now, chance: 0.5, served: state === 'serving' })
+}
+
+function applyExit(fleet: Fleet, child: Child, event: Extract<FleetEvent, { type: 'exit' }>, now: number): void {
+  const { state } = child
+  if (!move(child, 'exit')) return
+  const group = fleet.groups.get(child.name)
+  if (group?.leaderKey === child.key) group.leaderKey = null
+  const slot = slotOf(fleet, child)
+  if (slot)
+    slot.lastExit = { code: event.code, signal: event.signal, reason: exitReason(child, state, event), at: event.at }
+  const byItself = child.drainReason === null
+  if (byItself) {
+    child.failure ??= {
+      message: unexpectedExit(child, state, event),
+      stack: unexpectedExit(child, state, event),
+    }
+    countFailure(fleet, child, { now, chance: event.chance, served: state === 'serving' })
+  }
+  fleet.children.delete(child.key)
+  if (child.drainReason === 'reload') noteReplaced(fleet, child, now)
+}
+
+/** An old child of a reload is gone: its line in that reload's summary. */
+function noteReplaced(fleet: Fleet, old: Child, now: number): void {
+  const reload = fleet.settling.find((settling) => settling.leaving.has(old.key)) ?? fleet.reload
+  const successor = currentOf(fleet, old.name, old.id)
+  if (!reload || !successor) return
+  reload.summary.replaced.push({
+    name: old.name,
+    id: old.id,
+    oldPid: old.pid,
+    newPid: successor.pid,
+    startMs: Math.round((successor.preparedAt ?? now) - successor.startedAt),
+    drainMs: Math.round(now - (old.drainAt ?? now)),
+    connectionsMoved: 0,
+    connectionsCut: old.report?.connectionsCut ?? 0,
+  })
+}
+
+function countFailure(fleet: Fleet, child: Child, how: { now: number; chance: number; served: boolean }): void {
+  const slot = slotOf(fleet, child)
+  if (!slot) return
+  const stable = how.served && child.servingAt !== null && how.now - child.servingAt >= RESET_AFTER_MS
+  slot.failures = stable ? 1 : slot.failures + 1
+  slot.retryAt = how.now + backoffMs(slot.failures, how.chance)
+  if (how.served) slot.restarts++
+  slot.lastFailure = {
+    worker: slotKey(child.name, child.id),
+    message: child.failure?.message ?? 'it ended without a word',
+    stack: child.failure?.stack ?? '',
+    output: child.output,
+  }
+  if (child.generation === slot.target) slot.tries++
+}
+
+/** A child that the master gives up (a deadline, another start file): counted now, before its exit. */
+export function failByMaster(fleet: Fleet, child: Child, message: string, now: number): void {
+  child.failure = { message, stack: message }
+  child.drainReason = 'crash'
+  countFailure(fleet, child, { now, chance: 0.5, served: false })
+}
+
+function unexpectedExit(child: Child, state: ChildState, exit: { code: number | null; signal: string | null }): string {
+  const how = exit.signal ? `was ended by ${exit.signal}` : `exited with code ${exit.code ?? 'unknown'}`
+  const when = isComing(state) ? ' before it served' : ''
+  return child.pid > 0 ? `the process ${how}${when}` : 'the process could not be started'
+}
+
+function exitReason(child: Child, state: ChildState, exit: { code: number | null; signal: string | null }): string {
+  if (state === 'killed' && child.drainReason !== 'crash') return 'killed at the deadline'
+  if (child.failure) return child.failure.message
+  if (child.drainReason !== null) return child.drainReason
+  return unexpectedExit(child, state, exit)
+}

@@ -1,0 +1,62 @@
+/**
+ * The master's signals in one table: signal, the command word that means the same, and what is done.
+ * Called by the master's main. A signal that is not here keeps what Node.js does with it.
+ */
+import { closeSync, openSync } from 'node:fs'
+import { systemCode } from '../errors.ts'
+import type { CommandName } from '../ipc/commands.ts'
+
+export interface SignalActions {
+  stop(how: { graceful: boolean; force: boolean }): void
+  reload(): void
+  reopenLog(): void
+}
+
+interface SignalRow {
+  readonly signal: NodeJS.Signals
+  readonly command: CommandName | null
+  readonly act: (actions: SignalActions) => void
+}
+
+/** Ctrl-C under a loader's parent process arrives twice, 30 ms apart: only a later one means "now". */
+const SECOND_SIGNAL_MS = 500
+
+/** Binds every row. @returns a function that unbinds them. */
+export function bindSignals(actions: SignalActions): () => void {
+  const hadTerminal = hasTerminal()
+  let firstStopAt: number | null = null
+  const stopSoft = (): void => {
+    const now = performance.now()
+    const isSecond = firstStopAt !== null && now - firstStopAt >= SECOND_SIGNAL_MS
+    firstStopAt ??= now
+    actions.stop({ graceful: false, force: isSecond })
+  }
+  const hangup = (): void => {
+    if (hadTerminal && !hasTerminal()) stopSoft()
+    else actions.reload()
+  }
+  const rows: readonly SignalRow[] = [
+    { signal: 'SIGTERM', command: 'stop', act: stopSoft },
+    { signal: 'SIGINT', command: 'stop', act: stopSoft },
+    { signal: 'SIGQUIT', command: 'stop', act: (to) => to.stop({ graceful: true, force: false }) },
+    { signal: 'SIGHUP', command: 'reload', act: hangup },
+    { signal: 'SIGUSR2', command: 'reload', act: (to) => to.reload() },
+    // without a listener Node.js would open its inspector
+    { signal: 'SIGUSR1', command: null, act: (to) => to.reopenLog() },
+  ]
+  const bound = rows.map((row) => ({ signal: row.signal, listener: () => row.act(actions) }))
+  for (const { signal, listener } of bound) process.on(signal, listener)
+  return () => {
+    for (const { signal, listener } of bound) process.off(signal, listener)
+  }
+}
+
+/** A process whose terminal is gone cannot open it any more (ENXIO, tty(4)). */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r+'))
+    return true
+  } catch (error) {
+    return systemCode(error) === 'EACCES'
+  }
+}

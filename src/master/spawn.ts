@@ -1,0 +1,107 @@
+/**
+ * Forks one worker process with `node:cluster` and turns what becomes of it into two callbacks.
+ * Called by the supervisor; decides nothing. A process that cannot be started ends in `onExit` like
+ * any other, so that there is one way to fail.
+ */
+import cluster, { type Worker as ClusterWorker } from 'node:cluster'
+import { type Identity, type MasterMessage, seal, unseal, WIRE_VERSION, type WorkerMessage } from '../ipc/messages.ts'
+import { debug } from '../log.ts'
+
+/** The environment variable that tells a forked process who it is; the worker removes it at once. */
+export const IDENTITY_VARIABLE = 'SHIFTWORK_IDENTITY'
+
+/** How to start a worker process; the same for all, read again at each fork. */
+export interface Launcher {
+  /** The worker's first module, through the release's symlink when there is one. */
+  bootstrap: string
+  execArgv: string[]
+  cwd: string
+  startFile: string
+}
+
+export interface Handlers {
+  onMessage(message: WorkerMessage): void
+  onExit(code: number | null, signal: string | null): void
+}
+
+/** A worker process that was forked. */
+export interface Process {
+  readonly pid: number
+  send(message: MasterMessage, handle?: object): void
+  kill(): void
+}
+
+/** The exit and the last messages come by two ways; the messages may be this much later. */
+const LAST_WORDS_MS = 250
+
+export function spawnProcess(
+  launcher: Launcher,
+  who: { name: string; id: number; generation: number; env: Record<string, string> },
+  handlers: Handlers,
+): Process {
+  const identity: Identity = {
+    wireVersion: WIRE_VERSION,
+    startFile: launcher.startFile,
+    name: who.name,
+    id: who.id,
+    generation: who.generation,
+  }
+  cluster.setupPrimary({
+    exec: launcher.bootstrap,
+    execArgv: launcher.execArgv,
+    // a title has only the room of the arguments that the process was started with
+    args: [launcher.startFile, titleRoom(who.name)],
+    cwd: launcher.cwd,
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  } as Parameters<typeof cluster.setupPrimary>[0])
+  const worker = cluster.fork({ ...who.env, [IDENTITY_VARIABLE]: JSON.stringify(identity) })
+  watch(worker, handlers)
+  return {
+    pid: worker.process.pid ?? 0,
+    send: (message, handle) => send(worker, message, handle),
+    kill: () => void worker.process.kill('SIGKILL'),
+  }
+}
+
+function titleRoom(name: string): string {
+  return `--title=${name}${' '.repeat(24)}`
+}
+
+function send(worker: ClusterWorker, message: MasterMessage, handle?: object): void {
+  if (!worker.isConnected()) return
+  // a worker that dies meanwhile is told of by its exit
+  const ignore = (error: Error | null): void => {
+    if (error) debug('message to pid %d lost: %s', worker.process.pid, error.message)
+  }
+  worker.process.send(seal(message), handle as Parameters<typeof worker.process.send>[1], undefined, ignore)
+}
+
+function watch(worker: ClusterWorker, handlers: Handlers): void {
+  let exit: { code: number | null; signal: string | null } | null = null
+  let isConnected = true
+  let isReported = false
+  const report = (): void => {
+    if (isReported || !exit) return
+    isReported = true
+    handlers.onExit(exit.code, exit.signal)
+  }
+  worker.process.on('message', (received: unknown) => {
+    const message = unseal<WorkerMessage>(received)
+    if (message) handlers.onMessage(message)
+  })
+  worker.process.once('disconnect', () => {
+    isConnected = false
+    report()
+  })
+  worker.process.once('exit', (code, signal) => {
+    exit = { code, signal }
+    if (isConnected) setTimeout(report, LAST_WORDS_MS)
+    else report()
+  })
+  worker.process.on('error', (error) => {
+    debug('pid %d: %s', worker.process.pid, error.message)
+    if (worker.process.pid !== undefined) return
+    exit ??= { code: null, signal: null }
+    setImmediate(report)
+  })
+}

@@ -1,0 +1,172 @@
+/** What `status` says: the fleet's own data, the workers' own numbers, and the process table's. Called by the master's main. */
+
+import { formatAddress } from '../address.ts'
+import type { GroupStatus, ProcessStatus, ReloadSummary, Status, WorkerStats } from '../ipc/messages.ts'
+import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
+import type { ChildState } from './child.ts'
+import { type Child, childrenOf, type Fleet, type Group, type Slot } from './fleet.ts'
+import type { Listener } from './listeners.ts'
+import type { Supervisor } from './supervisor.ts'
+
+/** A worker that has not answered by then is blocked: its numbers are null. */
+const STATS_TIMEOUT_MS = 300
+
+export interface MasterFacts {
+  entry: string
+  startedAt: Date
+  daemon: boolean
+  warnings: () => string[]
+  listeners: ReadonlyMap<string, Listener>
+  lastReload: () => ReloadSummary | null
+}
+
+interface Sample {
+  atMs: number
+  cpuMs: number
+  requests: number
+}
+
+/** Rates (processor time, requests a second) are since the previous status, the first time since the start. */
+export class StatusReporter {
+  readonly #supervisor: Supervisor
+  readonly #facts: MasterFacts
+  readonly #samples = new Map<number, Sample>()
+
+  constructor(supervisor: Supervisor, facts: MasterFacts) {
+    this.#supervisor = supervisor
+    this.#facts = facts
+  }
+
+  async report(): Promise<Status> {
+    const answers = await this.#supervisor.askStats(STATS_TIMEOUT_MS)
+    const { fleet } = this.#supervisor
+    for (const key of this.#samples.keys()) if (!fleet.children.has(key)) this.#samples.delete(key)
+    const groups = [...fleet.groups.values()].map((group) => this.#group(fleet, group, answers))
+    return {
+      version: 1,
+      master: {
+        pid: process.pid,
+        startedAt: this.#facts.startedAt.toISOString(),
+        state: masterState(fleet),
+        generation: Math.max(...[...fleet.groups.values()].map((group) => group.generation)),
+        node: process.version,
+        entry: this.#facts.entry,
+        daemon: this.#facts.daemon,
+        rssBytes: process.memoryUsage.rss(),
+        warnings: [...this.#facts.warnings(), ...suspended(fleet)],
+      },
+      lastReload: this.#facts.lastReload(),
+      groups,
+    }
+  }
+
+  #group(fleet: Fleet, group: Group, answers: Answers): GroupStatus {
+    const { spec } = group
+    const processes = group.slots.flatMap((slot) => this.#slot(fleet, group, slot, answers))
+    const port = this.#facts.listeners.get(spec.name)?.port ?? undefined
+    return {
+      name: spec.name,
+      listen: spec.address ? [formatAddress(spec.address, port)] : [],
+      count: spec.count,
+      reloadable: spec.reloadable,
+      user: spec.user,
+      state: groupState(group, processes),
+      processes,
+    }
+  }
+
+  #slot(fleet: Fleet, group: Group, slot: Slot, answers: Answers): ProcessStatus[] {
+    const children = childrenOf(fleet, group.spec.name, slot.id)
+    const rows = children.map((child) => this.#process(group, slot, child, answers.get(child.key)))
+    const isEmpty = children.every((child) => child.state === 'draining' || child.state === 'killed')
+    return isEmpty ? [...rows, emptySlot(slot)] : rows
+  }
+
+  #process(group: Group, slot: Slot, child: Child, answer: Answer | undefined): ProcessStatus {
+    const nowMs = performance.now()
+    const before = this.#samples.get(child.key) ?? { atMs: child.startedAt, cpuMs: 0, requests: 0 }
+    const cpuMs = cpuMsOf(child.pid)
+    const spanMs = Math.max(1, nowMs - before.atMs)
+    const stats = answer?.stats ?? null
+    this.#samples.set(child.key, {
+      atMs: nowMs,
+      cpuMs: cpuMs ?? before.cpuMs,
+      requests: stats?.requests ?? before.requests,
+    })
+    return {
+      pid: child.pid,
+      id: child.id,
+      generation: child.generation,
+      state: isStopped(child.pid) ? 'stopped' : shownState(child.state),
+      leader: group.leaderKey === child.key && !child.resigned,
+      startedAt: new Date(Date.now() - (nowMs - child.startedAt)).toISOString(),
+      rssBytes: rssBytesOf(child.pid),
+      heapUsedBytes: stats?.heapUsedBytes ?? null,
+      cpuPercent: cpuMs === null ? null : round((100 * (cpuMs - before.cpuMs)) / spanMs, 1),
+      connections: stats?.connections ?? null,
+      requests: stats?.requests ?? null,
+      requestsPerSecond: stats ? round((1000 * (stats.requests - before.requests)) / spanMs, 1) : null,
+      eventLoopUtilization: stats ? round(stats.eventLoopUtilization, 3) : null,
+      eventLoopDelayMs: answer ? round(answer.tookMs, 1) : null,
+      restarts: slot.restarts,
+      lastExit: slot.lastExit,
+    }
+  }
+}
+
+type Answer = { stats: WorkerStats; tookMs: number }
+type Answers = ReadonlyMap<number, Answer>
+
+function emptySlot(slot: Slot): ProcessStatus {
+  return {
+    pid: null,
+    id: slot.id,
+    generation: slot.target,
+    state: 'backoff',
+    leader: false,
+    startedAt: null,
+    rssBytes: null,
+    heapUsedBytes: null,
+    cpuPercent: null,
+    connections: null,
+    requests: null,
+    requestsPerSecond: null,
+    eventLoopUtilization: null,
+    eventLoopDelayMs: null,
+    restarts: slot.restarts,
+    lastExit: slot.lastExit,
+  }
+}
+
+function shownState(state: ChildState): ProcessStatus['state'] {
+  if (state === 'admitted') return 'prepared'
+  return state === 'killed' || state === 'exited' ? 'draining' : state
+}
+
+function masterState(fleet: Fleet): Status['master']['state'] {
+  if (fleet.phase === 'stopped') return 'stopping'
+  if (fleet.phase !== 'running') return fleet.phase
+  return fleet.reload || fleet.settling.length > 0 ? 'reloading' : 'running'
+}
+
+function groupState(group: Group, processes: readonly ProcessStatus[]): GroupStatus['state'] {
+  const serving = processes.filter((row) => row.state === 'serving')
+  const served = new Set(serving.map((row) => row.id)).size
+  if (served < group.spec.count) return processes.some((row) => row.state === 'backoff') ? 'backoff' : 'degraded'
+  return new Set(serving.map((row) => row.generation)).size > 1 ? 'mixed' : 'ok'
+}
+
+function suspended(fleet: Fleet): string[] {
+  return [...fleet.groups.values()]
+    .filter((group) => group.suspended)
+    .map(
+      (group) =>
+        `${group.spec.name}: the last reload failed, so the code on disk is bad: recycling waits for a good reload, ` +
+        'and a worker that crashes would start with that code',
+    )
+}
+
+function round(value: number, digits: number): number {
+  const factor = 10 ** digits
+  return Math.round(value * factor) / factor
+}

@@ -1,0 +1,147 @@
+/**
+ * The process table: who lives, since when, whose child it is, what it uses. Read from `/proc` on
+ * Linux (proc(5)) and by `ps` elsewhere. A pid alone means nothing, pids are reused: every process
+ * that outlives the call is named by pid and start time.
+ */
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** A process for as long as it lives; `startTime` is opaque text that only ever equals itself. */
+export interface ProcessId {
+  pid: number
+  startTime: string
+}
+
+interface Row {
+  pid: number
+  ppid: number
+  /** One letter as in ps(1): `T` is stopped, `Z` a zombie. */
+  state: string
+  startTime: string
+  cpuMs: number
+}
+
+/** Linux counts processor time in ticks of 1/100 s on every architecture that Node.js supports. */
+const MS_PER_TICK = 10
+const PAGE_BYTES = 4096
+const hasProc = process.platform === 'linux'
+
+/** The process's start time, or null when there is none (a zombie is none). */
+export function startTimeOf(pid: number): string | null {
+  const row = readRow(pid)
+  return row && row.state !== 'Z' ? row.startTime : null
+}
+
+export function isAlive(id: ProcessId): boolean {
+  return startTimeOf(id.pid) === id.startTime
+}
+
+/** True for a process that was stopped by a signal or a debugger. */
+export function isStopped(pid: number): boolean {
+  const state = readRow(pid)?.state
+  return state === 'T' || state === 't'
+}
+
+/** The living children of a process. */
+export function childrenOf(pid: number): ProcessId[] {
+  return readAllRows()
+    .filter((row) => row.ppid === pid && row.state !== 'Z')
+    .map((row) => ({ pid: row.pid, startTime: row.startTime }))
+}
+
+/** What the process calls itself: its title or its command line; empty when it is gone. */
+export function titleOf(pid: number): string {
+  if (!hasProc) return ''
+  return (readOrNull(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').trim()
+}
+
+/** Resident memory in bytes, null when it cannot be read. */
+export function rssBytesOf(pid: number): number | null {
+  if (!hasProc) return null
+  const pages = readOrNull(`/proc/${pid}/statm`)?.split(' ')[1]
+  return pages === undefined ? null : Number(pages) * PAGE_BYTES
+}
+
+/** Processor time used so far, user and system, in milliseconds. */
+export function cpuMsOf(pid: number): number | null {
+  return readRow(pid)?.cpuMs ?? null
+}
+
+/** Sends a signal if this very process still lives; false when it does not. */
+export function signal(id: ProcessId, name: NodeJS.Signals): boolean {
+  if (!isAlive(id)) return false
+  try {
+    return process.kill(id.pid, name)
+  } catch {
+    // it went between the look and the signal
+    return false
+  }
+}
+
+/** Waits until the process is gone. @returns false when it still lives after `timeoutMs`. */
+export async function waitUntilGone(id: ProcessId, timeoutMs: number): Promise<boolean> {
+  const giveUpAt = Date.now() + timeoutMs
+  while (isAlive(id)) {
+    if (Date.now() >= giveUpAt) return false
+    await delay(10)
+  }
+  return true
+}
+
+function readRow(pid: number): Row | null {
+  if (!hasProc) return readPs(['-p', String(pid)])[0] ?? null
+  const stat = readOrNull(`/proc/${pid}/stat`)
+  return stat === null ? null : parseStat(pid, stat)
+}
+
+function readAllRows(): Row[] {
+  if (!hasProc) return readPs(['-A'])
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => readRow(Number(name)))
+    .filter((row) => row !== null)
+}
+
+/** The second field is the command in brackets and may hold blanks and brackets: count from the last one. */
+function parseStat(pid: number, stat: string): Row {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const field = (number: number): string => fields[number - 3] ?? ''
+  return {
+    pid,
+    ppid: Number(field(4)),
+    state: field(3),
+    startTime: field(22),
+    cpuMs: (Number(field(14)) + Number(field(15))) * MS_PER_TICK,
+  }
+}
+
+function readPs(selection: string[]): Row[] {
+  let table: string
+  try {
+    table = execFileSync('ps', [...selection, '-o', 'pid=,ppid=,stat=,lstart='], { encoding: 'utf8' })
+  } catch {
+    // ps exits 1 when nothing matches
+    return []
+  }
+  return table
+    .split('\n')
+    .map((line) => /^\s*(\d+)\s+(\d+)\s+(\S)\S*\s+(.+?)\s*$/.exec(line))
+    .filter((match) => match !== null)
+    .map(([, pid, ppid, state = '', startTime = '']) => ({
+      pid: Number(pid),
+      ppid: Number(ppid),
+      state,
+      startTime,
+      cpuMs: 0,
+    }))
+}
+
+function readOrNull(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    // gone, or another user's
+    return null
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * Unix sockets in directories of any depth: the kernel takes 107 bytes (unix(7)), Node.js 20 cuts the
+ * rest off in silence. A long path is reached through an open descriptor of its directory.
+ */
+import { closeSync, constants, openSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+
+const MAX_PATH_BYTES = 107
+
+/** A path to give to `listen` or `connect`; call `release` when that call has been made. */
+export function shortSocketPath(path: string): { path: string; release: () => void } {
+  if (Buffer.byteLength(path) <= MAX_PATH_BYTES || process.platform !== 'linux')
+    return { path, release: () => undefined }
+  const fd = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
+  return { path: `/proc/self/fd/${fd}/${basename(path)}`, release: () => closeSync(fd) }
+}

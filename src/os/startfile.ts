@@ -1,0 +1,113 @@
+/**
+ * The start file as the user named it, and what a new process needs to run it: the loader for
+ * TypeScript, and paths that follow a `current` symlink to the next release.
+ */
+import { existsSync, realpathSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, extname, isAbsolute, join, resolve, sep } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { ShiftworkError } from '../errors.ts'
+
+/**
+ * The absolute path of a start file, symlinks unresolved: also when the shell went into a release
+ * directory through a link, which `process.cwd()` has forgotten and `$PWD` has not.
+ */
+export function absoluteStartFile(file: string, cwd: string, pwd: string | undefined): string {
+  const path = resolve(cwd, file)
+  if (pwd === undefined || !isAbsolute(pwd) || pwd === cwd || !path.startsWith(cwd + sep)) return path
+  try {
+    return realpathSync(pwd) === cwd ? join(pwd, path.slice(cwd.length)) : path
+  } catch {
+    // a PWD that does not exist any more says nothing
+    return path
+  }
+}
+
+const TYPESCRIPT = new Set(['.ts', '.mts', '.cts', '.tsx'])
+
+/**
+ * The `node` options that this process was started with, made fit for another working directory,
+ * and with tsx added when the start file is TypeScript that this Node.js cannot read by itself.
+ * @throws ShiftworkError `ERR_START_FILE` when there is no tsx to be found beside the start file.
+ */
+export function loaderArgs(startFile: string, execArgv: readonly string[], cwd: string): string[] {
+  const args = absoluteLoaders(execArgv, cwd)
+  if (!TYPESCRIPT.has(extname(startFile)) || hasTypeScript(args)) return args
+  return [...args, '--import', tsxLoader(startFile)]
+}
+
+function hasTypeScript(args: readonly string[]): boolean {
+  const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
+  return stripsTypes || args.some((arg) => /\b(tsx|ts-node|swc|esbuild|jiti)\b|strip-types|transform-types/.test(arg))
+}
+
+function tsxLoader(startFile: string): string {
+  try {
+    return pathToFileURL(createRequire(startFile).resolve('tsx')).href
+  } catch (cause) {
+    throw new ShiftworkError('ERR_START_FILE', `Node.js ${process.version} cannot run ${startFile} by itself`, {
+      hint: 'Install tsx (npm install --save-dev tsx), compile it to JavaScript, or use Node.js 22.18 or later.',
+      cause,
+    })
+  }
+}
+
+/** `--import tsx` is looked up from the working directory: looked up once, here, it holds everywhere. */
+function absoluteLoaders(execArgv: readonly string[], cwd: string): string[] {
+  const args: string[] = []
+  for (let index = 0; index < execArgv.length; index++) {
+    const arg = execArgv[index] ?? ''
+    const joined = /^(--import|--loader|--experimental-loader|--require)=(.*)$/.exec(arg)
+    const takesNext = /^(--import|--loader|--experimental-loader|--require|-r)$/.test(arg)
+    if (joined) args.push(joined[1] ?? '', absoluteModule(joined[1] ?? '', joined[2] ?? '', cwd))
+    else if (takesNext) args.push(arg, absoluteModule(arg, execArgv[++index] ?? '', cwd))
+    else args.push(arg)
+  }
+  return args
+}
+
+function absoluteModule(option: string, specifier: string, cwd: string): string {
+  if (specifier.includes(':') || isAbsolute(specifier)) return specifier
+  try {
+    const path = createRequire(join(cwd, 'noop.js')).resolve(specifier)
+    return option === '--require' || option === '-r' ? path : pathToFileURL(path).href
+  } catch {
+    // only an ESM condition may export it: node itself will look it up, and say so if it cannot
+    return specifier
+  }
+}
+
+/**
+ * A path (or file URL) inside the release that the start file's symlink pointed to at start, named
+ * through that symlink: at the next fork it leads into the release of that moment.
+ */
+export function throughLink(path: string, startFile: string): string {
+  const isUrl = path.startsWith('file:')
+  const real = isUrl ? fileURLToPath(path) : path
+  const link = sharedPrefix(startFile, realPathOf(startFile))
+  if (!link || !real.startsWith(link.real + sep)) return path
+  const linked = link.named + real.slice(link.real.length)
+  if (!existsSync(linked)) return path
+  return isUrl ? pathToFileURL(linked).href : linked
+}
+
+/** The shortest directories that differ between a path and its real path, once equal tails are cut. */
+function sharedPrefix(named: string, real: string): { named: string; real: string } | null {
+  if (named === real) return null
+  let [left, right] = [dirname(named), dirname(real)]
+  while (tail(left) === tail(right) && dirname(left) !== left) [left, right] = [dirname(left), dirname(right)]
+  return left === right ? null : { named: left, real: right }
+}
+
+function tail(path: string): string {
+  return path.slice(path.lastIndexOf(sep) + 1)
+}
+
+function realPathOf(path: string): string {
+  try {
+    return realpathSync(path)
+  } catch {
+    // deleted meanwhile: nothing to follow
+    return path
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * The last answer on a connection: it says `Connection: close`, is delivered whole, and only then
+ * the connection ends. Called by `traffic` for requests that a draining worker still has to answer.
+ */
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+
+/** The requests of one connection that were parsed and are not answered yet, in order. */
+export interface Exchange {
+  readonly open: ServerResponse[]
+  /** The last answer's head is written: what the client sends from now on is not processed (RFC 9112, 9.6). */
+  isClosing: boolean
+}
+
+const EXCHANGE = Symbol('shiftwork.exchange')
+
+export function exchangeOf(socket: Socket): Exchange {
+  const holder = socket as Socket & { [EXCHANGE]?: Exchange }
+  holder[EXCHANGE] ??= { open: [], isClosing: false }
+  return holder[EXCHANGE]
+}
+
+/** True for a request that came after the answer that closes its connection: it must not be handled. */
+export function comesTooLate(response: ServerResponse): boolean {
+  const exchange = exchangeOf(response.req.socket)
+  return exchange.isClosing && exchange.open.at(-1) === response
+}
+
+/**
+ * Lets this answer close its connection, unless a later request on it is open when its head is
+ * written: decided as late as that, since pipelined requests may still be parsed until then.
+ */
+export function closeAfter(response: ServerResponse, exchange: Exchange): void {
+  if (response.headersSent || exchange.isClosing) return
+  const inherited = Object.hasOwn(response, 'writeHead') ? response.writeHead : null
+  const writeHead = (...args: unknown[]): ServerResponse => {
+    if (inherited) response.writeHead = inherited
+    else Reflect.deleteProperty(response, 'writeHead')
+    const isLast = exchange.open.at(-1) === response
+    if (isLast && !exchange.isClosing) {
+      exchange.isClosing = true
+      response.setHeader('Connection', 'close')
+      lingerAfterEnd(response.req.socket)
+    }
+    return response.writeHead(
+      ...((isLast ? args.map(withoutConnection) : args) as Parameters<ServerResponse['writeHead']>),
+    )
+  }
+  response.writeHead = writeHead as ServerResponse['writeHead']
+}
+
+/** Headers given to `writeHead` itself would win over ours: a proxy hands on its upstream's keep-alive. */
+function withoutConnection(arg: unknown): unknown {
+  if (Array.isArray(arg)) return withoutConnectionPairs(arg)
+  if (typeof arg !== 'object' || arg === null) return arg
+  return Object.fromEntries(Object.entries(arg).filter(([name]) => !isHopHeader(name)))
+}
+
+/** Either `[name, value, …]` or `[[name, value], …]`. */
+function withoutConnectionPairs(headers: unknown[]): unknown[] {
+  if (Array.isArray(headers[0])) return headers.filter((pair) => !isHopHeader((pair as unknown[])[0]))
+  const kept: unknown[] = []
+  for (let index = 0; index < headers.length; index += 2)
+    if (!isHopHeader(headers[index])) kept.push(headers[index], headers[index + 1])
+  return kept
+}
+
+function isHopHeader(name: unknown): boolean {
+  return typeof name === 'string' && /^(connection|keep-alive)$/i.test(name)
+}
+
+/** How long a client may take to notice the end before its connection is closed under it. */
+const LINGER_MS = 1_000
+
+/**
+ * Node.js destroys the socket after the last answer. If the client has sent more by then, the kernel
+ * answers with a reset, and the answer may be lost with it: so end our side, read on, and wait for
+ * the client's end (RFC 9112, 9.6).
+ */
+function lingerAfterEnd(socket: Socket): void {
+  socket.destroySoon = () => {
+    socket.end()
+    if (socket.destroyed) return
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS)
+    socket.once('close', () => clearTimeout(timer))
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The `http://` and `https://` server of a worker: creates the `node:http` server and leads its
+ * requests to `onRequest`, or read whole to `onMessage`. It neither listens nor drains.
+ */
+import {
+  createServer as createHttp,
+  type Server as HttpServer,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http'
+import { createServer as createHttps, type Server as HttpsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import { describeError } from '../errors.ts'
+import type { Runnable } from '../hooks.ts'
+import { comesTooLate } from './answer.ts'
+import { connectionOf } from './connection.ts'
+import { HttpRequest, readBody } from './http-request.ts'
+
+/** Properties of a server that `createServer` does not take as options. */
+const PROPERTIES = ['timeout', 'maxRequestsPerSocket', 'maxHeadersCount'] as const
+
+/** A server that is not listening yet; its handlers are looked up at each request. */
+export function createWebServer(runnable: Runnable, protocol: 'http' | 'https'): HttpServer | HttpsServer {
+  const server =
+    protocol === 'https'
+      ? createHttps({ ...runnable.serverOptions, ...runnable.tls })
+      : createHttp(runnable.serverOptions)
+  const given = runnable.serverOptions as Record<string, unknown>
+  for (const property of PROPERTIES)
+    if (typeof given[property] === 'number') Object.assign(server, { [property]: given[property] })
+  server.on('request', (request, response) => dispatch(runnable, request, response))
+  server.on(protocol === 'https' ? 'secureConnection' : 'connection', (socket: Socket) => announce(runnable, socket))
+  return server
+}
+
+/** True when somebody answers requests: a hook, or a listener that user code put on the server itself. */
+export function hasHandler(runnable: Runnable): boolean {
+  return (
+    Boolean(runnable.subject.onRequest ?? runnable.subject.onMessage) ||
+    (runnable.subject.server?.listenerCount('request') ?? 0) > 1
+  )
+}
+
+function dispatch(runnable: Runnable, request: IncomingMessage, response: ServerResponse): void {
+  if (comesTooLate(response)) return
+  const { onRequest } = runnable.subject
+  try {
+    const result = onRequest ? onRequest(request, response) : answerMessage(runnable, request, response)
+    if (result instanceof Promise) result.catch((error: unknown) => fail(runnable, response, error))
+  } catch (error) {
+    fail(runnable, response, error)
+  }
+}
+
+async function answerMessage(runnable: Runnable, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { onMessage } = runnable.subject
+  if (!onMessage) return
+  const body = await readBody(request, runnable.maxMessageBytes)
+  if (body) await onMessage(connectionOf(request.socket), new HttpRequest(request, body))
+  else refuse(response, 413)
+}
+
+function announce(runnable: Runnable, socket: Socket): void {
+  const { onConnect, onClose } = runnable.subject
+  if (!onConnect && !onClose) return
+  const connection = connectionOf(socket)
+  socket.once('close', () => callHook(runnable, () => runnable.subject.onClose?.(connection)))
+  callHook(runnable, () => onConnect?.(connection))
+}
+
+function callHook(runnable: Runnable, hook: () => unknown): void {
+  try {
+    hook()
+  } catch (error) {
+    report(runnable, 'a connection hook', error)
+  }
+}
+
+/** A handler that failed costs its own client an answer of 500, or the connection, and nobody else anything. */
+function fail(runnable: Runnable, response: ServerResponse, error: unknown): void {
+  const { method = '?', url = '?', socket } = response.req
+  report(runnable, `the handler of ${method} ${url}`, error)
+  try {
+    runnable.subject.onError?.(connectionOf(socket), error)
+  } catch (thrown) {
+    report(runnable, 'onError', thrown)
+  }
+  if (response.headersSent) response.destroy()
+  else refuse(response, 500)
+}
+
+function refuse(response: ServerResponse, status: number): void {
+  if (response.headersSent || response.destroyed) return
+  response.writeHead(status, { 'Content-Length': 0, Connection: 'close' })
+  response.end()
+}
+
+function report(runnable: Runnable, what: string, error: unknown): void {
+  console.error(`shiftwork: worker ${runnable.subject.id}: ${what} threw: ${describeError(error).stack}`)
+}

@@ -1,0 +1,171 @@
+/**
+ * What is open in a worker process: every connection of every server in it, every request that has
+ * no answer yet, and the drain that ends them without losing one. It watches through Node's own
+ * diagnostics channels, so a server that user code opened, or a library that replaces the request
+ * listeners, is seen as well as the worker's own. One per process.
+ *
+ * A drain never closes a connection that may be about to carry a request: an answer says
+ * `Connection: close`, an idle connection runs into the server's own keep-alive timeout.
+ */
+import diagnostics from 'node:diagnostics_channel'
+import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { Server as HttpsServer } from 'node:https'
+import { Server as NetServer, type Socket } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
+import { closeAfter, type Exchange, exchangeOf } from './answer.ts'
+
+type WebServer = HttpServer | HttpsServer
+
+/** What `cut` closed by force. `requests` names at most ten of those that had no answer yet. */
+export interface CutReport {
+  connections: number
+  requests: string[]
+}
+
+const DEFAULT_LINGER_MS = 5_000
+const SWEEP_MS = 100
+const MAX_NAMED = 10
+
+export class Traffic {
+  /** Requests begun since the process started. */
+  requests = 0
+  readonly #servers = new Set<NetServer>()
+  /** Connections as the kernel knows them; under TLS the one below. */
+  readonly #sockets = new Map<Socket, NetServer>()
+  /** Connections on which HTTP is spoken: under TLS the one above. */
+  readonly #carriers = new Set<Socket>()
+  #isDraining = false
+  #sweeper: NodeJS.Timeout | null = null
+  #onEmpty: (() => void) | null = null
+
+  /** Begins to watch this process. */
+  watch(): void {
+    diagnostics.subscribe('net.server.socket', (message) => {
+      const { socket } = message as { socket: Socket & { server?: NetServer } }
+      if (socket.server) this.#add(socket, socket.server)
+    })
+    diagnostics.subscribe('http.server.request.start', (message) => {
+      const { request, response } = message as { request: IncomingMessage; response: ServerResponse }
+      this.#begin(request, response)
+    })
+  }
+
+  get connections(): number {
+    return this.#sockets.size
+  }
+
+  /** A server is known from its first connection on; one that must be closed before has to be named. */
+  register(server: NetServer): void {
+    if (this.#servers.has(server)) return
+    this.#servers.add(server)
+    if (server instanceof TlsServer) server.on('secureConnection', (socket) => this.#carry(socket))
+    if (this.#isDraining) stopListening(server)
+  }
+
+  #add(socket: Socket, server: NetServer): void {
+    this.register(server)
+    this.#sockets.set(socket, server)
+    socket.once('close', () => this.#remove(socket))
+    if (!(server instanceof TlsServer)) this.#carry(socket)
+  }
+
+  #carry(socket: Socket): void {
+    this.#carriers.add(socket)
+    socket.once('close', () => this.#carriers.delete(socket))
+  }
+
+  #remove(socket: Socket): void {
+    this.#sockets.delete(socket)
+    if (this.#sockets.size === 0) this.#onEmpty?.()
+  }
+
+  #begin(request: IncomingMessage, response: ServerResponse): void {
+    this.requests++
+    const exchange = exchangeOf(request.socket)
+    exchange.open.push(response)
+    response.on('close', forget)
+    if (this.#isDraining) closeAfter(response, exchange)
+  }
+
+  // ---- drain -------------------------------------------------------------------------------------------------------
+
+  /** Stops listening; from now on the last answer on each connection says so. Safe to call twice. */
+  stopListening(): void {
+    if (this.#isDraining) return
+    this.#isDraining = true
+    for (const server of this.#servers) stopListening(server)
+    for (const socket of this.#carriers) {
+      const exchange = exchangeOf(socket)
+      for (const response of exchange.open) closeAfter(response, exchange)
+    }
+  }
+
+  /**
+   * Waits until the last connection is closed.
+   * @param lingerMs how long an idle connection may stay open; null: as long as its server lets it.
+   */
+  drained(lingerMs: number | null): Promise<void> {
+    this.stopListening()
+    if (this.#sockets.size === 0) return Promise.resolve()
+    const begunAt = performance.now()
+    this.#sweeper ??= setInterval(() => this.#sweep(performance.now() - begunAt, lingerMs), SWEEP_MS)
+    return new Promise((resolve) => {
+      this.#onEmpty = () => {
+        this.#endSweep()
+        resolve()
+      }
+    })
+  }
+
+  /** Closes what has lingered: connections that never sent a byte, and, where no timeout does it, idle ones. */
+  #sweep(passedMs: number, lingerMs: number | null): void {
+    for (const server of this.#servers) {
+      if (!isWeb(server)) continue
+      const ownTimeoutMs = server.keepAliveTimeout > 0 ? server.keepAliveTimeout : null
+      if (passedMs < (lingerMs ?? ownTimeoutMs ?? DEFAULT_LINGER_MS)) continue
+      if (lingerMs !== null || ownTimeoutMs === null) server.closeIdleConnections()
+      for (const [socket, owner] of this.#sockets) if (owner === server && socket.bytesRead === 0) socket.destroy()
+      for (const socket of this.#carriers)
+        if (socket.bytesRead === 0 && (socket as Owned).server === server) socket.destroy()
+    }
+  }
+
+  /** Closes everything by force, and says what it was. */
+  cut(): CutReport {
+    this.stopListening()
+    this.#endSweep()
+    const report: CutReport = { connections: this.#sockets.size, requests: [] }
+    for (const socket of this.#carriers)
+      for (const response of exchangeOf(socket).open)
+        if (report.requests.length < MAX_NAMED) report.requests.push(nameOf(response))
+    for (const socket of [...this.#sockets.keys()]) socket.destroy()
+    return report
+  }
+
+  #endSweep(): void {
+    if (this.#sweeper) clearInterval(this.#sweeper)
+    this.#sweeper = null
+  }
+}
+
+type Owned = Socket & { server?: NetServer }
+
+function forget(this: ServerResponse): void {
+  const { open } = exchangeOf(this.req.socket) as Exchange
+  const index = open.indexOf(this)
+  if (index >= 0) open.splice(index, 1)
+}
+
+/** Only the listener: `http.Server.close` would close idle connections, and a request on its way with them. */
+function stopListening(server: NetServer): void {
+  if (server.listening) NetServer.prototype.close.call(server)
+}
+
+function isWeb(server: NetServer): server is WebServer {
+  return server instanceof HttpServer || server instanceof HttpsServer
+}
+
+function nameOf(response: ServerResponse): string {
+  const { method, url, socket } = response.req
+  return `${method ?? '?'} ${url ?? '?'} from ${socket.remoteAddress ?? 'a unix socket'}`
+}

@@ -1,0 +1,180 @@
+/**
+ * The one fork in the road: a process that evaluates a start file is the command line, the master
+ * (in the foreground or as a daemon), or one worker. Called by `Worker.runAll`. Each side's code is
+ * loaded only where it runs.
+ */
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describeError, ShiftworkError } from './errors.ts'
+import type { Runnable } from './hooks.ts'
+import { DAEMON_VARIABLE, type DaemonSettings } from './ipc/daemon.ts'
+import type { LaunchMessage } from './ipc/messages.ts'
+import type { MasterHooks, MasterScreen } from './master/main.ts'
+import { absoluteStartFile, loaderArgs, throughLink } from './os/startfile.ts'
+import { stateDirAt } from './os/statedir.ts'
+import { checkSpecs, type RawWorker, type Spec } from './spec.ts'
+import { packageVersion } from './version.ts'
+import { findParent, type ParentLink } from './worker/parent.ts'
+
+export interface RunOptions {
+  /** Where pid file, control socket and logs are; default `.shiftwork/<start file>/` beside the start file. */
+  stateDir?: string
+  /** The runtime's own log; default `shiftwork.log` in the state directory. */
+  logFile?: string
+  /** What a daemon and its workers print; default `stdout.log` in the state directory. */
+  stdoutFile?: string
+  /** The command line instead of the one that was typed: `['start', '-d']`. */
+  argv?: string[]
+}
+
+/** A worker of the start file, before it was checked. */
+export interface Described {
+  raw: RawWorker
+  runnable: Runnable
+  /** Gives the public object its checked values. */
+  adopt(spec: Spec): unknown
+}
+
+interface Checked {
+  specs: Spec[]
+  warnings: string[]
+}
+
+export function runAll(described: readonly Described[], options: RunOptions, hooks: MasterHooks): void {
+  const parent = findParent()
+  if (parent) void runAsWorker(parent, described)
+  else void runAsMain(described, options, hooks)
+}
+
+async function runAsWorker(parent: ParentLink, described: readonly Described[]): Promise<void> {
+  try {
+    const { specs } = check(described)
+    const runnables = new Map(specs.map((spec, index) => [spec.name, described[index]?.runnable as Runnable]))
+    const { runWorker } = await import('./worker/run.ts')
+    await runWorker(parent, runnables, specs, packageVersion())
+  } catch (error) {
+    parent.fail(error)
+  }
+}
+
+function check(described: readonly Described[]): Checked {
+  const checked = checkSpecs(described.map((worker) => worker.raw))
+  for (const [index, spec] of checked.specs.entries()) described[index]?.adopt(spec)
+  return checked
+}
+
+// ---- command line and master ---------------------------------------------------------------------------------------
+
+async function runAsMain(described: readonly Described[], options: RunOptions, hooks: MasterHooks): Promise<void> {
+  const startFile = absoluteStartFile(process.argv[1] ?? 'start', process.cwd(), process.env['PWD'])
+  const settings = takeDaemonSettings()
+  if (settings) {
+    await runAsDaemon(startFile, settings, () => check(described), hooks)
+    return
+  }
+  const { runCommandLine } = await import('./cli/main.ts')
+  const code = await runCommandLine({
+    argv: options.argv ?? process.argv.slice(2),
+    startFile,
+    program: program(startFile),
+    options: absolutePaths(options),
+    check: () => check(described),
+    startHere: async (files, screen) => {
+      const checked = check(described)
+      const { runMaster } = await import('./master/main.ts')
+      return runMaster({ ...checked, ...files, daemon: false, launcher: launcher(startFile), hooks, screen })
+    },
+  })
+  process.exit(code)
+}
+
+/** How the user can call this again: as they just did. */
+function program(startFile: string): string {
+  const file = process.argv[1] === startFile ? relativeTo(process.cwd(), startFile) : startFile
+  const usesTsx = process.execArgv.some((arg) => /\btsx\b/.test(arg))
+  return `${usesTsx ? 'tsx' : 'node'} ${file}`
+}
+
+function relativeTo(directory: string, path: string): string {
+  return path.startsWith(`${directory}/`) ? path.slice(directory.length + 1) : path
+}
+
+function absolutePaths(options: RunOptions): RunOptions {
+  const { stateDir, logFile, stdoutFile } = options
+  return {
+    ...options,
+    ...(stateDir !== undefined && { stateDir: resolve(stateDir) }),
+    ...(logFile !== undefined && { logFile: resolve(logFile) }),
+    ...(stdoutFile !== undefined && { stdoutFile: resolve(stdoutFile) }),
+  }
+}
+
+function launcher(startFile: string): {
+  bootstrap: string
+  execArgv: string[]
+  cwd: string
+  startFile: string
+} {
+  const cwd = process.cwd()
+  const bootstrap = fileURLToPath(new URL('./worker/main.js', import.meta.url))
+  return {
+    bootstrap: throughLink(bootstrap, startFile),
+    execArgv: loaderArgs(startFile, process.execArgv, cwd).map((arg) => throughLink(arg, startFile)),
+    cwd: throughLink(cwd, startFile),
+    startFile,
+  }
+}
+
+// ---- daemon --------------------------------------------------------------------------------------------------------
+
+function takeDaemonSettings(): DaemonSettings | null {
+  const text = process.env[DAEMON_VARIABLE]
+  delete process.env[DAEMON_VARIABLE]
+  return text === undefined ? null : (JSON.parse(text) as DaemonSettings)
+}
+
+/** The launcher waits at the other end of the IPC channel until it has heard how the start went. */
+async function runAsDaemon(
+  startFile: string,
+  settings: DaemonSettings,
+  checkFile: () => Checked,
+  hooks: MasterHooks,
+): Promise<void> {
+  try {
+    const checked = checkFile()
+    const { runMaster } = await import('./master/main.ts')
+    const stateDir = stateDirAt(settings.stateDir)
+    const files = { stateDir, logFile: settings.logFile }
+    const screen = daemonScreen()
+    const code = await runMaster({ ...checked, ...files, daemon: true, launcher: launcher(startFile), hooks, screen })
+    process.exit(code)
+  } catch (error) {
+    const hint = error instanceof ShiftworkError ? (error.hint ?? null) : null
+    const message = error instanceof ShiftworkError ? error.message : describeError(error).stack
+    tellLauncher({ type: 'failed', message, hint, failure: null }, () => process.exit(1))
+  }
+}
+
+function daemonScreen(): MasterScreen {
+  return {
+    bound: () => undefined,
+    line: () => undefined,
+    started: (status, durationMs) => tellLauncher({ type: 'started', status, durationMs }, () => undefined),
+    failed: (failure) => {
+      const message = failure ? `${failure.worker} failed twice` : 'the workers could not be started'
+      tellLauncher({ type: 'failed', message, hint: null, failure }, () => undefined)
+    },
+  }
+}
+
+/** A launcher that was killed meanwhile wants to hear nothing. */
+function tellLauncher(message: LaunchMessage, then: () => void): void {
+  if (!process.connected || !process.send) {
+    then()
+    return
+  }
+  process.send(message, undefined, undefined, () => {
+    if (process.connected) process.disconnect()
+    then()
+  })
+}

@@ -1,0 +1,61 @@
+/**
+ * How a worker leaves: accept nothing new, let `onWorkerStop` run, finish what was begun, cut what
+ * is left at the deadline, say so, exit. The one way out for reload, stop, crash and a lost master.
+ */
+import type { DrainReport } from '../ipc/messages.ts'
+import type { Traffic } from '../protocols/traffic.ts'
+
+export interface DrainOrder {
+  /** null: no deadline. */
+  timeoutMs: number | null
+  /** How long an idle connection may stay; null: as long as its server lets it. */
+  lingerMs: number | null
+}
+
+/** Cut sockets need a moment to close before the process ends. */
+const CUT_MS = 100
+
+export class Drain {
+  readonly #traffic: Traffic
+  readonly #onWorkerStop: () => unknown
+  #deadline: NodeJS.Timeout | null = null
+  #expire: () => void = () => undefined
+
+  constructor(traffic: Traffic, onWorkerStop: () => unknown) {
+    this.#traffic = traffic
+    this.#onWorkerStop = onWorkerStop
+  }
+
+  /** Runs once; a later order only brings the deadline nearer. */
+  async run(order: DrainOrder): Promise<DrainReport> {
+    const expired = new Promise<'expired'>((resolve) => {
+      this.#expire = () => resolve('expired')
+    })
+    this.hurry(order)
+    let isHookSettled = false
+    const hook = this.#runHook().then(() => {
+      isHookSettled = true
+    })
+    const connections = this.#traffic.drained(order.lingerMs)
+    const outcome = await Promise.race([Promise.all([hook, connections]), expired])
+    if (this.#deadline) clearTimeout(this.#deadline)
+    const cut = outcome === 'expired' ? this.#traffic.cut() : { connections: 0, requests: [] }
+    if (cut.connections > 0) await Promise.race([connections, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
+    return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
+  }
+
+  /** Sets the deadline, or a nearer one. */
+  hurry(order: DrainOrder): void {
+    if (order.timeoutMs === null) return
+    if (this.#deadline) clearTimeout(this.#deadline)
+    this.#deadline = setTimeout(() => this.#expire(), order.timeoutMs)
+  }
+
+  async #runHook(): Promise<void> {
+    try {
+      await this.#onWorkerStop()
+    } catch (error) {
+      console.error('shiftwork: onWorkerStop threw:', error)
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * The first module of every worker process. Before any user code runs it installs the signals and
+ * the link to the master; then it imports the start file inside a `try`, so that a syntax error or a
+ * throw reaches the master with its stack. What the file describes runs in `runAll`, see `run`.
+ */
+import { basename } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { keepOutput } from './output.ts'
+import { openParent } from './parent.ts'
+
+/** Ctrl-C and a service manager reach workers too; only the master decides. One row a signal. */
+const SIGNALS = {
+  SIGTERM: 'terminate',
+  SIGINT: 'ignore',
+  SIGQUIT: 'ignore',
+  SIGHUP: 'ignore',
+  SIGUSR1: 'ignore',
+  SIGUSR2: 'ignore',
+} as const satisfies Partial<Record<NodeJS.Signals, 'terminate' | 'ignore'>>
+
+const output = keepOutput((text) => link.report({ type: 'output', text }))
+const link = openParent(() => output.text())
+const { startFile, name, id, generation } = link.identity
+let isServing = false
+link.onServing = () => {
+  isServing = true
+  output.release()
+}
+
+for (const [signal, meaning] of Object.entries(SIGNALS))
+  process.on(signal, () => {
+    if (meaning === 'terminate') link.onTerminate?.()
+  })
+
+process.on('uncaughtException', (error) => {
+  // user code that handles these by itself has decided to go on
+  if (process.listenerCount('uncaughtException') > 1) return
+  if (link.onCrash) link.onCrash(error)
+  else link.fail(error)
+})
+
+process.on('exit', (code) => {
+  if (!isServing) link.report({ type: 'exiting', code, output: output.text() })
+})
+
+process.argv = [process.argv[0] ?? process.execPath, startFile]
+process.title = `shiftwork: ${name}/${id} g${generation} ${basename(startFile)}`
+
+import(pathToFileURL(startFile).href).catch((error: unknown) => link.fail(error))

@@ -1,0 +1,111 @@
+/**
+ * The worker's end of the wire to its master: who this process is, what it reports, what it is
+ * ordered, and that the master is gone. Made once by the bootstrap; the start file's own copy of
+ * this package, loaded by whatever loader, finds it on the process.
+ */
+import cluster from 'node:cluster'
+import { describeError } from '../errors.ts'
+import { type Identity, type MasterMessage, seal, unseal, WIRE_VERSION, type WorkerMessage } from '../ipc/messages.ts'
+
+export interface ParentLink {
+  readonly identity: Identity
+  /** @param done called when the message is handed over, or cannot be. */
+  report(message: WorkerMessage, done?: () => void): void
+  /** Orders that came before are given at once. */
+  onOrder(listener: (order: MasterMessage, handle: unknown) => void): void
+  /** The master is gone: nobody will say stop. */
+  onLost(listener: () => void): void
+  /** Reports that the start failed, and leaves. */
+  fail(error: unknown): void
+  /** What to do with an uncaught exception; before it is set, one is a failed start. */
+  onCrash: ((error: unknown) => void) | null
+  /** What to do on SIGTERM; before it is set, nothing. */
+  onTerminate: (() => void) | null
+  /** Called when the worker serves: its output is no longer kept for a report. */
+  onServing: (() => void) | null
+}
+
+const LINK = Symbol.for('shiftwork.parent')
+const IDENTITY_VARIABLE = 'SHIFTWORK_IDENTITY'
+/** A channel with a handle under way never tells that the other end is gone: look at the parent, too. */
+const PARENT_CHECK_MS = 1_000
+
+/** The link of this process, or null when it is no worker. */
+export function findParent(): ParentLink | null {
+  return (process as unknown as Record<symbol, ParentLink | undefined>)[LINK] ?? null
+}
+
+/** Makes the link. @param outputTail the last lines that this process wrote. */
+export function openParent(outputTail: () => string): ParentLink {
+  const identity = takeIdentity()
+  const orders: [MasterMessage, unknown][] = []
+  let onOrder: ((order: MasterMessage, handle: unknown) => void) | null = null
+  const lost = watchParent()
+  process.on('message', (received: unknown, handle: unknown) => {
+    const order = unseal<MasterMessage>(received)
+    if (!order) return
+    if (onOrder) onOrder(order, handle)
+    else orders.push([order, handle])
+  })
+  const link: ParentLink = {
+    identity,
+    report,
+    onOrder: (listener) => {
+      onOrder = listener
+      for (const [order, handle] of orders.splice(0)) listener(order, handle)
+    },
+    onLost: (listener) => lost(listener),
+    fail: (error) => {
+      const failure = describeError(error)
+      report({ type: 'failed', failure, output: outputTail() }, () => process.exit(1))
+    },
+    onCrash: null,
+    onTerminate: null,
+    onServing: null,
+  }
+  Object.assign(process, { [LINK]: link })
+  return link
+}
+
+function takeIdentity(): Identity {
+  const text = process.env[IDENTITY_VARIABLE]
+  // what this worker starts must not take itself for a worker
+  delete process.env[IDENTITY_VARIABLE]
+  if (text === undefined) throw new Error('This module is the first of a worker process and cannot be started by hand')
+  const identity = JSON.parse(text) as Identity
+  if (identity.wireVersion !== WIRE_VERSION)
+    throw new Error('This version of Shiftwork does not understand the master that runs: restart it')
+  return identity
+}
+
+function report(message: WorkerMessage, done?: () => void): void {
+  if (!process.connected || !process.send) {
+    done?.()
+    return
+  }
+  // a master that died meanwhile is noticed by the watch on it
+  process.send(seal(message), undefined, undefined, () => done?.())
+}
+
+/** Node.js would end this process at once when the master dies; it has requests to finish first. */
+function watchParent(): (listener: () => void) => void {
+  const listeners: (() => void)[] = []
+  let isLost = false
+  const lose = (): void => {
+    if (isLost) return
+    isLost = true
+    clearInterval(timer)
+    for (const listener of listeners) listener()
+  }
+  const parentPid = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid !== parentPid) lose()
+  }, PARENT_CHECK_MS)
+  timer.unref()
+  if (cluster.worker) cluster.worker.exitedAfterDisconnect = true
+  process.once('disconnect', lose)
+  return (listener) => {
+    listeners.push(listener)
+    if (isLost) listener()
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * The life of a worker process from the start file's `runAll` to its exit: becomes the group that
+ * the master forked it for, drops its rights, runs `onWorkerStart`, waits to be admitted, serves,
+ * drains. Called by `runAll` in a worker process. Knows its master only by the link.
+ */
+import { performance } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
+import { describeError, ShiftworkError } from '../errors.ts'
+import type { Runnable, Subject } from '../hooks.ts'
+import type { MasterMessage, StopReason, WorkerStats } from '../ipc/messages.ts'
+import { dropPrivileges } from '../os/users.ts'
+import { createWebServer, hasHandler } from '../protocols/http.ts'
+import { Traffic } from '../protocols/traffic.ts'
+import type { Spec } from '../spec.ts'
+import { Drain, type DrainOrder } from './drain.ts'
+import { listenOn } from './listen.ts'
+import type { ParentLink } from './parent.ts'
+
+/** How long others' requests may take after an uncaught exception. */
+const CRASH_DRAIN_MS = 2_000
+const CRASH_LINGER_MS = 1_000
+/** Workers of one group reach `maxRequests` together: spread by up to a tenth. */
+const MAX_REQUESTS_JITTER = 0.1
+
+/** Runs the one worker that this process is. Every failure is reported to the master, none is thrown. */
+export async function runWorker(
+  link: ParentLink,
+  workers: ReadonlyMap<string, Runnable>,
+  specs: readonly Spec[],
+  version: string,
+): Promise<void> {
+  try {
+    const { name } = link.identity
+    link.report({ type: 'loaded', version, specs: [...specs] })
+    const worker = workers.get(name)
+    const spec = specs.find((candidate) => candidate.name === name)
+    if (!worker || !spec)
+      throw new ShiftworkError('ERR_START_FILE', `The start file describes no worker "${name}" any more`, {
+        hint: 'A group is removed by a restart, not by a reload.',
+      })
+    await new WorkerProcess(link, worker, spec).start()
+  } catch (error) {
+    link.fail(error)
+  }
+}
+
+class WorkerProcess {
+  readonly #link: ParentLink
+  readonly #runnable: Runnable
+  readonly #subject: Subject
+  readonly #spec: Spec
+  readonly #traffic = new Traffic()
+  #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
+  #drain: Drain | null = null
+  #utilization = performance.eventLoopUtilization()
+  #requestLimit = Number.POSITIVE_INFINITY
+
+  constructor(link: ParentLink, runnable: Runnable, spec: Spec) {
+    this.#link = link
+    this.#runnable = runnable
+    this.#subject = runnable.subject
+    this.#spec = spec
+    runnable.subject.id = link.identity.id
+    runnable.subject.generation = link.identity.generation
+  }
+
+  async start(): Promise<void> {
+    this.#link.onOrder((order, handle) => this.#obey(order, handle))
+    this.#link.onLost(() => void this.#leave('orphaned', { timeoutMs: this.#spec.stopTimeoutMs, lingerMs: null }))
+    dropPrivileges(this.#spec.user, this.#spec.group)
+    this.#traffic.watch()
+    const { address } = this.#spec
+    if (address) this.#openServer(address.protocol)
+    await this.#subject.onWorkerStart?.(this.#subject as never)
+    if (address && !hasHandler(this.#runnable))
+      throw new ShiftworkError('ERR_OPTION', `Worker "${this.#spec.name}" answers nothing`, {
+        hint: 'Set worker.onRequest or worker.onMessage, in onWorkerStart or before runAll().',
+      })
+    if (this.#phase !== 'starting') return
+    this.#phase = 'prepared'
+    this.#link.onCrash = (error) => this.#crash(error)
+    this.#link.onTerminate = () => this.#link.report({ type: 'replace', why: 'signal' })
+    this.#link.report({ type: 'prepared' })
+  }
+
+  #openServer(protocol: 'http' | 'https'): void {
+    const server = createWebServer(this.#runnable, protocol)
+    this.#subject.server = server
+    this.#traffic.register(server)
+    const { maxRequests } = this.#spec
+    if (maxRequests === 0) return
+    this.#requestLimit = Math.round(maxRequests * (1 + MAX_REQUESTS_JITTER * Math.random()))
+    server.on('request', () => this.#countRequest())
+  }
+
+  #countRequest(): void {
+    if (this.#traffic.requests < this.#requestLimit) return
+    this.#requestLimit = Number.POSITIVE_INFINITY
+    this.#link.report({ type: 'replace', why: 'maxRequests' })
+  }
+
+  // ---- orders ------------------------------------------------------------------------------------------------------
+
+  #obey(order: MasterMessage, handle: unknown): void {
+    switch (order.type) {
+      case 'serve':
+        this.#serve(handle).catch((error: unknown) => this.#link.fail(error))
+        return
+      case 'drain':
+        void this.#leave(order.reason, order)
+        return
+      case 'lead':
+        this.#lead()
+        return
+      case 'reloaded':
+        void this.#callHook('onWorkerReload', () => this.#subject.onWorkerReload?.(this.#subject as never))
+        return
+      case 'stats':
+        this.#link.report({ type: 'stats', question: order.question, stats: this.#stats() })
+        return
+    }
+  }
+
+  async #serve(handle: unknown): Promise<void> {
+    if (this.#phase !== 'prepared') return
+    const { server } = this.#subject
+    if (server) await listenOn(server, handle, this.#spec.backlog)
+    if (this.#phase !== 'prepared') return
+    this.#phase = 'serving'
+    this.#link.onServing?.()
+    this.#link.report({ type: 'serving' })
+  }
+
+  #lead(): void {
+    if (this.#phase !== 'serving') return
+    this.#subject.isLeader = true
+    void this.#callHook('onLeader', () => this.#subject.onLeader?.(this.#subject as never))
+  }
+
+  async #callHook(name: string, hook: () => unknown): Promise<void> {
+    try {
+      await hook()
+    } catch (error) {
+      console.error(`shiftwork: ${name} threw: ${describeError(error).stack}`)
+    }
+  }
+
+  #stats(): WorkerStats {
+    const before = this.#utilization
+    this.#utilization = performance.eventLoopUtilization()
+    return {
+      connections: this.#traffic.connections,
+      requests: this.#traffic.requests,
+      heapUsedBytes: process.memoryUsage().heapUsed,
+      eventLoopUtilization: performance.eventLoopUtilization(this.#utilization, before).utilization,
+    }
+  }
+
+  // ---- the end -----------------------------------------------------------------------------------------------------
+
+  #crash(error: unknown): void {
+    const failure = describeError(error)
+    console.error(`shiftwork: uncaught, this worker finishes what it has and leaves: ${failure.stack}`)
+    if (this.#phase === 'draining') return
+    // resigned before the master hears of it: it may name another leader at once
+    this.#subject.isLeader = false
+    this.#link.report({ type: 'leaving', failure })
+    void this.#leave('crash', {
+      timeoutMs: Math.min(CRASH_DRAIN_MS, this.#spec.stopTimeoutMs),
+      lingerMs: CRASH_LINGER_MS,
+    })
+  }
+
+  async #leave(reason: StopReason, order: DrainOrder): Promise<void> {
+    if (this.#phase === 'draining') {
+      this.#drain?.hurry(order)
+      return
+    }
+    const wasStarting = this.#phase === 'starting'
+    this.#phase = 'draining'
+    this.#subject.isLeader = false
+    this.#traffic.stopListening()
+    this.#link.report({ type: 'draining' })
+    if (wasStarting) {
+      this.#exit(0)
+      return
+    }
+    this.#drain = new Drain(this.#traffic, () => this.#subject.onWorkerStop?.(this.#subject as never, reason))
+    const report = await this.#drain.run(order)
+    this.#link.report({ type: 'drained', report }, () => this.#exit(reason === 'crash' ? 1 : 0))
+  }
+
+  /** What sockets still have to say is with the kernel by now; a last turn of the loop for what is not. */
+  #exit(code: number): void {
+    void delay(0).then(() => process.exit(code))
+  }
+}

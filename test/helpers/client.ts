@@ -1,0 +1,178 @@
+/**
+ * A strict HTTP client over a bare socket: no retry, no pool, each outcome counted apart. What a
+ * browser or a proxy would silently try again is a failure here.
+ */
+import { connect, type Socket } from 'node:net'
+
+export type Target = { port: number; host?: string } | { path: string }
+
+export interface Answer {
+  status: number
+  headers: Map<string, string>
+  body: string
+}
+
+export type Outcome = 'answered' | 'wrong' | 'refused' | 'reset' | 'closed' | 'timeout'
+
+/** A request that got no right answer. */
+export class Unanswered extends Error {
+  readonly outcome: Exclude<Outcome, 'answered'>
+
+  constructor(outcome: Exclude<Outcome, 'answered'>, detail: string) {
+    super(`${outcome}: ${detail}`)
+    this.outcome = outcome
+  }
+}
+
+export interface RequestOptions {
+  method?: string
+  path?: string
+  headers?: Record<string, string>
+  body?: string | Buffer
+  timeoutMs?: number
+}
+
+/** One connection; requests on it one after another. */
+export class Client {
+  readonly socket: Socket
+  isClosed = false
+  #buffer = Buffer.alloc(0)
+  #error: NodeJS.ErrnoException | null = null
+  #wake: () => void = () => undefined
+
+  private constructor(socket: Socket) {
+    this.socket = socket
+    socket.on('data', (chunk) => {
+      this.#buffer = Buffer.concat([this.#buffer, chunk])
+      this.#wake()
+    })
+    socket.on('error', (error) => {
+      this.#error = error
+    })
+    socket.on('close', () => {
+      this.isClosed = true
+      this.#wake()
+    })
+    socket.on('end', () => {
+      this.isClosed = true
+      this.#wake()
+    })
+  }
+
+  static open(target: Target): Promise<Client> {
+    return new Promise((resolve, reject) => {
+      const socket = connect({ noDelay: true, ...target } as Parameters<typeof connect>[0] & object)
+      socket.once('connect', () => resolve(new Client(socket)))
+      socket.once('error', (error: NodeJS.ErrnoException) =>
+        reject(new Unanswered(error.code === 'ECONNRESET' ? 'reset' : 'refused', error.message)),
+      )
+    })
+  }
+
+  async request(options: RequestOptions = {}): Promise<Answer> {
+    this.send(options)
+    return this.answer(options.method ?? 'GET', options.timeoutMs)
+  }
+
+  send(options: RequestOptions = {}): void {
+    const { method = 'GET', path = '/', headers = {}, body } = options
+    const length = body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }
+    const head = Object.entries({ Host: 'test', ...length, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`)
+    this.socket.write(`${method} ${path} HTTP/1.1\r\n${head.join('')}\r\n`)
+    if (body !== undefined) this.socket.write(body)
+  }
+
+  /** Reads the next answer whole. */
+  async answer(method = 'GET', timeoutMs = 20_000): Promise<Answer> {
+    const giveUpAt = Date.now() + timeoutMs
+    for (;;) {
+      const parsed = parseAnswer(this.#buffer, method, this.isClosed)
+      if (parsed && parsed.answer.status >= 200) {
+        this.#buffer = this.#buffer.subarray(parsed.bytes)
+        return parsed.answer
+      }
+      if (parsed) {
+        this.#buffer = this.#buffer.subarray(parsed.bytes)
+        continue
+      }
+      if (this.isClosed) {
+        const detail = `${this.#buffer.length} bytes of an answer`
+        throw new Unanswered(
+          this.#error?.code === 'ECONNRESET' || this.#error?.code === 'EPIPE' ? 'reset' : 'closed',
+          detail,
+        )
+      }
+      await this.#more(giveUpAt - Date.now())
+    }
+  }
+
+  #more(timeoutMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => {
+          this.socket.destroy()
+          reject(new Unanswered('timeout', `${this.#buffer.length} bytes of an answer`))
+        },
+        Math.max(0, timeoutMs),
+      )
+      this.#wake = () => {
+        clearTimeout(timer)
+        this.#wake = () => undefined
+        resolve()
+      }
+    })
+  }
+
+  close(): void {
+    this.socket.destroy()
+  }
+}
+
+function parseAnswer(buffer: Buffer, method: string, isClosed: boolean): { answer: Answer; bytes: number } | null {
+  const end = buffer.indexOf('\r\n\r\n')
+  if (end < 0) return null
+  const [first = '', ...lines] = buffer.toString('latin1', 0, end).split('\r\n')
+  const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1])
+  const headers = new Map(
+    lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
+  )
+  const body = parseBody(buffer, end + 4, { method, status, headers, isClosed })
+  return body && { answer: { status, headers, body: body.text }, bytes: body.end }
+}
+
+function parseBody(
+  buffer: Buffer,
+  from: number,
+  of: { method: string; status: number; headers: Map<string, string>; isClosed: boolean },
+): { text: string; end: number } | null {
+  if (of.method === 'HEAD' || of.status < 200 || of.status === 204 || of.status === 304) return { text: '', end: from }
+  if (of.headers.get('transfer-encoding') === 'chunked') return parseChunks(buffer, from)
+  const length = of.headers.get('content-length')
+  if (length === undefined) return of.isClosed ? { text: buffer.toString('utf8', from), end: buffer.length } : null
+  const end = from + Number(length)
+  return buffer.length < end ? null : { text: buffer.toString('utf8', from, end), end }
+}
+
+function parseChunks(buffer: Buffer, from: number): { text: string; end: number } | null {
+  const parts: Buffer[] = []
+  for (let at = from; ; ) {
+    const lineEnd = buffer.indexOf('\r\n', at)
+    if (lineEnd < 0) return null
+    const size = Number.parseInt(buffer.toString('latin1', at, lineEnd), 16)
+    const next = lineEnd + 2 + size + 2
+    if (buffer.length < next) return null
+    if (size === 0) return { text: Buffer.concat(parts).toString('utf8'), end: next }
+    parts.push(buffer.subarray(lineEnd + 2, lineEnd + 2 + size))
+    at = next
+  }
+}
+
+/** One request on a connection of its own. */
+export async function get(target: Target, path = '/', options: RequestOptions = {}): Promise<Answer> {
+  const client = await Client.open(target)
+  try {
+    return await client.request({ path, ...options, headers: { Connection: 'close', ...options.headers } })
+  } finally {
+    client.close()
+  }
+}

@@ -1,0 +1,147 @@
+/**
+ * Load from many strict clients at once, each outcome counted apart. Ends by itself, and tells what
+ * every request came to and which processes answered.
+ */
+import { type Answer, Client, type Outcome, type RequestOptions, type Target, Unanswered } from './client.ts'
+
+export interface LoadOptions {
+  target: Target
+  clients: number
+  /** Between two requests of a client, chosen anew each time. */
+  pauseMs: [number, number]
+  /** A new connection for each request instead of keep-alive. */
+  isShort?: boolean
+  /** What share of the requests asks for a slow answer (`/slow`). */
+  slowShare?: number
+  request?: RequestOptions
+  /** Ends by itself after this, whatever the test does. */
+  maxMs?: number
+}
+
+export interface LoadResult {
+  counts: Record<Outcome, number>
+  failed: number
+  errors: string[]
+  /** Requests answered by each pid. */
+  byPid: Map<number, number>
+  /** Versions of the code that answered, in the order of the answers. */
+  lastVersions: string[]
+}
+
+/** The answer of the test fixtures: who answered, and with which code. */
+export interface Reply {
+  pid: number
+  version: string
+}
+
+export class Load {
+  readonly result: LoadResult = {
+    counts: { answered: 0, wrong: 0, refused: 0, reset: 0, closed: 0, timeout: 0 },
+    failed: 0,
+    errors: [],
+    byPid: new Map(),
+    lastVersions: [],
+  }
+  readonly #options: LoadOptions
+  readonly #loops: Promise<void>[]
+  readonly #endsAt: number
+  #isStopping = false
+  readonly #watchers = new Set<() => void>()
+
+  constructor(options: LoadOptions) {
+    this.#options = options
+    this.#endsAt = Date.now() + (options.maxMs ?? 50_000)
+    this.#loops = Array.from({ length: options.clients }, () => this.#loop())
+  }
+
+  /** Waits until so many more requests were answered. */
+  more(count: number): Promise<void> {
+    const until = this.result.counts.answered + count
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const isOver = this.#isOver
+        if (this.result.counts.answered < until && !isOver) return
+        this.#watchers.delete(look)
+        if (isOver) reject(new Error(`the load is over after ${this.result.counts.answered} answers`))
+        else resolve()
+      }
+      this.#watchers.add(look)
+      look()
+    })
+  }
+
+  /** Lets every client finish its request. */
+  async stop(): Promise<LoadResult> {
+    this.#isStopping = true
+    await Promise.all(this.#loops)
+    return this.result
+  }
+
+  get #isOver(): boolean {
+    return this.#isStopping || Date.now() >= this.#endsAt
+  }
+
+  async #loop(): Promise<void> {
+    let client: Client | null = null
+    while (!this.#isOver) {
+      try {
+        if (!client || client.isClosed) client = await Client.open(this.#options.target)
+        const answer = await client.request(this.#nextRequest())
+        this.#note(answer)
+        if (this.#options.isShort || answer.headers.get('connection') === 'close') {
+          client.close()
+          client = null
+        }
+      } catch (error) {
+        this.#fail(error)
+        client?.close()
+        client = null
+      }
+      await this.#pause()
+    }
+    client?.close()
+  }
+
+  #nextRequest(): RequestOptions {
+    const { request = {}, slowShare = 0, isShort } = this.#options
+    const path = Math.random() < slowShare ? '/slow' : (request.path ?? '/')
+    const headers = isShort ? { ...request.headers, Connection: 'close' } : (request.headers ?? {})
+    return { ...request, path, headers }
+  }
+
+  #note(answer: Answer): void {
+    const reply = answer.status === 200 ? parseReply(answer.body) : null
+    if (!reply) {
+      this.#fail(new Unanswered('wrong', `${answer.status} ${answer.body.slice(0, 200)}`))
+      return
+    }
+    this.result.counts.answered++
+    this.result.byPid.set(reply.pid, (this.result.byPid.get(reply.pid) ?? 0) + 1)
+    this.result.lastVersions.push(reply.version)
+    if (this.result.lastVersions.length > 200) this.result.lastVersions.shift()
+    for (const watch of this.#watchers) watch()
+  }
+
+  #fail(error: unknown): void {
+    const outcome = error instanceof Unanswered ? error.outcome : 'wrong'
+    this.result.counts[outcome]++
+    this.result.failed++
+    if (this.result.errors.length < 20) this.result.errors.push(String(error))
+    for (const watch of this.#watchers) watch()
+  }
+
+  #pause(): Promise<void> {
+    const [from, to] = this.#options.pauseMs
+    const ms = from + Math.random() * (to - from)
+    return new Promise((resolve) => (ms < 1 ? setImmediate(resolve) : setTimeout(resolve, ms)))
+  }
+}
+
+function parseReply(body: string): Reply | null {
+  try {
+    return JSON.parse(body) as Reply
+  } catch {
+    // not the fixture's answer: counted as wrong
+    return null
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * The process table as the tests see it. Every process that a test starts carries a mark in its
+ * environment, which its children inherit: what carries the mark at the end of the test was left behind.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+
+export const MARK = 'SHIFTWORK_TEST_MARK'
+
+export interface Row {
+  pid: number
+  ppid: number
+  state: string
+  title: string
+}
+
+/** Every living process (zombies are none) that carries the mark. */
+export function marked(mark: string): Row[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => readMarked(Number(name), mark))
+    .filter((row) => row !== null)
+}
+
+function readMarked(pid: number, mark: string): Row | null {
+  try {
+    if (!readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`${MARK}=${mark}`)) return null
+    return readRow(pid)
+  } catch {
+    // gone meanwhile, or not ours to read
+    return null
+  }
+}
+
+export function readRow(pid: number): Row | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const [state = '', ppid = ''] = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    if (state === 'Z') return null
+    const title = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
+    return { pid, ppid: Number(ppid), state, title }
+  } catch {
+    // gone
+    return null
+  }
+}
+
+export function isAlive(pid: number): boolean {
+  return readRow(pid) !== null
+}
+
+/** The ports and unix sockets that are in the kernel's listening tables. */
+export function isListening(port: number): boolean {
+  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  return ['/proc/net/tcp', '/proc/net/tcp6'].some((table) =>
+    readFileSync(table, 'utf8')
+      .split('\n')
+      .some((line) => {
+        const fields = line.trim().split(/\s+/)
+        return fields[1]?.endsWith(suffix) === true && fields[3] === '0A'
+      }),
+  )
+}
+
+/** Looks until it is so. For what sends no message (the kernel's tables); throws after `timeoutMs`. */
+export async function until(what: string, isSo: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+  const giveUpAt = Date.now() + timeoutMs
+  while (!(await isSo())) {
+    if (Date.now() > giveUpAt) throw new Error(`not within ${timeoutMs} ms: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}

@@ -3,6 +3,9 @@
  * `message` and, on a second line, `hint`. Never thrown for the other side's garbage on a wire.
  */
 
+import { dirname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
 /** What went wrong, for programs. A user's own errors keep their own class. */
 export type ErrorCode =
   | 'ERR_OPTION'
@@ -41,12 +44,24 @@ export function describeError(thrown: unknown): { message: string; stack: string
   }
   const stack = stackOf(thrown)
   const cause = thrown.cause === undefined ? '' : `\n[cause] ${describeError(thrown.cause).stack}`
-  return { message: thrown.message, stack: stack + cause }
+  return { message: thrown.message, stack: stack + hintOf(thrown) + cause }
+}
+
+/** By name: the start file may have been loaded with its own copy of this package. */
+function hintOf(error: Error): string {
+  return error.name === 'ShiftworkError' && 'hint' in error && error.hint !== undefined ? `\n${error.hint}` : ''
+}
+
+/** The package's own files, and Node's, in a stack: nothing in them is the user's to mend. */
+const OWN_FRAMES = dirname(fileURLToPath(import.meta.url))
+
+function isForeignFrame(line: string): boolean {
+  return !/^\s+at .*\(?node:internal\//.test(line) && !(/^\s+at /.test(line) && line.includes(OWN_FRAMES))
 }
 
 /** A stack that begins with the message also where a loader has left the message out of it. */
 function stackOf(error: Error): string {
-  const stack = error.stack ?? ''
+  const stack = (error.stack ?? '').split('\n').filter(isForeignFrame).join('\n')
   if (stack.includes(error.message)) return stack
   return `${error.name}: ${error.message}\n${stack}`
 }

@@ -93,8 +93,11 @@ function build(usage: Usage): ReturnType<typeof yargs> {
       throw usageError(message ?? error?.message ?? 'unknown', usage)
     })
   for (const [name, row] of Object.entries(COMMANDS)) {
-    const names = name === 'reload' ? ' [names..]' : ''
-    parser.command(name + names, row.describe)
+    if (name !== 'reload') parser.command(name, row.describe)
+    else
+      parser.command('reload [names..]', row.describe, (command) =>
+        command.positional('names', { type: 'string', array: true, describe: 'the workers to replace' }),
+      )
   }
   return parser
 }

@@ -44,6 +44,14 @@ export function refusal(reply: Reply): ShiftworkError {
   return new ShiftworkError(code, reply.message, { hint: reply.hint ?? undefined })
 }
 
+const MAX_DETAIL = 100
+
+/** The beginning of a message: some say only in their second line what is wrong. */
+function oneLine(text: string): string {
+  const joined = text.replaceAll(/\s*\n\s*/g, ' ')
+  return joined.length > MAX_DETAIL ? `${joined.slice(0, MAX_DETAIL)}…` : joined
+}
+
 /** What a person reads of one step; null: not worth a line. */
 function describeProgress(progress: Progress): string | null {
   const after = duration(progress.ms)
@@ -59,7 +67,7 @@ function describeProgress(progress: Progress): string | null {
     case 'left':
       return `pid ${progress.pid} left after ${after}`
     case 'failed':
-      return `pid ${progress.pid} failed: ${(progress.detail ?? '').split('\n', 1)[0]}`
+      return `pid ${progress.pid} failed: ${oneLine(progress.detail ?? '')}`
     case 'retrying':
       return `tries again`
   }

@@ -24,6 +24,8 @@ export interface Identity {
   name: string
   id: number
   generation: number
+  /** 1, or more when the start before this one failed. */
+  attempt: number
 }
 
 /** What was left undone when a child drained. */

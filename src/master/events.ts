@@ -8,7 +8,6 @@ import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
 import {
   type Child,
-  currentOf,
   type Fleet,
   LEAVE_TIMEOUT_MS,
   move,
@@ -48,6 +47,7 @@ export function apply(fleet: Fleet, event: FleetEvent, now: number): void {
 }
 
 function applyStop(fleet: Fleet, event: Extract<FleetEvent, { type: 'stop' }>, now: number): void {
+  if (fleet.phase === 'stopped') return
   fleet.phase = 'stopping'
   if (!fleet.stopping) {
     fleet.stopping = { askedAt: now, graceful: event.graceful, timeoutMs: event.timeoutMs, force: event.force }
@@ -136,13 +136,13 @@ function applyExit(fleet: Fleet, child: Child, event: Extract<FleetEvent, { type
     countFailure(fleet, child, { now, chance: event.chance, served: state === 'serving' })
   }
   fleet.children.delete(child.key)
-  if (child.drainReason === 'reload') noteReplaced(fleet, child, now)
+  noteReplaced(fleet, child, now)
 }
 
 /** An old child of a reload is gone: its line in that reload's summary. */
 function noteReplaced(fleet: Fleet, old: Child, now: number): void {
   const reload = fleet.settling.find((settling) => settling.leaving.has(old.key)) ?? fleet.reload
-  const successor = currentOf(fleet, old.name, old.id)
+  const { successor } = old
   if (!reload || !successor) return
   reload.summary.replaced.push({
     name: old.name,
@@ -160,8 +160,6 @@ function countFailure(fleet: Fleet, child: Child, how: { now: number; chance: nu
   const slot = slotOf(fleet, child)
   if (!slot) return
   const stable = how.served && child.servingAt !== null && how.now - child.servingAt >= RESET_AFTER_MS
-  slot.failures = stable ? 1 : slot.failures + 1
-  slot.retryAt = how.now + backoffMs(slot.failures, how.chance)
   if (how.served) slot.restarts++
   slot.lastFailure = {
     worker: slotKey(child.name, child.id),
@@ -169,7 +167,11 @@ function countFailure(fleet: Fleet, child: Child, how: { now: number; chance: nu
     stack: child.failure?.stack ?? '',
     output: child.output,
   }
-  if (child.generation === slot.target) slot.tries++
+  // a straggler of another generation says nothing about the code that the slot is to run
+  if (child.generation !== slot.target) return
+  slot.tries++
+  slot.failures = stable ? 1 : slot.failures + 1
+  slot.retryAt = how.now + backoffMs(slot.failures, how.chance)
 }
 
 /** A child that the master gives up (a deadline, another start file): counted now, before its exit. */

@@ -13,6 +13,8 @@ export interface Child {
   readonly name: string
   readonly id: number
   readonly generation: number
+  /** 1, or more when the start before this one failed in the same slot. */
+  readonly attempt: number
   pid: number
   state: ChildState
   readonly startedAt: number
@@ -25,6 +27,8 @@ export interface Child {
   drainReason: StopReason | null
   /** It wants a successor although its generation is right: a signal or `maxRequests`. */
   replaceWanted: 'signal' | 'maxRequests' | null
+  /** Who serves in its place since a reload; null for one that was not replaced by a reload. */
+  successor: Child | null
   /** It has said that it is leader no more. */
   resigned: boolean
   /** It read another start file than the first successor of its reload. */
@@ -156,7 +160,9 @@ export function slotKey(name: string, id: number): string {
 export function retarget(slot: Slot, generation: number): void {
   slot.target = generation
   slot.tries = 0
+  slot.failures = 0
   slot.timedOut = false
+  slot.failures = 0
   slot.retryAt = 0
 }
 

@@ -26,15 +26,11 @@ export function reconcile(fleet: Fleet, now: number): Action[] {
   if (fleet.phase === 'stopped') return actions
   enforceDeadlines(fleet, now, actions)
   if (fleet.phase !== 'stopping') {
-    giveUpFirstStart(fleet, actions)
+    endFirstStart(fleet, actions)
     advanceReload(fleet, now, actions)
   }
   if (fleet.phase === 'stopping') stopAll(fleet, now, actions)
   else for (const group of fleet.groups.values()) reconcileGroup(fleet, group, now, actions)
-  if (fleet.phase === 'starting' && everySlotServes(fleet)) {
-    fleet.phase = 'running'
-    actions.push({ do: 'started' })
-  }
   settleReloads(fleet, now, actions)
   return actions
 }
@@ -75,8 +71,14 @@ function lateness(fleet: Fleet, child: Child, state: Child['state']): string {
 
 // ---- the first start -----------------------------------------------------------------------------------------------
 
-function giveUpFirstStart(fleet: Fleet, actions: Action[]): void {
+/** The start is over when every slot serves, or when one has failed. */
+function endFirstStart(fleet: Fleet, actions: Action[]): void {
   if (fleet.phase !== 'starting') return
+  if (everySlotServes(fleet)) {
+    fleet.phase = 'running'
+    actions.push({ do: 'started' })
+    return
+  }
   for (const group of fleet.groups.values())
     for (const slot of group.slots) {
       if (!hasFailed(slot)) continue
@@ -97,8 +99,9 @@ function everySlotServes(fleet: Fleet): boolean {
 // ---- one group -----------------------------------------------------------------------------------------------------
 
 function reconcileGroup(fleet: Fleet, group: Group, now: number, actions: Action[]): void {
+  // first all that end: each makes room for one that comes
+  for (const slot of group.slots) retireOld(fleet, group, slot, now, actions)
   for (const slot of group.slots) {
-    retireOld(fleet, group, slot, now, actions)
     bringUp(fleet, group, slot, now, actions)
     capDraining(fleet, group, slot, now, actions)
   }
@@ -111,6 +114,7 @@ function retireOld(fleet: Fleet, group: Group, slot: Slot, now: number, actions:
   for (const child of childrenOf(fleet, group.spec.name, slot.id)) {
     if (child.state === 'serving' && child !== current) {
       const reason = child.generation === current?.generation ? 'recycle' : 'reload'
+      if (reason === 'reload') child.successor = current
       startDrain(fleet, child, reason, now, actions)
     } else if (isComing(child.state) && child.generation !== slot.target) {
       startDrain(fleet, child, 'cancelled', now, actions)
@@ -164,6 +168,7 @@ function addChild(fleet: Fleet, group: Group, slot: Slot, now: number): Child {
     name: group.spec.name,
     id: slot.id,
     generation: slot.target,
+    attempt: slot.tries + 1,
     pid: 0,
     state: 'starting',
     startedAt: now,
@@ -173,6 +178,7 @@ function addChild(fleet: Fleet, group: Group, slot: Slot, now: number): Child {
     deadlineAt: now + group.spec.startTimeoutMs,
     drainReason: null,
     replaceWanted: null,
+    successor: null,
     resigned: false,
     disagrees: false,
     failure: null,

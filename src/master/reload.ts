@@ -29,6 +29,8 @@ export function advanceReload(fleet: Fleet, now: number, actions: Action[]): voi
   if (!reload) return
   if (reload.phase === 'canary') advanceCanaries(fleet, reload, now)
   if (reload.phase === 'roll') advanceRoll(fleet, reload, now, actions)
+  // it has ended without an event to come: the next one begins now
+  if (!fleet.reload && fleet.waiting.length > 0) advanceReload(fleet, now, actions)
 }
 
 /** A prepared canary is not admitted before all canaries are baked. */

@@ -33,9 +33,11 @@ function operationOf(fleet: Fleet, child: Child): { graceful: boolean; timeoutMs
   return fleet.reload?.groups.includes(child.name) ? fleet.reload : null
 }
 
-/** More than two old children in one slot: the eldest is cut. */
+/** More than two old children in one slot: the one that has drained for longest is cut. */
 export function capDraining(fleet: Fleet, group: Group, slot: Slot, now: number, actions: Action[]): void {
-  const draining = childrenOf(fleet, group.spec.name, slot.id).filter((child) => child.state === 'draining')
+  const draining = childrenOf(fleet, group.spec.name, slot.id)
+    .filter((child) => child.state === 'draining')
+    .sort((a, b) => (a.drainAt ?? 0) - (b.drainAt ?? 0))
   for (const child of draining.slice(0, Math.max(0, draining.length - MAX_DRAINING_PER_SLOT))) {
     const at = now + LEAVE_TIMEOUT_MS
     if (child.deadlineAt !== null && child.deadlineAt <= at) continue

@@ -36,7 +36,7 @@ const LAST_WORDS_MS = 250
 
 export function spawnProcess(
   launcher: Launcher,
-  who: { name: string; id: number; generation: number; env: Record<string, string> },
+  who: { name: string; id: number; generation: number; attempt: number; env: Record<string, string> },
   handlers: Handlers,
 ): Process {
   const identity: Identity = {
@@ -45,6 +45,7 @@ export function spawnProcess(
     name: who.name,
     id: who.id,
     generation: who.generation,
+    attempt: who.attempt,
   }
   cluster.setupPrimary({
     exec: launcher.bootstrap,

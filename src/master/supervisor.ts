@@ -55,6 +55,7 @@ export class Supervisor {
   readonly #askers = new Map<number, (summary: ReloadSummary) => void>()
   readonly #questions = new Map<number, StatsQuestion>()
   #nextId = 1
+  #decidedAt = 0
   #timer: NodeJS.Timeout | null = null
   #isRunning = false
   #isStopped = false
@@ -129,16 +130,19 @@ export class Supervisor {
   }
 
   #decide(): Action[] {
-    return this.#isStopped ? [] : reconcile(this.fleet, performance.now())
+    if (this.#isStopped) return []
+    this.#decidedAt = performance.now()
+    return reconcile(this.fleet, this.#decidedAt)
   }
 
   #setTimer(): void {
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
     if (this.#isStopped) return
-    const now = performance.now()
-    const wakeAt = nextWakeAt(this.fleet, now)
-    if (wakeAt !== null) this.#timer = setTimeout(() => this.#run(), Math.max(1, Math.ceil(wakeAt - now)))
+    // what came due since the last look has not been looked at
+    const wakeAt = nextWakeAt(this.fleet, this.#decidedAt)
+    if (wakeAt === null) return
+    this.#timer = setTimeout(() => this.#run(), Math.max(1, Math.ceil(wakeAt - performance.now())))
   }
 
   #act(action: Action): void {
@@ -191,7 +195,8 @@ export class Supervisor {
   }
 
   #spawn(child: Child, spec: Spec): void {
-    const who = { name: child.name, id: child.id, generation: child.generation, env: spec.env }
+    const { name, id, generation, attempt } = child
+    const who = { name, id, generation, attempt, env: spec.env }
     const process = spawnProcess(this.#launcher, who, {
       onMessage: (message) => this.#receive(child, message),
       onExit: (code, signal) => this.#exited(child, code, signal),

@@ -56,9 +56,12 @@ function withoutConnection(arg: unknown): unknown {
   return Object.fromEntries(Object.entries(arg).filter(([name]) => !isHopHeader(name)))
 }
 
-/** Either `[name, value, …]` or `[[name, value], …]`. */
+/**
+ * Either `[name, value, …]` or `[[name, value], …]`. Returns the first form: beside a header that
+ * was set before, Node.js takes no other.
+ */
 function withoutConnectionPairs(headers: unknown[]): unknown[] {
-  if (Array.isArray(headers[0])) return headers.filter((pair) => !isHopHeader((pair as unknown[])[0]))
+  if (Array.isArray(headers[0])) return headers.filter((pair) => !isHopHeader((pair as unknown[])[0])).flat()
   const kept: unknown[] = []
   for (let index = 0; index < headers.length; index += 2)
     if (!isHopHeader(headers[index])) kept.push(headers[index], headers[index + 1])

@@ -28,17 +28,25 @@ export function createWebServer(runnable: Runnable, protocol: 'http' | 'https'):
   const given = runnable.serverOptions as Record<string, unknown>
   for (const property of PROPERTIES)
     if (typeof given[property] === 'number') Object.assign(server, { [property]: given[property] })
-  server.on('request', (request, response) => dispatch(runnable, request, response))
+  const listener = (request: IncomingMessage, response: ServerResponse): void => dispatch(runnable, request, response)
+  ownListeners.add(listener)
+  server.on('request', listener)
   server.on(protocol === 'https' ? 'secureConnection' : 'connection', (socket: Socket) => announce(runnable, socket))
   return server
 }
 
-/** True when somebody answers requests: a hook, or a listener that user code put on the server itself. */
+/** To tell ours from those of user code, which may add its own, or take ours away (socket.io does). */
+const ownListeners = new WeakSet<object>()
+
+/** True when somebody answers: a hook, or a listener that user code put on the server itself. */
 export function hasHandler(runnable: Runnable): boolean {
-  return (
-    Boolean(runnable.subject.onRequest ?? runnable.subject.onMessage) ||
-    (runnable.subject.server?.listenerCount('request') ?? 0) > 1
-  )
+  const { onRequest, onMessage, server } = runnable.subject
+  if (onRequest || onMessage) return true
+  return server !== null && (server.listenerCount('upgrade') > 0 || hasForeignListener(server))
+}
+
+function hasForeignListener(server: HttpServer | HttpsServer): boolean {
+  return server.listeners('request').some((listener) => !ownListeners.has(listener))
 }
 
 function dispatch(runnable: Runnable, request: IncomingMessage, response: ServerResponse): void {
@@ -53,8 +61,12 @@ function dispatch(runnable: Runnable, request: IncomingMessage, response: Server
 }
 
 async function answerMessage(runnable: Runnable, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { onMessage } = runnable.subject
-  if (!onMessage) return
+  const { onMessage, server } = runnable.subject
+  if (!onMessage) {
+    // a server for upgrades only; with a listener of user code beside ours, that one answers
+    if (server && !hasForeignListener(server)) refuse(response, 404)
+    return
+  }
   const body = await readBody(request, runnable.maxMessageBytes)
   if (body) await onMessage(connectionOf(request.socket), new HttpRequest(request, body))
   else refuse(response, 413)

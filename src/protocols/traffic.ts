@@ -29,6 +29,8 @@ const MAX_NAMED = 10
 export class Traffic {
   /** Requests begun since the process started. */
   requests = 0
+  /** Called at each of them. */
+  onRequest: (() => void) | null = null
   readonly #servers = new Set<NetServer>()
   /** Connections as the kernel knows them; under TLS the one below. */
   readonly #sockets = new Map<Socket, NetServer>()
@@ -85,6 +87,7 @@ export class Traffic {
     exchange.open.push(response)
     response.on('close', forget)
     if (this.#isDraining) closeAfter(response, exchange)
+    this.onRequest?.()
   }
 
   // ---- drain -------------------------------------------------------------------------------------------------------

@@ -18,9 +18,10 @@ const SIGNALS = {
   SIGUSR2: 'ignore',
 } as const satisfies Partial<Record<NodeJS.Signals, 'terminate' | 'ignore'>>
 
+let locateError: ((error: unknown) => string | null) | null = null
 const output = keepOutput((text) => link.report({ type: 'output', text }))
-const link = openParent(() => output.text())
-const { startFile, name, id, generation } = link.identity
+const link = openParent({ outputTail: () => output.text(), locate: (error) => locateError?.(error) ?? null })
+const { startFile, name, id, generation, attempt } = link.identity
 let isServing = false
 link.onServing = () => {
   isServing = true
@@ -46,4 +47,12 @@ process.on('exit', (code) => {
 process.argv = [process.argv[0] ?? process.execPath, startFile]
 process.title = `shiftwork: ${name}/${id} g${generation} ${basename(startFile)}`
 
-import(pathToFileURL(startFile).href).catch((error: unknown) => link.fail(error))
+async function load(): Promise<void> {
+  if (attempt > 1) {
+    const { watchSyntax } = await import('./syntax.ts')
+    locateError = watchSyntax()
+  }
+  await import(pathToFileURL(startFile).href)
+}
+
+load().catch((error: unknown) => link.fail(error))

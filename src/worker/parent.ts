@@ -35,8 +35,15 @@ export function findParent(): ParentLink | null {
   return (process as unknown as Record<symbol, ParentLink | undefined>)[LINK] ?? null
 }
 
-/** Makes the link. @param outputTail the last lines that this process wrote. */
-export function openParent(outputTail: () => string): ParentLink {
+/** What a failure is reported with. */
+export interface Witness {
+  /** The last lines that this process wrote. */
+  outputTail: () => string
+  /** Where a syntax error is, when its stack does not say it. */
+  locate: (error: unknown) => string | null
+}
+
+export function openParent(witness: Witness): ParentLink {
   const identity = takeIdentity()
   const orders: [MasterMessage, unknown][] = []
   let onOrder: ((order: MasterMessage, handle: unknown) => void) | null = null
@@ -57,7 +64,9 @@ export function openParent(outputTail: () => string): ParentLink {
     onLost: (listener) => lost(listener),
     fail: (error) => {
       const failure = describeError(error)
-      report({ type: 'failed', failure, output: outputTail() }, () => process.exit(1))
+      const place = witness.locate(error)
+      if (place !== null) failure.stack = `${place}\n${failure.stack}`
+      report({ type: 'failed', failure, output: witness.outputTail() }, () => process.exit(1))
     },
     onCrash: null,
     onTerminate: null,

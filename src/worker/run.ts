@@ -90,7 +90,7 @@ class WorkerProcess {
     const { maxRequests } = this.#spec
     if (maxRequests === 0) return
     this.#requestLimit = Math.round(maxRequests * (1 + MAX_REQUESTS_JITTER * Math.random()))
-    server.on('request', () => this.#countRequest())
+    this.#traffic.onRequest = () => this.#countRequest()
   }
 
   #countRequest(): void {

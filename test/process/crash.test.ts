@@ -1,0 +1,155 @@
+/** Workers that die: same place, same generation, counted, with backoff; others' requests. Group E, and a lost master. */
+import { expect, it } from 'vitest'
+import { app, webStart } from '../helpers/apps.ts'
+import { Client, get } from '../helpers/client.ts'
+import { Load } from '../helpers/load.ts'
+import { isAlive, until } from '../helpers/processes.ts'
+import { Project } from '../helpers/project.ts'
+
+it('E1 each worker that is killed is back in the same slot and generation, and counted', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 3 }), 'app.js': app('1') })
+  await project.start()
+  expect((await project.reload()).code).toBe(0)
+  for (const id of [0, 1, 2]) {
+    const before = await project.pids()
+    process.kill(before[id] ?? 0, 'SIGKILL')
+    await until('it is back', async () => {
+      const now = await project.pids()
+      return now.length === 3 && now[id] !== before[id]
+    })
+    const status = await project.status()
+    expect(status.groups[0]?.processes[id]).toMatchObject({
+      id,
+      generation: 2,
+      state: 'serving',
+      restarts: 1,
+      lastExit: { code: null, signal: 'SIGKILL' },
+    })
+    const now = await project.pids()
+    expect(now.filter((pid) => before.includes(pid))).toHaveLength(2)
+  }
+})
+
+it('E1 all workers killed at once: clients wait and are answered by the next ones, none is refused', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': app('1') })
+  await project.start()
+  const port = await project.port()
+  const before = await project.pids()
+  for (const pid of before) process.kill(pid, 'SIGKILL')
+  const answers = await Promise.all(Array.from({ length: 60 }, () => get({ port })))
+  const answered = new Set(answers.map((answer) => (JSON.parse(answer.body) as { pid: number }).pid))
+  expect([...answered].filter((pid) => before.includes(pid))).toEqual([])
+})
+
+const TWO = `
+import { existsSync } from 'node:fs'
+import { Worker } from 'shiftwork'
+const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 2 })
+web.onWorkerStart = async (worker) => {
+  const { createApp } = await import('./app.js')
+  worker.onRequest = createApp(worker)
+}
+const jobs = new Worker({ name: 'jobs' })
+jobs.onWorkerStart = () => {
+  if (existsSync('crash')) setTimeout(() => process.exit(7), 20)
+}
+Worker.runAll()
+`
+
+it('E2 a crash loop shows backoff, leaves other groups alone, and ends by itself when the cause is gone', async () => {
+  const project = Project.create({ 'start.js': TWO, 'app.js': app('1') })
+  await project.start()
+  const web = await project.pids()
+  const [job = 0] = await project.pids('jobs')
+  const load = new Load({ target: { port: await project.port() }, clients: 5, pauseMs: [1, 5] })
+  project.write('crash', '')
+  process.kill(job, 'SIGKILL')
+  await until('backoff after several crashes', async () => {
+    const group = (await project.status()).groups[1]
+    return group?.state === 'backoff' && (group.processes[0]?.restarts ?? 0) >= 4
+  })
+  const row = (await project.status()).groups[1]?.processes[0]
+  expect(row?.lastExit).toMatchObject({ code: 7, signal: null })
+  // the pauses grow: crash by crash, as the log tells
+  const times = [...project.log.matchAll(/^(\S+) error jobs\/0 /gm)].map((match) => Date.parse(match[1] ?? ''))
+  const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0))
+  expect(gaps.at(-1)).toBeGreaterThan(gaps[0] ?? 0)
+  project.exec('rm', ['crash'])
+  await until('it serves again', async () => (await project.status()).groups[1]?.state === 'ok', 20_000)
+  expect(await project.pids()).toEqual(web)
+  expect((await load.stop()).errors).toEqual([])
+})
+
+const FALLING = `
+export function createApp() {
+  return (request, response) => {
+    if (request.url === '/throw') { setTimeout(() => { throw new Error('dropped the ball') }, 0); return }
+    if (request.url === '/reject') { Promise.reject(new Error('broke a promise')); return }
+    setTimeout(() => response.end(JSON.stringify({ pid: process.pid, version: '1' })), request.url === '/slow' ? 700 : 0)
+  }
+}`
+
+for (const [path, words] of [
+  ['/throw', 'dropped the ball'],
+  ['/reject', 'broke a promise'],
+] as const)
+  it(`an uncaught exception (${path}): logged with its stack, what others began is answered, the worker is replaced`, async () => {
+    const project = Project.create({ 'start.js': webStart({ count: 1 }), 'app.js': FALLING })
+    const running = await project.start()
+    const port = await project.port()
+    const [pid = 0] = await project.pids()
+    const others = await Promise.all(Array.from({ length: 10 }, () => Client.open({ port })))
+    for (const other of others) other.send({ path: '/slow' })
+    await until('they are begun', async () => (await project.status()).groups[0]?.processes[0]?.requests === 10)
+    const bad = await Client.open({ port })
+    bad.send({ path })
+    const answers = await Promise.all(others.map((other) => other.answer()))
+    expect(answers.map((answer) => (JSON.parse(answer.body) as { pid: number }).pid)).toEqual(answers.map(() => pid))
+    for (const other of others) other.close()
+    bad.close()
+    await until('the old one is gone', () => !isAlive(pid))
+    expect(JSON.parse((await get({ port })).body)).not.toMatchObject({ pid })
+    expect(running.stderr).toMatch(new RegExp(`${words}[\\s\\S]*app\\.js:`))
+    expect(project.log).toContain(words)
+    expect((await project.status()).groups[0]?.processes[0]).toMatchObject({ restarts: 1, generation: 1 })
+  })
+
+it('SIGTERM to a worker replaces it gracefully; other signals do nothing', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': app('1') })
+  await project.start()
+  const before = await project.pids()
+  const load = new Load({ target: { port: await project.port() }, clients: 20, pauseMs: [0, 5], slowShare: 0.02 })
+  await load.more(100)
+  for (const signal of ['SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
+    for (const pid of before) process.kill(pid, signal)
+  await load.more(100)
+  expect(await project.pids()).toEqual(before)
+  process.kill(before[0] ?? 0, 'SIGTERM')
+  await until('it is replaced', async () => !(await project.pids()).includes(before[0] ?? 0))
+  await until('it is gone', () => !isAlive(before[0] ?? 0))
+  expect((await project.pids())[1]).toBe(before[1])
+  const result = await load.stop()
+  expect(result.errors).toEqual([])
+  expect((await project.status()).groups[0]?.processes[0]).toMatchObject({ generation: 1, restarts: 0 })
+})
+
+it('a killed master: requests in flight are answered, the workers leave, the next start works', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 2 }, 'http://127.0.0.1:0'), 'app.js': app('1') })
+  const running = await project.start()
+  const port = await project.port()
+  project.write('start.js', webStart({ count: 2 }, `http://127.0.0.1:${port}`))
+  const pids = await project.pids()
+  const client = await Client.open({ port })
+  client.send({ path: '/slow?ms=1000' })
+  await until(
+    'it is begun',
+    async () => (await project.status()).groups[0]?.processes.some((row) => (row.requests ?? 0) > 0) === true,
+  )
+  running.kill('SIGKILL')
+  expect((await client.answer()).status).toBe(200)
+  client.close()
+  await until('the workers have left', () => pids.every((pid) => !isAlive(pid)))
+  expect((await project.shiftwork('status')).code).toBe(3)
+  await project.start()
+  expect((await get({ port })).status).toBe(200)
+})

@@ -1,0 +1,225 @@
+/** How a worker leaves: deadlines, hooks, cut connections, the order seen from outside. Group B. */
+import { expect, it } from 'vitest'
+import { app, webStart } from '../helpers/apps.ts'
+import { Client, get, Unanswered } from '../helpers/client.ts'
+import { isAlive, until } from '../helpers/processes.ts'
+import { Project, type Running } from '../helpers/project.ts'
+
+async function single(
+  options: Record<string, unknown> = {},
+  appText = app('1'),
+): Promise<{ project: Project; port: number; pid: number; running: Running }> {
+  const project = Project.create({ 'start.js': webStart({ count: 1, ...options }), 'app.js': appText })
+  const running = await project.start()
+  const [pid = 0] = await project.pids()
+  return { project, port: await project.port(), pid, running }
+}
+
+/** A request that the worker has begun and will not answer for a minute. */
+async function stuck(project: Project, port: number): Promise<Client> {
+  const before = (await project.status()).groups[0]?.processes[0]?.requests ?? 0
+  const client = await Client.open({ port })
+  client.send({ path: '/slow?ms=60000' })
+  await until('it is begun', async () => ((await project.status()).groups[0]?.processes[0]?.requests ?? 0) > before)
+  return client
+}
+
+/** When the peer closes, on this process's clock. */
+function closedAt(client: Client): Promise<number> {
+  return new Promise((resolve) => client.socket.once('close', () => resolve(performance.now())))
+}
+
+it('B2 a silent client is closed after the linger and before the deadline', async () => {
+  const { project, port } = await single({ stopTimeoutMs: 8_000, server: { keepAliveTimeout: 1_500 } })
+  const client = await Client.open({ port })
+  await until('it is accepted', async () => (await project.status()).groups[0]?.processes[0]?.connections === 1)
+  const closed = closedAt(client)
+  const begunAt = performance.now()
+  const { code, summary } = await project.reload()
+  const lastedMs = (await closed) - begunAt
+  expect(code).toBe(0)
+  expect(lastedMs).toBeGreaterThanOrEqual(1_500)
+  expect(lastedMs).toBeLessThan(8_000)
+  expect(summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
+})
+
+it('B2 a client that stays idle after its request is left to the keep-alive timeout', async () => {
+  const { project, port } = await single({ stopTimeoutMs: 8_000, server: { keepAliveTimeout: 1_500 } })
+  const client = await Client.open({ port })
+  await client.request()
+  const closed = closedAt(client)
+  const begunAt = performance.now()
+  expect((await project.reload()).summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
+  const lastedMs = (await closed) - begunAt
+  expect(lastedMs).toBeGreaterThanOrEqual(1_000)
+  expect(lastedMs).toBeLessThan(8_000)
+})
+
+it('B3 a stuck request does not hold up a stop: it is cut, counted and named', async () => {
+  const { project, port, running } = await single({ stopTimeoutMs: 1_000, server: { keepAliveTimeout: 500 } })
+  const client = await stuck(project, port)
+  const begunAt = performance.now()
+  const result = await project.shiftwork('stop')
+  const lastedMs = performance.now() - begunAt
+  expect(result).toMatchObject({ code: 0, stderr: '' })
+  expect(result.stdout).toMatch(/^stopped: master \d+ and 1 worker, 1 connection cut\n$/)
+  expect(lastedMs).toBeGreaterThanOrEqual(1_000)
+  expect(lastedMs).toBeLessThan(4_000)
+  await expect(client.answer()).rejects.toBeInstanceOf(Unanswered)
+  expect(project.log).toMatch(/web\/0 \(pid \d+\) cut 1 connection: GET \/slow\?ms=60000 from 127\.0\.0\.1/)
+  expect((await running.ended).code).toBe(0)
+})
+
+it('B3 in a reload, too: the new worker serves meanwhile, the summary counts what was cut', async () => {
+  const { project, port } = await single({ stopTimeoutMs: 1_000, server: { keepAliveTimeout: 500 } })
+  const client = await stuck(project, port)
+  const { code, summary } = await project.reload()
+  expect(code).toBe(0)
+  expect(summary.replaced.map((row) => row.connectionsCut)).toEqual([1])
+  expect(summary.replaced[0]?.drainMs).toBeGreaterThanOrEqual(1_000)
+  client.close()
+})
+
+it('B3 --timeout replaces the deadline', async () => {
+  const { project, port } = await single({ stopTimeoutMs: 30_000 })
+  const client = await stuck(project, port)
+  const result = await project.shiftwork('stop', '--timeout', '0.5')
+  expect(result.code).toBe(0)
+  expect(result.ms).toBeLessThan(4_000)
+  client.close()
+})
+
+it('B4 -g waits for it', async () => {
+  const { project, port } = await single({ stopTimeoutMs: 300, server: { keepAliveTimeout: 100 } })
+  const client = await Client.open({ port })
+  client.send({ path: '/slow?ms=3000' })
+  await until('it is begun', async () => (await project.status()).groups[0]?.processes[0]?.requests === 1)
+  const stopped = project.shiftwork('stop', '-g')
+  expect((await client.answer()).status).toBe(200)
+  expect(await stopped).toMatchObject({ code: 0, stdout: expect.not.stringContaining('cut') as string })
+})
+
+it('B4 reload -g waits for it, too', async () => {
+  const { project, port, pid } = await single({ stopTimeoutMs: 300, server: { keepAliveTimeout: 100 } })
+  const client = await Client.open({ port })
+  client.send({ path: '/slow?ms=3000' })
+  await until('it is begun', async () => (await project.status()).groups[0]?.processes[0]?.requests === 1)
+  const reloaded = project.reload('-g')
+  expect(JSON.parse((await client.answer()).body)).toMatchObject({ pid })
+  client.close()
+  expect((await reloaded).summary).toMatchObject({ result: 'done', replaced: [{ oldPid: pid, connectionsCut: 0 }] })
+})
+
+it('B6 a second SIGTERM or Ctrl-C half a second later ends everything now', async () => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const { project, port, running } = await single({ stopTimeoutMs: 20_000 })
+    const client = await stuck(project, port)
+    running.kill(signal)
+    await running.line(/stopping/)
+    // one that comes at once is the same key press, forwarded twice by a loader's parent process
+    running.kill(signal)
+    await new Promise((resolve) => setTimeout(resolve, 600))
+    expect(isAlive(running.pid)).toBe(true)
+    const begunAt = performance.now()
+    running.kill(signal)
+    await running.ended
+    expect(performance.now() - begunAt).toBeLessThan(2_000)
+    client.close()
+  }
+})
+
+const HOOKED = (stop: string): string => `
+import { appendFileSync } from 'node:fs'
+export function createApp(worker) {
+  worker.onWorkerStop = async (worker, reason) => {
+    appendFileSync('hooks.txt', 'begin ' + reason + '\\n')
+    ${stop}
+    appendFileSync('hooks.txt', 'end ' + reason + '\\n')
+  }
+  return (_request, response) => response.end('ok')
+}`
+
+it('B7 onWorkerStop is awaited, runs once, and knows the reason', async () => {
+  const { project, port } = await single({}, HOOKED('await new Promise((resolve) => setTimeout(resolve, 300))'))
+  const client = await Client.open({ port })
+  await client.request()
+  expect((await project.reload()).code).toBe(0)
+  expect(project.read('hooks.txt')).toBe('begin reload\nend reload\n')
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  expect(project.read('hooks.txt')).toBe('begin reload\nend reload\nbegin stop\nend stop\n')
+})
+
+it('B7 an onWorkerStop that never settles ends at the deadline, and the log says so', async () => {
+  const options = { stopTimeoutMs: 700, server: { keepAliveTimeout: 100 } }
+  const { project } = await single(options, HOOKED('await new Promise(() => setInterval(() => {}, 1000))'))
+  const result = await project.shiftwork('stop')
+  expect(result.code).toBe(0)
+  expect(result.ms).toBeLessThan(4_000)
+  expect(project.read('hooks.txt')).toBe('begin stop\n')
+  expect(project.log).toContain('left before its onWorkerStop had settled')
+})
+
+it('B8 an idle worker leaves at once', async () => {
+  const { project } = await single()
+  const { summary } = await project.reload()
+  expect(summary.replaced[0]?.drainMs).toBeLessThan(500)
+})
+
+it('B10 on stop a client sees answers, then refusals, and nothing after them', async () => {
+  const { project, port } = await single({ count: 2 })
+  const seen: string[] = []
+  let isOver = false
+  const poll = async (): Promise<void> => {
+    while (!isOver)
+      seen.push(
+        await get({ port }).then(
+          () => 'answered',
+          (error: unknown) => (error instanceof Unanswered ? error.outcome : String(error)),
+        ),
+      )
+  }
+  const polls = [poll(), poll(), poll()]
+  await until('answers', () => seen.length > 100)
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  isOver = true
+  await Promise.all(polls)
+  const lastAnswer = seen.lastIndexOf('answered')
+  const firstRefusal = seen.indexOf('refused')
+  expect(firstRefusal).toBeGreaterThan(0)
+  // three clients, each at most one request ahead of what another saw
+  expect(lastAnswer - firstRefusal).toBeLessThanOrEqual(3)
+  const others = seen.filter((outcome) => outcome !== 'answered' && outcome !== 'refused')
+  // only connections that no worker had accepted when the port closed may be reset
+  expect(others.filter((outcome) => outcome !== 'reset')).toEqual([])
+  expect(others.length).toBeLessThanOrEqual(polls.length)
+})
+
+it('B11 the counter of open connections follows them, and ends at 0', async () => {
+  const { project, port, pid } = await single({ server: { keepAliveTimeout: 500 } })
+  const connections = async (): Promise<number> => {
+    const rows = (await project.status()).groups[0]?.processes ?? []
+    const counts = rows.map((row) => row.connections ?? 0)
+    expect(counts.filter((count) => count < 0)).toEqual([])
+    return counts.reduce((sum, count) => sum + count, 0)
+  }
+  const clients = await Promise.all(Array.from({ length: 10 }, () => Client.open({ port })))
+  for (const client of clients) await client.request()
+  expect(await connections()).toBe(10)
+  for (const client of clients.splice(0, 5)) client.close()
+  await until('five are left', async () => (await connections()) === 5)
+  clients[0]?.socket.resetAndDestroy()
+  for (const client of clients) client.close()
+  await until('none is left', async () => (await connections()) === 0)
+  expect((await project.reload()).summary.replaced).toMatchObject([{ oldPid: pid, connectionsCut: 0 }])
+  expect(await connections()).toBe(0)
+})
+
+it('stopDelayMs: the workers serve on for so long after a stop was asked', async () => {
+  const { project, port } = await single({ stopDelayMs: 1_000 })
+  const stopped = project.shiftwork('stop')
+  await until('it was asked', () => project.log.includes('stopping'))
+  expect((await get({ port })).status).toBe(200)
+  const result = await stopped
+  expect(result.code).toBe(0)
+  expect(result.ms).toBeGreaterThanOrEqual(1_000)
+})

@@ -1,0 +1,116 @@
+/** Operations at the same time: each gets one true answer. Group D. */
+import { expect, it } from 'vitest'
+import { app, webStart } from '../helpers/apps.ts'
+import { Load } from '../helpers/load.ts'
+import { until } from '../helpers/processes.ts'
+import { Project } from '../helpers/project.ts'
+
+/** New code that takes its time to start, so that something else can happen meanwhile. */
+function slowApp(version: string, ms: number): string {
+  return `await new Promise((resolve) => setTimeout(resolve, ${ms}))\n${app(version)}`
+}
+
+async function started(options: Record<string, unknown> = {}): Promise<Project> {
+  const project = Project.create({ 'start.js': webStart(options), 'app.js': app('1') })
+  await project.start()
+  return project
+}
+
+it('D1 a reload during a reload follows it, and each caller is told of code that was loaded', async () => {
+  const project = await started()
+  const before = await project.pids()
+  project.write('app.js', slowApp('2', 400))
+  const first = project.reload()
+  await until('it is under way', () => project.log.includes('reload of web'))
+  project.write('app.js', slowApp('3', 400))
+  const second = project.reload()
+  const third = project.reload()
+  const answers = await Promise.all([first, second, third])
+  expect(answers.map(({ code, summary }) => [code, summary.result])).toEqual([
+    [0, 'done'],
+    [0, 'done'],
+    [0, 'done'],
+  ])
+  const [one, two, three] = answers.map(({ summary }) => summary)
+  expect(one?.replaced.map((row) => row.oldPid).sort()).toEqual(before.sort())
+  // the two that waited became one reload, which replaced what the first one started
+  expect(two?.replaced.map((row) => row.oldPid).sort()).toEqual(one?.replaced.map((row) => row.newPid).sort())
+  expect(three).toEqual(two)
+  expect(await project.pids()).toEqual(two?.replaced.sort((a, b) => a.id - b.id).map((row) => row.newPid))
+  const load = new Load({ target: { port: await project.port() }, clients: 4, pauseMs: [0, 1] })
+  await load.more(50)
+  expect(new Set((await load.stop()).lastVersions)).toEqual(new Set(['3']))
+})
+
+it('D2 a stop during a reload cancels it, and everything ends', async () => {
+  const project = await started()
+  project.write('app.js', slowApp('2', 5_000))
+  const reload = project.shiftwork('reload')
+  await until('it is under way', () => project.log.includes('reload of web'))
+  const stopped = await project.shiftwork('stop')
+  expect(stopped).toMatchObject({ code: 0, stderr: '' })
+  expect(await reload).toMatchObject({ code: 1, stdout: expect.stringContaining('reload cancelled') as string })
+  expect(project.processes).toEqual([])
+})
+
+it('D3 a reload during the start follows it', async () => {
+  const project = Project.create({ 'start.js': webStart(), 'app.js': slowApp('1', 700) })
+  const { command, args } = project.commandFor('js')
+  const running = project.launch(command, [...args, 'start'])
+  await running.line(/WORKER/)
+  project.write('app.js', app('2'))
+  const answer = await project.reload()
+  expect([answer.code, answer.summary.result]).toEqual([0, 'done'])
+  expect(running.stdout.indexOf('ready in')).toBeGreaterThan(0)
+  expect(running.stdout.indexOf('ready in')).toBeLessThan(running.stdout.indexOf('reload of web'))
+  const load = new Load({ target: { port: await project.port() }, clients: 2, pauseMs: [0, 1] })
+  await load.more(20)
+  expect(new Set((await load.stop()).lastVersions)).toEqual(new Set(['2']))
+})
+
+it('D3 a stop during the start ends it, with exit 0 and nothing left', async () => {
+  const project = Project.create({ 'start.js': webStart(), 'app.js': slowApp('1', 20_000) })
+  const { command, args } = project.commandFor('js')
+  const running = project.launch(command, [...args, 'start'])
+  await running.line(/WORKER/)
+  await until('it listens for commands', async () => (await project.shiftwork('status')).code === 0)
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  expect((await running.ended).code).toBe(0)
+})
+
+it('D5 a worker that crashes by itself during a reload comes back in the right generation', async () => {
+  const project = await started({ count: 3 })
+  const [, second = 0] = await project.pids()
+  project.write('app.js', slowApp('2', 500))
+  const reload = project.reload()
+  await until('it is under way', () => project.log.includes('reload of web'))
+  process.kill(second, 'SIGKILL')
+  expect((await reload).summary.result).toBe('done')
+  const status = await project.status()
+  expect(status.groups[0]?.state).toBe('ok')
+  expect(status.groups[0]?.processes.map((row) => [row.id, row.generation, row.state])).toEqual([
+    [0, 2, 'serving'],
+    [1, 2, 'serving'],
+    [2, 2, 'serving'],
+  ])
+  expect(status.groups[0]?.processes[1]).toMatchObject({
+    restarts: 1,
+    lastExit: { signal: expect.anything() as string },
+  })
+})
+
+it('D9 the command that asked is killed during the reload: the reload goes on', async () => {
+  const project = await started()
+  const before = await project.pids()
+  project.write('app.js', slowApp('2', 400))
+  const asking = project.launch(process.execPath, [
+    `${project.dir}/node_modules/shiftwork/bin/shiftwork.js`,
+    'reload',
+    project.startFile,
+  ])
+  await until('it is under way', () => project.log.includes('reload of web'))
+  asking.kill('SIGKILL')
+  await asking.ended
+  await until('it is done', () => /reload done after .*, 2 workers replaced/.test(project.log))
+  expect((await project.pids()).filter((pid) => before.includes(pid))).toEqual([])
+})

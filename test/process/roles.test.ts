@@ -1,0 +1,176 @@
+/** Kept groups, named groups, leaders, hooks. Group H. */
+import { expect, it } from 'vitest'
+import { app } from '../helpers/apps.ts'
+import { Client } from '../helpers/client.ts'
+import { until } from '../helpers/processes.ts'
+import { Project } from '../helpers/project.ts'
+
+const GATEWAY = `
+import { Worker } from 'shiftwork'
+const gateway = new Worker('http://127.0.0.1:0', { name: 'gateway', reloadable: false })
+let reloads = 0
+const streams = new Set()
+gateway.onWorkerReload = () => {
+  reloads++
+  for (const stream of streams) stream.write('reload ' + reloads + ' seen by ' + process.pid + '\\n')
+}
+gateway.onRequest = (_request, response) => {
+  streams.add(response)
+  response.write('open ' + process.pid + '\\n')
+}
+const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 2, bakeMs: 0 })
+web.onWorkerStart = async (worker) => {
+  const { createApp } = await import('./app.js')
+  worker.onRequest = createApp(worker)
+}
+const api = new Worker('http://127.0.0.1:0', { name: 'api', bakeMs: 0 })
+api.onRequest = (_request, response) => response.end('ok')
+Worker.runAll()
+`
+
+it('H1 a kept group holds its pid and every client connection through twenty reloads, and its hook runs', async () => {
+  const project = Project.create({ 'start.js': GATEWAY, 'app.js': app('1') })
+  await project.start()
+  const [pid = 0] = await project.pids('gateway')
+  const port = await project.port('gateway')
+  const streams = await Promise.all(Array.from({ length: 10 }, () => Client.open({ port })))
+  const texts = streams.map((stream) => {
+    const seen = { text: '' }
+    stream.socket.on('data', (chunk) => {
+      seen.text += String(chunk)
+    })
+    stream.send()
+    return seen
+  })
+  for (let index = 1; index <= 20; index++) {
+    const { code, summary } = await project.reload()
+    expect({ code, kept: summary.kept, replaced: summary.replaced.length }).toEqual({
+      code: 0,
+      kept: ['gateway'],
+      replaced: 3,
+    })
+    await until('the gateway was told', () =>
+      texts.every((seen) => seen.text.includes(`reload ${index} seen by ${pid}\n`)),
+    )
+  }
+  expect(streams.filter((stream) => stream.isClosed)).toEqual([])
+  expect(await project.pids('gateway')).toEqual([pid])
+  expect((await project.shiftwork('reload', 'gateway')).code).toBe(2)
+  for (const stream of streams) stream.close()
+})
+
+it('H2 a reload of one named group leaves the others alone', async () => {
+  const project = Project.create({ 'start.js': GATEWAY, 'app.js': app('1') })
+  await project.start()
+  const before = {
+    web: await project.pids('web'),
+    api: await project.pids('api'),
+    gateway: await project.pids('gateway'),
+  }
+  const { code, summary } = await project.reload('api')
+  expect(code).toBe(0)
+  expect(summary.kept.sort()).toEqual(['gateway', 'web'])
+  expect(summary.replaced.map((row) => [row.name, row.oldPid])).toEqual([['api', before.api[0]]])
+  expect(await project.pids('web')).toEqual(before.web)
+  expect(await project.pids('gateway')).toEqual(before.gateway)
+  expect(await project.pids('api')).not.toEqual(before.api)
+})
+
+/** Every process writes down when it becomes leader and, first thing in its drain, that it is none any more. */
+const LEADERS = `
+import { appendFileSync } from 'node:fs'
+import { Worker } from 'shiftwork'
+const jobs = new Worker({ name: 'jobs', count: 3, bakeMs: 0 })
+const note = (what) => appendFileSync('leaders.txt', process.hrtime.bigint() + ' ' + process.pid + ' ' + what + '\\n')
+jobs.onLeader = (worker) => note(worker.isLeader ? 'leads' : 'LIES')
+jobs.onWorkerStop = (worker) => note(worker.isLeader ? 'LIES' : 'leaves')
+jobs.onWorkerStart = (worker) => {
+  // a process that leads says so all the time: two at once would be seen
+  setInterval(() => { if (worker.isLeader) note('works') }, 2)
+}
+Worker.runAll()
+`
+
+it('H5 never two leaders at once, and one again soon after each reload and crash', async () => {
+  const project = Project.create({ 'start.js': LEADERS })
+  await project.start()
+  const leader = async (): Promise<number | null> =>
+    (await project.status()).groups[0]?.processes.find((row) => row.leader)?.pid ?? null
+  for (let round = 0; round < 4; round++) {
+    await until('there is one', async () => (await leader()) !== null)
+    if (round % 2 === 0) expect((await project.reload()).code).toBe(0)
+    else {
+      const pid = await leader()
+      process.kill(pid ?? 0, 'SIGKILL')
+      await until('another one', async () => ![null, pid].includes(await leader()))
+    }
+  }
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  const lines = project.read('leaders.txt').trim().split('\n')
+  const events = lines
+    .map((line) => line.split(' ') as [string, string, string])
+    .sort((a, b) => Number(BigInt(a[0]) - BigInt(b[0])))
+  expect(lines.filter((line) => line.includes('LIES'))).toEqual([])
+  // in the order of time: once another process has led, the one before it never works again
+  const order: string[] = []
+  for (const [, pid, what] of events) if (what !== 'leaves' && order.at(-1) !== pid) order.push(pid)
+  expect(order).toEqual([...new Set(order)])
+  expect(order.length).toBeGreaterThanOrEqual(5)
+})
+
+const HOOKS = `
+import { appendFileSync } from 'node:fs'
+import { Worker } from 'shiftwork'
+const note = (...words) => appendFileSync('hooks.txt', words.join(' ') + '\\n')
+const web = new Worker('http://127.0.0.1:0', { name: 'web', bakeMs: 0 })
+const kept = new Worker({ name: 'kept', reloadable: false })
+for (const worker of [web, kept]) {
+  worker.onWorkerStart = (self) => note(self.name, 'start', self.id, 'g' + self.generation, self.isLeader)
+  worker.onLeader = (self) => note(self.name, 'leader', self.id, 'g' + self.generation, self.isLeader)
+  worker.onWorkerStop = (self, reason) => note(self.name, 'stop', self.id, 'g' + self.generation, reason, self.isLeader)
+  worker.onWorkerReload = (self) => note(self.name, 'reload', self.id, 'g' + self.generation)
+}
+web.onRequest = (_request, response) => response.end('ok')
+Worker.onMasterReload = () => note('master reload')
+Worker.onMasterStop = () => note('master stop')
+Worker.onWorkerExit = (worker, code, signal, pid) => note(worker.name, 'exit', code, signal, typeof pid)
+Worker.runAll()
+`
+
+it('H8 hooks run in the documented order with the documented arguments, for start, reload, crash and stop', async () => {
+  const project = Project.create({ 'start.js': HOOKS })
+  await project.start()
+  const lines = (name: string): string[] =>
+    project
+      .read('hooks.txt')
+      .trim()
+      .split('\n')
+      .filter((line) => line.startsWith(name))
+  await until('both lead', () => lines('web').length === 2 && lines('kept').length === 2)
+  expect(lines('web')).toEqual(['web start 0 g1 false', 'web leader 0 g1 true'])
+  project.write('hooks.txt', '')
+
+  expect((await project.reload()).code).toBe(0)
+  await until('the kept one was told', () => lines('kept').length === 1)
+  await until('the new one leads', () => lines('web leader').length === 1)
+  expect(lines('master')).toEqual(['master reload'])
+  expect(lines('kept')).toEqual(['kept reload 0 g1'])
+  expect(lines('web').filter((line) => !line.includes('leader'))).toEqual([
+    'web start 0 g2 false',
+    'web stop 0 g1 reload false',
+    'web exit 0  number',
+  ])
+  expect(lines('web leader')).toEqual(['web leader 0 g2 true'])
+  project.write('hooks.txt', '')
+
+  const [pid = 0] = await project.pids('web')
+  process.kill(pid, 'SIGKILL')
+  await until('its successor leads', () => lines('web leader').length === 1)
+  expect(lines('web')).toEqual(['web exit  SIGKILL number', 'web start 0 g2 false', 'web leader 0 g2 true'])
+  project.write('hooks.txt', '')
+
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  expect(lines('web')).toEqual(['web stop 0 g2 stop false', 'web exit 0  number'])
+  expect(lines('kept')).toEqual(['kept stop 0 g1 stop false', 'kept exit 0  number'])
+  expect(project.read('hooks.txt').trim().split('\n').at(-1)).toBe('master stop')
+})

@@ -1,7 +1,14 @@
 import { defineConfig } from 'vitest/config'
 
+/** CI counts the tests of several runs: each writes its own report. */
+const report = process.env['SHIFTWORK_TEST_REPORT']
+
 export default defineConfig({
   test: {
+    ...(report !== undefined && {
+      reporters: ['default', 'json'],
+      outputFile: { json: `${report}-${process.pid}.json` },
+    }),
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], environment: 'node' } },
       {
@@ -9,13 +16,13 @@ export default defineConfig({
           name: 'process',
           include: ['test/process/**/*.test.ts'],
           environment: 'node',
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          // real processes under load: more files at a time than this would measure the machine
-          maxWorkers: 2,
           pool: 'forks',
+          testTimeout: 90_000,
+          hookTimeout: 30_000,
         },
       },
     ],
+    // real processes under load: with more files at a time the tests would measure the machine
+    maxWorkers: 2,
   },
 })

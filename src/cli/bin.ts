@@ -2,15 +2,17 @@
  * `shiftwork <command> [start file]`. Only `start` and `restart` evaluate the start file, by running
  * it as if it had been typed; every other command works also when it is broken.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { ShiftworkError } from '../errors.ts'
-import { COMMANDS, type ExitCode } from '../ipc/commands.ts'
+import { describeError, ShiftworkError } from '../errors.ts'
+import { COMMAND_NAMES, COMMANDS, type ExitCode } from '../ipc/commands.ts'
 import { absoluteStartFile, loaderArgs } from '../os/startfile.ts'
+import { watchSyntax } from '../os/syntax.ts'
+import { notRunning } from './client.ts'
 import { chooseStateDir, runAsking } from './main.ts'
 import { type CommandLine, parseCommandLine, type Usage, wantsJson } from './parse.ts'
-import { printError, surviveLostOutput } from './terminal.ts'
+import { keepStdoutPure, printError, surviveLostOutput } from './terminal.ts'
 
 const DEFAULT_FILES = ['start.ts', 'start.mts', 'start.js', 'start.mjs', 'start.cjs', 'dist/start.js']
 const SCRIPT = new Set(['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'])
@@ -19,56 +21,102 @@ const USAGE: Usage = { program: 'shiftwork', takesStartFile: true }
 async function main(argv: readonly string[]): Promise<ExitCode | null> {
   surviveLostOutput()
   try {
+    assertCommandFirst(argv)
     const line = await parseCommandLine(argv, USAGE)
     if (line.command === 'help' || line.command === 'version')
       return await runAsking(line, chooseStateDir(line, '/'), USAGE)
-    const startFile = takeStartFile(line)
+    const named = takeStartFile(line)
+    const file = named ?? DEFAULT_FILES.find((name) => existsSync(resolve(name))) ?? null
+    const startFile = file === null ? null : absoluteStartFile(file, process.cwd(), process.env['PWD'])
     if (COMMANDS[line.command].readsStartFile) {
-      await evaluate(startFile, withoutFile(argv, line))
+      await evaluate(startFile, withoutFile(argv, named), line.json)
       return null
     }
-    return await runAsking(line, chooseStateDir(line, startFile ?? resolve('start.ts')), USAGE)
+    return await askAbout(startFile, line)
   } catch (error) {
     return printError(error, wantsJson(argv))
   }
 }
 
-/** The first name, if it is a file; what is left are names of workers. */
-function takeStartFile(line: CommandLine): string | null {
-  const [first] = line.names
-  const isFile = first !== undefined && (SCRIPT.has(extname(first)) || existsSync(resolve(first)))
-  const rest = isFile ? line.names.slice(1) : line.names
-  if (rest.length > 0 && line.command !== 'reload')
-    throw new ShiftworkError('ERR_USAGE', `"${line.command}" takes no "${rest[0]}"`, {
-      hint: `A start file has an ending: shiftwork ${line.command} ${rest[0]}.ts`,
-    })
-  const file = isFile ? first : DEFAULT_FILES.find((name) => existsSync(resolve(name)))
-  line.names = rest
-  return file === undefined ? null : absoluteStartFile(file, process.cwd(), process.env['PWD'])
+/** `shiftwork start.ts status` is what the fingers know from `tsx start.ts status`. */
+function assertCommandFirst(argv: readonly string[]): void {
+  const [first = '', second] = argv.filter((word) => !word.startsWith('-'))
+  if (!SCRIPT.has(extname(first)) && !isFile(first)) return
+  const command = COMMAND_NAMES.find((known) => known === second) ?? 'start'
+  throw new ShiftworkError('ERR_USAGE', 'The command comes before the start file', {
+    hint: `Type: shiftwork ${command} ${first}`,
+  })
 }
 
-function withoutFile(argv: readonly string[], line: CommandLine): string[] {
-  return argv.filter(
-    (word) => word === line.command || word.startsWith('-') || !existsSync(resolve(word)) || word === line.stateDir,
-  )
+/** Takes the start file off the names: what is left are names of workers, which have no ending as a rule. */
+function takeStartFile(line: CommandLine): string | null {
+  const [first] = line.names
+  const looksLikeFile = first !== undefined && (SCRIPT.has(extname(first)) || first.includes('/'))
+  const isNamed = looksLikeFile || (first !== undefined && line.command !== 'reload' && isFile(first))
+  const rest = isNamed ? line.names.slice(1) : line.names
+  if (rest[0] !== undefined && line.command !== 'reload')
+    throw new ShiftworkError('ERR_USAGE', `"${line.command}" takes a start file and nothing else, not "${rest[0]}"`, {
+      hint: `Type: shiftwork ${line.command} path/to/start.ts`,
+    })
+  line.names = rest
+  return isNamed ? (first ?? null) : null
+}
+
+function isFile(path: string): boolean {
+  return existsSync(resolve(path)) && statSync(resolve(path)).isFile()
+}
+
+/** A master may run though its start file is gone; only when none does is that worth a word. */
+async function askAbout(startFile: string | null, line: CommandLine): Promise<ExitCode> {
+  try {
+    return await runAsking(line, chooseStateDir(line, startFile ?? resolve('start.ts')), USAGE)
+  } catch (error) {
+    const isIdle = error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING'
+    if (!isIdle || line.stateDir !== null || (startFile !== null && existsSync(startFile))) throw error
+    throw notRunning(`${noStartFile(startFile)}. Name it: shiftwork ${line.command} path/to/start.ts`)
+  }
+}
+
+function noStartFile(startFile: string | null): string {
+  return startFile === null ? `There is no start file in ${process.cwd()}` : `There is no ${startFile}`
+}
+
+function withoutFile(argv: readonly string[], file: string | null): string[] {
+  const at = file === null ? -1 : argv.lastIndexOf(file)
+  return argv.filter((_, index) => index !== at)
 }
 
 /** Runs the start file in this process: its `runAll` reads the words again and does the rest. */
-async function evaluate(startFile: string | null, argv: readonly string[]): Promise<void> {
+async function evaluate(startFile: string | null, argv: readonly string[], json: boolean): Promise<void> {
   if (startFile === null || !existsSync(startFile))
-    throw new ShiftworkError('ERR_USAGE', startFile === null ? 'No start file was given' : `There is no ${startFile}`, {
-      hint: `Name it: shiftwork start path/to/start.ts. Without a name it is one of ${DEFAULT_FILES.join(', ')}.`,
+    throw new ShiftworkError('ERR_USAGE', noStartFile(startFile), {
+      hint: `Name it: shiftwork start path/to/start.ts. Without a name it is one of\n${DEFAULT_FILES.join(', ')}.`,
     })
   const args = loaderArgs(startFile, process.execArgv, process.cwd())
   const loader = args.slice(process.execArgv.length)
   process.execArgv = args
   process.argv = [process.argv[0] ?? process.execPath, startFile, ...argv]
   if (loader[1] !== undefined) await import(loader[1])
+  if (json) keepStdoutPure()
+  process.once('beforeExit', () => process.exit(printError(neverRan(startFile), json)))
+  const syntax = watchSyntax()
   try {
     await import(pathToFileURL(startFile).href)
   } catch (cause) {
-    throw new ShiftworkError('ERR_START_FILE', `Cannot run ${startFile}`, { hint: 'Nothing was changed.', cause })
+    const place = syntax.locate(cause)
+    const lines = [`Cannot run ${startFile}`, ...(place === null ? [] : [place]), describeError(cause).stack]
+    const details = { hint: 'Nothing was started, and what runs was left alone.', cause }
+    throw new ShiftworkError('ERR_START_FILE', lines.join('\n'), details)
+  } finally {
+    syntax.end()
   }
+}
+
+/** `runAll` ends its process itself: one that runs dry has never called it. */
+function neverRan(startFile: string): ShiftworkError {
+  return new ShiftworkError('ERR_START_FILE', `${startFile} ended without a call of Worker.runAll()`, {
+    hint: 'It belongs at the end of a start file.',
+  })
 }
 
 const code = await main(process.argv.slice(2))

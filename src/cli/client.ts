@@ -28,8 +28,8 @@ export function findMaster(stateDir: StateDir): ProcessId | null {
   return holder && isAlive(holder) ? holder : null
 }
 
-export function notRunning(): ShiftworkError {
-  return new ShiftworkError('ERR_NOT_RUNNING', 'Not running', { hint: 'Start it with: start, or start -d.' })
+export function notRunning(hint = 'Start it with: start, or start -d.'): ShiftworkError {
+  return new ShiftworkError('ERR_NOT_RUNNING', 'Not running', { hint })
 }
 
 /**

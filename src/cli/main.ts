@@ -65,7 +65,8 @@ export async function runAsking(line: CommandLine, stateDir: StateDir, usage: Us
       else printLine(`Shiftwork ${packageVersion()}, Node.js ${process.version}`)
       return EXIT.done
     case 'help':
-      printLine(await helpText(usage))
+      if (line.json) printJson({ help: await helpText(usage) })
+      else printLine(await helpText(usage))
       return EXIT.done
     case 'start':
     case 'restart':

@@ -28,6 +28,31 @@ export interface Usage {
 
 const MAX_WIDTH = 80
 
+interface OptionRow {
+  readonly alias?: string
+  readonly type: 'boolean' | 'string'
+  readonly describe: string
+  /** The commands that take it; none: all. */
+  readonly of?: readonly CommandName[]
+}
+
+const OPTIONS = {
+  daemon: { alias: 'd', type: 'boolean', describe: 'in the background', of: ['start', 'restart'] },
+  graceful: {
+    alias: 'g',
+    type: 'boolean',
+    describe: 'no deadline for open requests',
+    of: ['stop', 'restart', 'reload'],
+  },
+  timeout: { type: 'string', describe: 'seconds until open requests are cut', of: ['stop', 'restart', 'reload'] },
+  force: { type: 'boolean', describe: 'also kill a master that does not answer', of: ['stop', 'restart'] },
+  'state-dir': { type: 'string', describe: 'where pid file, control socket and logs are' },
+  json: { type: 'boolean', describe: 'print one JSON value and nothing else' },
+  help: { alias: 'h', type: 'boolean', describe: 'show this help' },
+  version: { type: 'boolean', describe: 'show the versions' },
+} as const satisfies Record<string, OptionRow>
+const OPTION_ROWS: readonly (readonly [string, OptionRow])[] = Object.entries(OPTIONS)
+
 /**
  * @throws ShiftworkError `ERR_USAGE` with a hint.
  * @returns the command, or `help` when help was asked with a flag.
@@ -39,19 +64,35 @@ export async function parseCommandLine(argv: readonly string[], usage: Usage): P
   const name = args['help'] === true ? 'help' : args['version'] === true ? 'version' : words[0]
   const command = COMMAND_NAMES.find((known) => known === name)
   if (!command) throw unknownCommand(name, usage)
+  assertTaken(command, args)
   const line: CommandLine = {
     command,
     names: [...words.slice(1), ...((args['names'] as string[] | undefined) ?? [])],
     daemon: args['daemon'] === true,
     graceful: args['graceful'] === true,
     force: args['force'] === true,
-    timeoutMs: timeout(args['timeout']),
-    stateDir: (args['stateDir'] as string | undefined) ?? null,
+    timeoutMs: timeout(once('timeout', args['timeout'])),
+    stateDir: directory(once('state-dir', args['stateDir'])),
     json: args['json'] === true,
   }
   if (line.names.length > 0 && command !== 'reload' && command !== 'help' && !usage.takesStartFile)
     throw new ShiftworkError('ERR_USAGE', `"${command}" takes no "${line.names[0]}"`, { hint: seeHelp(usage) })
   return line
+}
+
+/** An option that would be ignored is a mistake: `stop -d` means something to who types it. */
+function assertTaken(command: CommandName, args: Record<string, unknown>): void {
+  if (command === 'help' || command === 'version') return
+  for (const [option, row] of OPTION_ROWS)
+    if (args[option] !== undefined && row.of?.includes(command) === false)
+      throw new ShiftworkError('ERR_USAGE', `"${command}" takes no --${option}`, {
+        hint: `It belongs to ${row.of.join(', ')}.`,
+      })
+}
+
+function once(option: string, value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  throw new ShiftworkError('ERR_USAGE', `--${option} is given ${value.length} times`, { hint: 'Once is enough.' })
 }
 
 /** `--json` as far as it can be told of words that cannot be parsed. */
@@ -60,38 +101,35 @@ export function wantsJson(argv: readonly string[]): boolean {
 }
 
 /** The help, at most 80 columns wide. */
-export function helpText(usage: Usage): Promise<string> {
-  return build(usage).getHelp()
+export async function helpText(usage: Usage): Promise<string> {
+  const text = await build(usage).getHelp()
+  // the types say nothing that the descriptions do not
+  return text.replaceAll(/ *\[(boolean|string)\]$/gm, '').trimEnd()
 }
 
 function build(usage: Usage): ReturnType<typeof yargs> {
   const file = usage.takesStartFile ? ' [start file]' : ''
   const parser = yargs([])
-    .scriptName(usage.program)
-    .usage(`${usage.program} <command>${file}`)
+    .scriptName('')
+    .usage(`Usage: ${usage.program} <command>${file} [options]`)
     .parserConfiguration({ 'boolean-negation': false, 'camel-case-expansion': true, 'parse-positional-numbers': false })
-    .options({
-      daemon: { alias: 'd', type: 'boolean', describe: 'start, restart: in the background' },
-      graceful: { alias: 'g', type: 'boolean', describe: 'stop, restart, reload: no deadline for open requests' },
-      timeout: { type: 'string', requiresArg: true, describe: 'stop, reload: seconds until open requests are cut' },
-      force: { type: 'boolean', describe: 'stop: also kill a master that does not answer' },
-      'state-dir': { type: 'string', requiresArg: true, describe: 'where the pid file and the control socket are' },
-      json: { type: 'boolean', describe: 'print one JSON value and nothing else' },
-    })
     .help(false)
     .version(false)
-    .option('help', { alias: 'h', type: 'boolean', describe: 'show this help' })
-    .option('version', { type: 'boolean', describe: 'show the version' })
     .exitProcess(false)
     .showHelpOnFail(false)
     .strictOptions()
-    .wrap(Math.min(MAX_WIDTH, process.stdout.columns ?? MAX_WIDTH))
+    .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH))
     .epilogue(
       'Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 no answer,\n5 reload rejected (the old code serves), 6 reload stopped halfway.',
     )
     .fail((message, error) => {
       throw usageError(message ?? error?.message ?? 'unknown', usage)
     })
+  for (const [name, row] of OPTION_ROWS) {
+    const { type, alias, of } = row
+    const describe = of === undefined ? row.describe : `${of.join(', ')}: ${row.describe}`
+    parser.option(name, { type, describe, requiresArg: type === 'string', ...(alias !== undefined && { alias }) })
+  }
   for (const [name, row] of Object.entries(COMMANDS)) {
     if (name !== 'reload') parser.command(name, row.describe)
     else
@@ -103,14 +141,17 @@ function build(usage: Usage): ReturnType<typeof yargs> {
 }
 
 function usageError(message: string, usage: Usage): ShiftworkError {
+  const empty = /^Not enough arguments following: (\S+)$/.exec(message)?.[1]
+  if (empty !== undefined)
+    return new ShiftworkError('ERR_USAGE', `--${empty} needs a value`, {
+      hint: empty === 'timeout' ? 'It takes seconds: --timeout 10.' : `For example: --${empty} /run/app`,
+    })
   const unknown = /^Unknown arguments?: (\S+?)(?:,.*)?$/.exec(message)?.[1]
   if (unknown === undefined) return new ShiftworkError('ERR_USAGE', message, { hint: seeHelp(usage) })
-  const guess = nearest(unknown, OPTIONS)
-  const hint = guess ? `Did you mean --${guess}?` : seeHelp(usage)
+  const guess = nearest(unknown, Object.keys(OPTIONS))
+  const hint = guess ? `Did you mean --${guess}?` : `See: ${usage.program} help`
   return new ShiftworkError('ERR_USAGE', `Unknown option ${unknown.length === 1 ? '-' : '--'}${unknown}`, { hint })
 }
-
-const OPTIONS = ['daemon', 'graceful', 'timeout', 'force', 'state-dir', 'json', 'help', 'version']
 
 function unknownCommand(word: string | undefined, usage: Usage): ShiftworkError {
   if (word === undefined) return new ShiftworkError('ERR_USAGE', 'No command was given', { hint: seeHelp(usage) })
@@ -121,6 +162,12 @@ function unknownCommand(word: string | undefined, usage: Usage): ShiftworkError 
 
 function seeHelp(usage: Usage): string {
   return `Commands: ${COMMAND_NAMES.join(', ')}. See: ${usage.program} help`
+}
+
+function directory(value: unknown): string | null {
+  if (value === undefined) return null
+  if (typeof value === 'string' && value !== '') return value
+  throw new ShiftworkError('ERR_USAGE', '--state-dir is empty', { hint: 'It takes a directory: --state-dir /run/app.' })
 }
 
 function timeout(value: unknown): number | null {

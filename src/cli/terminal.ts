@@ -20,7 +20,24 @@ export function printLine(text: string): void {
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`)
+  writeToStdout()(`${JSON.stringify(value)}\n`)
+}
+
+type Write = (text: string) => boolean
+
+/** On the process: the start file may have been loaded with its own copy of this package. */
+const KEPT = Symbol.for('shiftwork.stdout')
+
+/** What a start file prints goes to stderr from here on: stdout is for the one JSON value. */
+export function keepStdoutPure(): void {
+  const kept: Write = process.stdout.write.bind(process.stdout)
+  Object.assign(process, { [KEPT]: kept })
+  process.stdout.write = process.stderr.write.bind(process.stderr) as typeof process.stdout.write
+}
+
+function writeToStdout(): Write {
+  const kept = (process as unknown as Record<symbol, Write | undefined>)[KEPT]
+  return kept ?? process.stdout.write.bind(process.stdout)
 }
 
 const EXIT_BY_CODE: Partial<Record<ShiftworkError['code'], ExitCode>> = {

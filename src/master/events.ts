@@ -49,11 +49,16 @@ export function apply(fleet: Fleet, event: FleetEvent, now: number): void {
 function applyStop(fleet: Fleet, event: Extract<FleetEvent, { type: 'stop' }>, now: number): void {
   if (fleet.phase === 'stopped') return
   fleet.phase = 'stopping'
-  if (!fleet.stopping) {
-    fleet.stopping = { askedAt: now, graceful: event.graceful, timeoutMs: event.timeoutMs, force: event.force }
+  const { graceful, timeoutMs, force } = event
+  const { stopping } = fleet
+  if (!stopping) {
+    fleet.stopping = { askedAt: now, orderedAt: now, graceful, timeoutMs, force }
     return
   }
-  fleet.stopping.force ||= event.force
+  stopping.force ||= force
+  // a second stop without a word about time adds nothing, unless the first had no deadline at all
+  if (graceful || (timeoutMs === null && !stopping.graceful)) return
+  Object.assign(stopping, { orderedAt: now, graceful, timeoutMs })
 }
 
 type Report = Exclude<FleetEvent, { type: 'reload' | 'stop' }>

@@ -96,8 +96,10 @@ export interface Reload {
 
 export interface Stopping {
   readonly askedAt: number
-  readonly graceful: boolean
-  readonly timeoutMs: number | null
+  /** When the deadline below was ordered: with the stop, or by a stricter one after it. */
+  orderedAt: number
+  graceful: boolean
+  timeoutMs: number | null
   force: boolean
 }
 

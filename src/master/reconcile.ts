@@ -23,15 +23,21 @@ import { stopAll } from './stop.ts'
 
 export function reconcile(fleet: Fleet, now: number): Action[] {
   const actions: Action[] = []
-  if (fleet.phase === 'stopped') return actions
-  enforceDeadlines(fleet, now, actions)
-  if (fleet.phase !== 'stopping') {
-    endFirstStart(fleet, actions)
-    advanceReload(fleet, now, actions)
+  if (fleet.phase === 'stopped') {
+    // whoever asks now gets an answer, too
+    settleReloads(fleet, now, actions)
+    return actions
   }
+  enforceDeadlines(fleet, now, actions)
+  if (fleet.phase === 'starting') endFirstStart(fleet, now, actions)
+  if (fleet.phase === 'running') advanceReload(fleet, now, actions)
   if (fleet.phase === 'stopping') stopAll(fleet, now, actions)
   else for (const group of fleet.groups.values()) reconcileGroup(fleet, group, now, actions)
   settleReloads(fleet, now, actions)
+  if (fleet.phase === 'stopping' && fleet.children.size === 0) {
+    fleet.phase = 'stopped'
+    actions.push({ do: 'stopped' })
+  }
   return actions
 }
 
@@ -72,8 +78,7 @@ function lateness(fleet: Fleet, child: Child, state: Child['state']): string {
 // ---- the first start -----------------------------------------------------------------------------------------------
 
 /** The start is over when every slot serves, or when one has failed. */
-function endFirstStart(fleet: Fleet, actions: Action[]): void {
-  if (fleet.phase !== 'starting') return
+function endFirstStart(fleet: Fleet, now: number, actions: Action[]): void {
   if (everySlotServes(fleet)) {
     fleet.phase = 'running'
     actions.push({ do: 'started' })
@@ -84,7 +89,7 @@ function endFirstStart(fleet: Fleet, actions: Action[]): void {
       if (!hasFailed(slot)) continue
       fleet.startFailure = slot.lastFailure
       fleet.phase = 'stopping'
-      fleet.stopping = { askedAt: 0, graceful: false, timeoutMs: null, force: false }
+      fleet.stopping = { askedAt: now, orderedAt: now, graceful: false, timeoutMs: null, force: false }
       actions.push({ do: 'start-failed' })
       return
     }

@@ -24,7 +24,7 @@ import {
 const CANARY_ID = 0
 
 export function advanceReload(fleet: Fleet, now: number, actions: Action[]): void {
-  if (!fleet.reload && fleet.phase === 'running' && fleet.waiting.length > 0) beginReload(fleet, now, actions)
+  if (!fleet.reload && fleet.waiting.length > 0) beginReload(fleet, now, actions)
   const { reload } = fleet
   if (!reload) return
   if (reload.phase === 'canary') advanceCanaries(fleet, reload, now)

@@ -157,13 +157,9 @@ function groupState(group: Group, processes: readonly ProcessStatus[]): GroupSta
 }
 
 function suspended(fleet: Fleet): string[] {
-  return [...fleet.groups.values()]
-    .filter((group) => group.suspended)
-    .map(
-      (group) =>
-        `${group.spec.name}: the last reload failed, so the code on disk is bad: recycling waits for a good reload, ` +
-        'and a worker that crashes would start with that code',
-    )
+  const names = [...fleet.groups.values()].filter((group) => group.suspended).map((group) => group.spec.name)
+  if (names.length === 0) return []
+  return [`${names.join(', ')}: the code on disk failed its reload: recycling waits for a good reload`]
 }
 
 function round(value: number, digits: number): number {

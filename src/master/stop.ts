@@ -19,28 +19,30 @@ export function stopAll(fleet: Fleet, now: number, actions: Action[]): void {
       actions.push({ do: 'close-listener', name: group.spec.name })
     }
   }
-  if (fleet.children.size > 0) return
-  fleet.phase = 'stopped'
-  actions.push({ do: 'stopped' })
 }
 
 function stopChild(fleet: Fleet, child: Child, now: number, actions: Action[]): void {
-  if (child.state !== 'draining') startDrain(fleet, child, 'stop', now, actions)
-  else if (child.drainReason !== 'stop' && child.drainReason !== 'crash') {
-    // it drains after a reload already, with that reload's deadline: a stop may shorten it, never lengthen
-    child.drainReason = 'stop'
-    tightenForStop(fleet, child, now, actions)
-  }
+  const wasDraining = child.state === 'draining'
+  if (!wasDraining) startDrain(fleet, child, 'stop', now, actions)
+  if (child.state !== 'draining' || child.drainReason === 'crash') return
+  // it may drain already, after a reload or an earlier stop: a deadline is brought nearer, never put off
+  const before = child.deadlineAt ?? Number.POSITIVE_INFINITY
+  const deadlineAt = Math.min(before, stopDeadline(fleet, child))
+  const isNews = wasDraining && (child.drainReason !== 'stop' || deadlineAt < before)
+  child.drainReason = 'stop'
+  child.deadlineAt = deadlineAt === Number.POSITIVE_INFINITY ? null : deadlineAt
+  if (!isNews) return
+  const timeoutMs = child.deadlineAt === null ? null : Math.max(0, child.deadlineAt - LEAVE_TIMEOUT_MS - now)
+  actions.push({ do: 'drain', child, reason: 'stop', timeoutMs, lingerMs: STOP_LINGER_MS })
 }
 
-function tightenForStop(fleet: Fleet, child: Child, now: number, actions: Action[]): void {
+/** When a child must be gone by the stop under way; infinite with a graceful one. */
+function stopDeadline(fleet: Fleet, child: Child): number {
+  const { stopping } = fleet
   const spec = fleet.groups.get(child.name)?.spec
-  const timeoutMs = fleet.stopping?.graceful ? null : (fleet.stopping?.timeoutMs ?? spec?.stopTimeoutMs ?? 0)
-  if (timeoutMs === null) return
-  const at = now + timeoutMs + LEAVE_TIMEOUT_MS
-  child.deadlineAt = child.deadlineAt === null ? at : Math.min(child.deadlineAt, at)
-  const leftMs = Math.max(0, child.deadlineAt - LEAVE_TIMEOUT_MS - now)
-  actions.push({ do: 'drain', child, reason: 'stop', timeoutMs: leftMs, lingerMs: STOP_LINGER_MS })
+  if (!stopping || !spec || stopping.graceful) return Number.POSITIVE_INFINITY
+  const beganAt = Math.max(stopping.orderedAt, fleet.startFailure ? 0 : stopping.askedAt + spec.stopDelayMs)
+  return beganAt + (stopping.timeoutMs ?? spec.stopTimeoutMs) + LEAVE_TIMEOUT_MS
 }
 
 function forceOut(child: Child, now: number, actions: Action[]): void {

@@ -49,8 +49,8 @@ process.title = `shiftwork: ${name}/${id} g${generation} ${basename(startFile)}`
 
 async function load(): Promise<void> {
   if (attempt > 1) {
-    const { watchSyntax } = await import('./syntax.ts')
-    locateError = watchSyntax()
+    const { watchSyntax } = await import('../os/syntax.ts')
+    locateError = watchSyntax().locate
   }
   await import(pathToFileURL(startFile).href)
 }

@@ -25,6 +25,9 @@ import { MARK, marked, type Row, until } from './processes.ts'
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 export const BIN = join(REPOSITORY, 'bin/shiftwork.js')
 
+/** This Node.js runs TypeScript by itself (22.18, 23.6 and later). */
+export const stripsTypes = Boolean((process.features as { typescript?: unknown }).typescript)
+
 export interface Result {
   code: number | null
   signal: string | null

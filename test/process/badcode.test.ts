@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
-import { Project } from '../helpers/project.ts'
+import { Project, stripsTypes } from '../helpers/project.ts'
 
 interface Bad {
   id: string
@@ -107,7 +107,6 @@ for (const bad of BAD)
   })
 
 it('C15 TypeScript that cannot be read is shown with file and line, under tsx and under type stripping', async () => {
-  const stripsTypes = Boolean(process.features.typescript)
   const start = webStart().replace('./app.js', './app.ts')
   for (const flavour of stripsTypes ? (['tsx-import', 'strip'] as const) : (['tsx-import'] as const)) {
     const project = Project.create({ 'start.ts': start, 'app.ts': app('1') }, { startFile: 'start.ts' })

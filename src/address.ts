@@ -37,7 +37,7 @@ function knownProtocol(text: string, word: string): Protocol {
 }
 
 function parseTcp(text: string, protocol: Protocol, rest: string): Address {
-  const match = /^(?:\[([^\]]+)\]|([^:/?#\s]+)):(\d+)\/?$/.exec(rest)
+  const match = /^(?:\[([^\]]+)\]|([^:/?#@\s]+)):(\d+)\/?$/.exec(rest)
   if (!match) {
     if (/^[^:/]+\/?$/.test(rest) || /^\[[^\]]+\]\/?$/.test(rest))
       throw wrong(text, 'it has no port', `Add one: ${protocol}://${rest.replace(/\/$/, '')}:8080.`)

@@ -38,12 +38,19 @@ export class ShiftworkError extends Error {
 
 /** The text of anything that was thrown: its stack with the whole chain of causes, or what it prints as. */
 export function describeError(thrown: unknown): { message: string; stack: string } {
+  return describeChain(thrown, [])
+}
+
+/** @param above the errors that this one is a cause of: a chain may be a circle. */
+function describeChain(thrown: unknown, above: readonly unknown[]): { message: string; stack: string } {
   if (!(thrown instanceof Error)) {
     const message = `a value that is no Error was thrown: ${printable(thrown)}`
     return { message, stack: message }
   }
   const stack = stackOf(thrown)
-  const cause = thrown.cause === undefined ? '' : `\n[cause] ${describeError(thrown.cause).stack}`
+  const chain = [...above, thrown]
+  const hasCause = thrown.cause !== undefined && !chain.includes(thrown.cause)
+  const cause = hasCause ? `\n[cause] ${describeChain(thrown.cause, chain).stack}` : ''
   return { message: thrown.message, stack: stack + hintOf(thrown) + cause }
 }
 

@@ -10,6 +10,7 @@ import type { Runnable } from './hooks.ts'
 import { DAEMON_VARIABLE, type DaemonSettings } from './ipc/daemon.ts'
 import type { LaunchMessage } from './ipc/messages.ts'
 import type { MasterHooks, MasterScreen } from './master/main.ts'
+import type { Launcher } from './master/spawn.ts'
 import { absoluteStartFile, loaderArgs, throughLink } from './os/startfile.ts'
 import { stateDirAt } from './os/statedir.ts'
 import { checkSpecs, type RawWorker, type Spec } from './spec.ts'
@@ -79,10 +80,12 @@ async function runAsMain(described: readonly Described[], options: RunOptions, h
     program: program(startFile),
     options: absolutePaths(options),
     check: () => check(described),
-    startHere: async (files, screen) => {
+    startHere: async ({ keepStdoutPure, ...files }, screen) => {
       const checked = check(described)
       const { runMaster } = await import('./master/main.ts')
-      return runMaster({ ...checked, ...files, daemon: false, launcher: launcher(startFile), hooks, screen })
+      const workerStdout = keepStdoutPure ? 2 : 'inherit'
+      const how = { daemon: false, launcher: { ...launcher(startFile), workerStdout }, hooks, screen } as const
+      return runMaster({ ...checked, ...files, ...how })
     },
   })
   process.exit(code)
@@ -109,12 +112,7 @@ function absolutePaths(options: RunOptions): RunOptions {
   }
 }
 
-function launcher(startFile: string): {
-  bootstrap: string
-  execArgv: string[]
-  cwd: string
-  startFile: string
-} {
+function launcher(startFile: string): Launcher {
   const cwd = process.cwd()
   const bootstrap = fileURLToPath(new URL('./worker/main.js', import.meta.url))
   return {
@@ -122,6 +120,7 @@ function launcher(startFile: string): {
     execArgv: loaderArgs(startFile, process.execArgv, cwd).map((arg) => throughLink(arg, startFile)),
     cwd: throughLink(cwd, startFile),
     startFile,
+    workerStdout: 'inherit',
   }
 }
 

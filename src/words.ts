@@ -35,11 +35,14 @@ function editDistance(a: string, b: string): number {
 
 /** `412 ms`, `3.2 s`, `4 m 10 s`, `2 h 5 m`, `3 d 4 h`. */
 export function duration(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`
-  const seconds = ms / 1000
-  if (seconds < 60) return `${seconds.toFixed(1)} s`
+  const whole = Math.round(ms)
+  if (whole < 1000) return `${whole} ms`
+  // rounded before it is compared: never "60.0 s"
+  const tenths = Math.round(ms / 100)
+  if (tenths < 600) return `${(tenths / 10).toFixed(1)} s`
+  const seconds = Math.floor(tenths / 10)
   const minutes = Math.floor(seconds / 60)
-  if (minutes < 60) return `${minutes} m ${Math.floor(seconds % 60)} s`
+  if (minutes < 60) return `${minutes} m ${seconds % 60} s`
   const hours = Math.floor(minutes / 60)
   if (hours < 48) return `${hours} h ${minutes % 60} m`
   return `${Math.floor(hours / 24)} d ${hours % 24} h`

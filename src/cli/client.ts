@@ -8,7 +8,7 @@ import { ShiftworkError, systemCode } from '../errors.ts'
 import { encodeLine, LineDecoder } from '../ipc/lines.ts'
 import { type ControlMessage, type ControlRequest, type Progress, type Reply, WIRE_VERSION } from '../ipc/messages.ts'
 import { readPidFile } from '../os/pidfile.ts'
-import { isAlive, type ProcessId } from '../os/processes.ts'
+import { isAlive, isStopped, type ProcessId } from '../os/processes.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
 import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
 
@@ -41,9 +41,10 @@ export async function ask(
   question: Question,
   onProgress: (progress: Progress) => void = () => undefined,
 ): Promise<Reply> {
-  assertOwnStateDir(stateDir)
+  const master = findMaster(stateDir)
+  if (master && isStopped(master.pid)) throw frozen(master.pid)
   const socket = await open(stateDir)
-  return converse(socket, question, onProgress)
+  return converse(socket, { question, onProgress, pid: master?.pid ?? null })
 }
 
 async function open(stateDir: StateDir): Promise<Socket> {
@@ -81,20 +82,34 @@ function connectTo(path: string): Promise<Socket> {
   })
 }
 
-function noAnswer(pid: number | null): ShiftworkError {
-  return new ShiftworkError('ERR_NO_ANSWER', `The master${pid === null ? '' : ` (pid ${pid})`} does not answer`, {
-    hint: 'It may be stopped (kill -CONT) or blocked; stop --force ends it and its workers.',
+/** Known at once: a process in state T reads nothing. */
+function frozen(pid: number): ShiftworkError {
+  return new ShiftworkError('ERR_NO_ANSWER', `The master (pid ${pid}) does not answer: a signal has stopped it`, {
+    hint: `kill -CONT ${pid} lets it go on; stop --force ends it and its workers.`,
   })
 }
 
-function converse(socket: Socket, question: Question, onProgress: (progress: Progress) => void): Promise<Reply> {
+function noAnswer(pid: number | null): ShiftworkError {
+  return new ShiftworkError('ERR_NO_ANSWER', `The master${pid === null ? '' : ` (pid ${pid})`} does not answer`, {
+    hint: 'It may be blocked; stop --force ends it and its workers.',
+  })
+}
+
+interface Talk {
+  question: Question
+  onProgress: (progress: Progress) => void
+  /** Whom it is with, for the sentence when it does not answer. */
+  pid: number | null
+}
+
+function converse(socket: Socket, { question, onProgress, pid }: Talk): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const decoder = new LineDecoder(MAX_REPLY_BYTES)
     const fail = (error: Error): void => {
       socket.destroy()
       reject(error)
     }
-    const timer = setTimeout(() => fail(noAnswer(null)), ACCEPT_TIMEOUT_MS)
+    const timer = setTimeout(() => fail(noAnswer(pid)), ACCEPT_TIMEOUT_MS)
     socket.on('error', (cause) => fail(new ShiftworkError('ERR_NO_ANSWER', 'The master hung up', { cause })))
     socket.on('close', () => fail(new ShiftworkError('ERR_NO_ANSWER', 'The master ended without a reply')))
     socket.on('data', (chunk) => {

@@ -118,7 +118,8 @@ function build(usage: Usage): ReturnType<typeof yargs> {
     .exitProcess(false)
     .showHelpOnFail(false)
     .strictOptions()
-    .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH))
+    // the types are cut off again, see helpText
+    .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH) + '[boolean]'.length)
     .epilogue(
       'Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 no answer,\n5 reload rejected (the old code serves), 6 reload stopped halfway.',
     )

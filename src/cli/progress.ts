@@ -4,11 +4,13 @@
  */
 import { stripVTControlCharacters } from 'node:util'
 import type { Progress } from '../ipc/messages.ts'
+import { duration } from '../words.ts'
 import { type Paint, paintFor } from './terminal.ts'
 
 type Describe = (progress: Progress) => string | null
 
 const SHOWN_IN_LOGS: ReadonlySet<Progress['state']> = new Set(['serving', 'left', 'failed'])
+const DEFAULT_ROWS = 24
 const CLEAR_LINE = '\u001b[2K'
 
 export class ProgressBoard {
@@ -29,7 +31,7 @@ export class ProgressBoard {
     const text = this.#describe(progress)
     if (text === null) return
     const slot = `${progress.name}/${progress.id}`
-    if (!this.#stream.isTTY) {
+    if (!this.#stream.isTTY || this.#isTooTall(slot)) {
       if (SHOWN_IN_LOGS.has(progress.state)) this.#stream.write(`${slot} ${text}\n`)
       return
     }
@@ -38,6 +40,11 @@ export class ProgressBoard {
     else row.fresh = progress.state === 'failed' ? this.#paint.red(text) : text
     this.#rows.set(slot, row)
     this.#draw()
+  }
+
+  /** More lines than the terminal has cannot be drawn over. */
+  #isTooTall(slot: string): boolean {
+    return this.#rows.size + (this.#rows.has(slot) ? 0 : 1) >= (this.#stream.rows || DEFAULT_ROWS)
   }
 
   /** Leaves the lines as they are; what is printed next stands below them. */
@@ -62,4 +69,33 @@ export class ProgressBoard {
 function clip(line: string, width: number): string {
   const plain = stripVTControlCharacters(line)
   return plain.length < width ? line : `${plain.slice(0, width - 2)}…`
+}
+
+const MAX_DETAIL = 100
+
+/** The beginning of a message: some say only in their second line what is wrong. */
+function oneLine(text: string): string {
+  const joined = text.replaceAll(/\s*\n\s*/g, ' ')
+  return joined.length > MAX_DETAIL ? `${joined.slice(0, MAX_DETAIL)}…` : joined
+}
+
+/** What a person reads of one step; null: not worth a line. */
+export function describeProgress(progress: Progress): string | null {
+  const after = duration(progress.ms)
+  switch (progress.state) {
+    case 'starting':
+      return `pid ${progress.pid} starts`
+    case 'prepared':
+      return `pid ${progress.pid} is ready after ${after}`
+    case 'serving':
+      return `pid ${progress.pid} serves generation ${progress.generation} after ${after}`
+    case 'draining':
+      return `pid ${progress.pid} drains`
+    case 'left':
+      return `pid ${progress.pid} left after ${after}`
+    case 'failed':
+      return `pid ${progress.pid} failed: ${oneLine(progress.detail ?? '')}`
+    case 'retrying':
+      return `tries again`
+  }
 }

@@ -38,7 +38,10 @@ export interface StartContext {
   /** Checks what the start file describes. @throws ShiftworkError */
   check: () => { specs: Spec[]; warnings: string[] }
   /** Becomes the master, in this process. */
-  startHere: (files: { stateDir: StateDir; logFile: string }, screen: Screen) => Promise<ExitCode>
+  startHere: (
+    files: { stateDir: StateDir; logFile: string; keepStdoutPure: boolean },
+    screen: Screen,
+  ) => Promise<ExitCode>
 }
 
 export async function start(context: StartContext): Promise<ExitCode> {
@@ -57,40 +60,89 @@ export async function restart(context: StartContext): Promise<ExitCode> {
   const master = findMaster(context.stateDir)
   let daemon = context.line.daemon
   if (master) {
-    daemon ||= (await fetchStatus(context.stateDir)).master.daemon
+    daemon ||= await isDaemon(context)
     await stopMaster(context.stateDir, master, context.line)
   }
   return daemon ? launchDaemon(context) : startForeground(context)
 }
 
-// ---- foreground ----------------------------------------------------------------------------------------------------
-
-function startForeground(context: StartContext): Promise<ExitCode> {
-  const { stateDir, logFile } = context
-  return context.startHere({ stateDir, logFile }, context.line.json ? jsonScreen() : terminalScreen())
-}
-
-function terminalScreen(): Screen {
-  const paint = paintFor(process.stdout)
-  return {
-    bound: (status) => {
-      for (const text of bannerLines(status, packageVersion(), paint)) printLine(text)
-    },
-    line: (line) => printLine(logText(line, paint)),
-    started: (_status, durationMs) => printLine(`${paint.green('ready')} in ${duration(durationMs)}`),
-    failed: (failure) => {
-      if (failure) process.stderr.write(`${describeFailure(failure, paintFor(process.stderr))}\n`)
-      process.stderr.write(`${paint.red('error')} the start failed, nothing is left running\n`)
-    },
+/** The former mode. A master that cannot be asked and is to be killed all the same tells none. */
+async function isDaemon({ stateDir, line }: StartContext): Promise<boolean> {
+  try {
+    return (await fetchStatus(stateDir)).master.daemon
+  } catch (error) {
+    const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
+    if (isLost && line.force) return false
+    throw error
   }
 }
 
-function jsonScreen(): Screen {
+// ---- foreground ----------------------------------------------------------------------------------------------------
+
+async function startForeground(context: StartContext): Promise<ExitCode> {
+  const { stateDir, logFile, line } = context
+  const screen = line.json ? jsonScreen() : terminalScreen()
+  const code = await context.startHere({ stateDir, logFile, keepStdoutPure: line.json }, screen)
+  screen.ended()
+  return code
+}
+
+/** A screen that tells why the start failed when all is over, so that it is the last thing to be read. */
+type LastingScreen = Screen & { ended(): void }
+
+function terminalScreen(): LastingScreen {
+  const paint = paintFor(process.stdout)
+  let early: LogLine[] | null = []
+  let isStarting = true
+  let failed: (() => void) | null = null
+  const show = (line: LogLine): void => printLine(logText(isStarting ? firstLine(line) : line, paint))
+  return {
+    bound: (status) => {
+      for (const text of bannerLines(status, packageVersion(), paint)) printLine(text)
+      for (const line of early ?? []) show(line)
+      early = null
+    },
+    line: (line) => {
+      if (early) early.push(line)
+      else show(line)
+    },
+    started: (_status, durationMs) => {
+      isStarting = false
+      printLine(`${paint.green('ready')} in ${duration(durationMs)}`)
+    },
+    failed: (failure) => {
+      failed = () => printFailed(failure)
+    },
+    ended: () => failed?.(),
+  }
+}
+
+/** While the first workers start: a failure is shown whole, once, at the end. */
+function firstLine(line: LogLine): LogLine {
+  return { ...line, text: line.text.split('\n', 1)[0] ?? '' }
+}
+
+function printFailed(failure: ReloadFailure | null): void {
+  const paint = paintFor(process.stderr)
+  const lines = failure ? ['', describeFailure(failure, paint), ''] : []
+  lines.push(`${paint.red('error')} ${failedMessage(failure)}`, '      Nothing is left running.')
+  process.stderr.write(`${lines.join('\n')}\n`)
+}
+
+function failedMessage(failure: ReloadFailure | null): string {
+  return failure ? `${failure.worker} failed twice` : 'The workers could not be started'
+}
+
+function jsonScreen(): LastingScreen {
+  let failed: (() => void) | null = null
   return {
     bound: () => undefined,
     line: (line) => process.stderr.write(`${logText(line, paintFor(process.stderr))}\n`),
     started: (status) => printJson(status),
-    failed: (failure) => printJson(failedJson('the start failed', null, failure)),
+    failed: (failure) => {
+      failed = () => printJson(failedJson(failedMessage(failure), null, failure))
+    },
+    ended: () => failed?.(),
   }
 }
 

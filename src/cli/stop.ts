@@ -5,8 +5,9 @@ import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { childrenOf, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { plural } from '../words.ts'
-import { ask, findMaster, notRunning } from './client.ts'
+import { ask, findMaster, notRunning, type Question } from './client.ts'
 import type { CommandLine } from './parse.ts'
+import { describeProgress, ProgressBoard } from './progress.ts'
 import { refusal } from './reload.ts'
 import { paintFor, printJson, printLine } from './terminal.ts'
 
@@ -41,13 +42,17 @@ function sentence(master: ProcessId, stopped: Stopped): string {
 export async function stopMaster(
   stateDir: StateDir,
   master: ProcessId,
-  how: { graceful: boolean; force: boolean; timeoutMs: number | null },
+  how: Pick<CommandLine, 'graceful' | 'force' | 'timeoutMs' | 'json'>,
 ): Promise<Stopped> {
+  // a stop may take its time; a log needs only what it came to
+  const board = process.stdout.isTTY && !how.json ? new ProgressBoard(process.stdout, describeProgress) : null
   // remembered now: once their master is dead, nothing tells whose they were
   const workers = childrenOf(master.pid)
   try {
     const { graceful, timeoutMs } = how
-    const reply = await ask(stateDir, { command: 'stop', groups: [], graceful, timeoutMs })
+    const question: Question = { command: 'stop', groups: [], graceful, timeoutMs }
+    const reply = await ask(stateDir, question, (progress) => board?.show(progress))
+    board?.end()
     if (reply.type !== 'stopped') throw refusal(reply)
     await verifyGone([master, ...workers])
     return { processes: reply.processes, connectionsCut: reply.connectionsCut, forced: false }

@@ -3,7 +3,7 @@
  * `--json`, errors as a sentence and what to do. Every command prints through this.
  */
 import pc from 'picocolors'
-import { describeError, ShiftworkError } from '../errors.ts'
+import { describeError, ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure } from '../ipc/messages.ts'
 
@@ -47,7 +47,8 @@ const EXIT_BY_CODE: Partial<Record<ShiftworkError['code'], ExitCode>> = {
 }
 
 /** Shows what went wrong. @returns the exit code for it. */
-export function printError(error: unknown, json: boolean): ExitCode {
+export function printError(thrown: unknown, json: boolean): ExitCode {
+  const error = isWithoutDirectory(thrown) ? lostDirectory(thrown) : thrown
   const known = error instanceof ShiftworkError ? error : null
   const code = known ? (EXIT_BY_CODE[known.code] ?? EXIT.failed) : EXIT.failed
   const message = known ? known.message : describeError(error).stack
@@ -57,8 +58,20 @@ export function printError(error: unknown, json: boolean): ExitCode {
   }
   const paint = paintFor(process.stderr)
   process.stderr.write(`${paint.red('error')} ${message}\n`)
-  if (known?.hint !== undefined) process.stderr.write(`      ${known.hint}\n`)
+  if (known?.hint !== undefined) process.stderr.write(`      ${known.hint.replaceAll('\n', '\n      ')}\n`)
   return code
+}
+
+/** What `process.cwd()` throws in a directory that was removed, an old release for one. */
+function isWithoutDirectory(error: unknown): boolean {
+  return systemCode(error) === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'uv_cwd'
+}
+
+function lostDirectory(cause: unknown): ShiftworkError {
+  return new ShiftworkError('ERR_USAGE', 'The directory that you are in does not exist any more', {
+    hint: 'Go to another one, or to this one again: cd "$PWD"',
+    cause,
+  })
 }
 
 /** A worker's own error: its stack, and the last lines it wrote. */

@@ -68,6 +68,8 @@ export type MasterMessage =
   /** `timeoutMs` null: no deadline. `lingerMs`: how long idle connections may stay, null: their own timeout. */
   | { type: 'drain'; reason: StopReason; timeoutMs: number | null; lingerMs: number | null }
   | { type: 'lead' }
+  /** Answers `draining`: connections that node:cluster hands out are no longer on their way to it. */
+  | { type: 'released' }
   | { type: 'reloaded' }
   | { type: 'stats'; question: number }
 

@@ -17,6 +17,8 @@ export interface Launcher {
   execArgv: string[]
   cwd: string
   startFile: string
+  /** Where what workers print goes: the master's stdout, or its stderr (2) when stdout is for JSON alone. */
+  workerStdout: 'inherit' | 2
 }
 
 export interface Handlers {
@@ -53,7 +55,7 @@ export function spawnProcess(
     // a title has only the room of the arguments that the process was started with
     args: [launcher.startFile, titleRoom(who.name)],
     cwd: launcher.cwd,
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    stdio: ['ignore', launcher.workerStdout, 'inherit', 'ipc'],
   } as Parameters<typeof cluster.setupPrimary>[0])
   const worker = cluster.fork({ ...who.env, [IDENTITY_VARIABLE]: JSON.stringify(identity) })
   watch(worker, handlers)

@@ -235,6 +235,7 @@ export class Supervisor {
         child.output = message.text
         return
       case 'draining':
+        this.#processes.get(key)?.send({ type: 'released' })
         this.#dispatch({ type: 'resigned', key })
         return
       case 'prepared':

@@ -2,7 +2,7 @@
  * The start file as the user named it, and what a new process needs to run it: the loader for
  * TypeScript, and paths that follow a `current` symlink to the next release.
  */
-import { existsSync, realpathSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, extname, isAbsolute, join, resolve, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -15,11 +15,30 @@ import { ShiftworkError } from '../errors.ts'
 export function absoluteStartFile(file: string, cwd: string, pwd: string | undefined): string {
   const path = resolve(cwd, file)
   if (pwd === undefined || !isAbsolute(pwd) || pwd === cwd || !path.startsWith(cwd + sep)) return path
+  return leadsTo(pwd, cwd) ? join(pwd, path.slice(cwd.length)) : path
+}
+
+/** True where a shell that went to `pwd` is in `cwd` now, or was, before the link on its way was switched. */
+function leadsTo(pwd: string, cwd: string): boolean {
+  if (realPathOf(pwd) === cwd) return true
+  const link = sharedPrefix(pwd, realPathOf(pwd))
+  const below = link ? pwd.slice(link.named.length) : ''
+  return link !== null && cwd.endsWith(below) && isSamePackage(cwd.slice(0, cwd.length - below.length), link.real)
+}
+
+/** Two releases of one project: side by side, and of one name. A `$PWD` may also be left over from anywhere. */
+function isSamePackage(one: string, other: string): boolean {
+  const name = packageName(one)
+  return dirname(one) === dirname(other) && name !== null && name === packageName(other)
+}
+
+function packageName(directory: string): string | null {
   try {
-    return realpathSync(pwd) === cwd ? join(pwd, path.slice(cwd.length)) : path
+    const { name } = JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')) as { name?: unknown }
+    return typeof name === 'string' ? name : null
   } catch {
-    // a PWD that does not exist any more says nothing
-    return path
+    // no package, or none that can be read
+    return null
   }
 }
 
@@ -84,7 +103,7 @@ function absoluteModule(option: string, specifier: string, cwd: string): string 
 export function throughLink(path: string, startFile: string): string {
   const isUrl = path.startsWith('file:')
   const real = isUrl ? fileURLToPath(path) : path
-  const link = sharedPrefix(startFile, realPathOf(startFile))
+  const link = sharedPrefix(dirname(startFile), dirname(realPathOf(startFile)))
   if (!link || !real.startsWith(link.real + sep)) return path
   const linked = link.named + real.slice(link.real.length)
   if (!existsSync(linked)) return path
@@ -94,7 +113,7 @@ export function throughLink(path: string, startFile: string): string {
 /** The shortest directories that differ between a path and its real path, once equal tails are cut. */
 function sharedPrefix(named: string, real: string): { named: string; real: string } | null {
   if (named === real) return null
-  let [left, right] = [dirname(named), dirname(real)]
+  let [left, right] = [named, real]
   while (tail(left) === tail(right) && dirname(left) !== left) [left, right] = [dirname(left), dirname(right)]
   return left === right ? null : { named: left, real: right }
 }

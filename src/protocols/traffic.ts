@@ -46,6 +46,9 @@ export class Traffic {
       const { socket } = message as { socket: Socket & { server?: NetServer } }
       if (socket.server) this.#add(socket, socket.server)
     })
+    diagnostics.subscribe('tracing:net.server.listen:asyncStart', (message) => {
+      this.register((message as { server: NetServer }).server)
+    })
     diagnostics.subscribe('http.server.request.start', (message) => {
       const { request, response } = message as { request: IncomingMessage; response: ServerResponse }
       this.#begin(request, response)
@@ -56,7 +59,7 @@ export class Traffic {
     return this.#sockets.size
   }
 
-  /** A server is known from its first connection on; one that must be closed before has to be named. */
+  /** A server is known once it listens, or from its first connection on; one that listens by other means is named. */
   register(server: NetServer): void {
     if (this.#servers.has(server)) return
     this.#servers.add(server)

@@ -47,6 +47,9 @@ process.on('exit', (code) => {
 process.argv = [process.argv[0] ?? process.execPath, startFile]
 process.title = `shiftwork: ${name}/${id} g${generation} ${basename(startFile)}`
 
+// a terminal that went away, a pipe that was closed: nobody reads any more, the requests are served all the same
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+
 async function load(): Promise<void> {
   if (attempt > 1) {
     const { watchSyntax } = await import('../os/syntax.ts')

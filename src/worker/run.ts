@@ -19,6 +19,8 @@ import type { ParentLink } from './parent.ts'
 /** How long others' requests may take after an uncaught exception. */
 const CRASH_DRAIN_MS = 2_000
 const CRASH_LINGER_MS = 1_000
+/** A master that is alive says `released` in a millisecond; a frozen one is not waited for. */
+const RELEASE_MS = 1_000
 /** Workers of one group reach `maxRequests` together: spread by up to a tenth. */
 const MAX_REQUESTS_JITTER = 0.1
 
@@ -54,6 +56,7 @@ class WorkerProcess {
   #drain: Drain | null = null
   #utilization = performance.eventLoopUtilization()
   #requestLimit = Number.POSITIVE_INFINITY
+  #onReleased: () => void = () => undefined
 
   constructor(link: ParentLink, runnable: Runnable, spec: Spec) {
     this.#link = link
@@ -111,6 +114,9 @@ class WorkerProcess {
         return
       case 'lead':
         this.#lead()
+        return
+      case 'released':
+        this.#onReleased()
         return
       case 'reloaded':
         void this.#callHook('onWorkerReload', () => this.#subject.onWorkerReload?.(this.#subject as never))
@@ -180,14 +186,30 @@ class WorkerProcess {
     this.#phase = 'draining'
     this.#subject.isLeader = false
     this.#traffic.stopListening()
-    this.#link.report({ type: 'draining' })
+    const released = this.#released()
     if (wasStarting) {
       this.#exit(0)
       return
     }
     this.#drain = new Drain(this.#traffic, () => this.#subject.onWorkerStop?.(this.#subject as never, reason))
     const report = await this.#drain.run(order)
+    if (reason !== 'orphaned') await released
     this.#link.report({ type: 'drained', report }, () => this.#exit(reason === 'crash' ? 1 : 0))
+  }
+
+  /**
+   * A server of user code gets its connections from the master, over the channel that our messages
+   * take, too: once the master has answered, none is under way that would die with this process.
+   */
+  #released(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, RELEASE_MS)
+      this.#onReleased = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      this.#link.report({ type: 'draining' })
+    })
   }
 
   /** What sockets still have to say is with the kernel by now; a last turn of the loop for what is not. */

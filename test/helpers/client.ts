@@ -3,8 +3,9 @@
  * browser or a proxy would silently try again is a failure here.
  */
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 
-export type Target = { port: number; host?: string } | { path: string }
+export type Target = { port: number; host?: string; tls?: boolean } | { path: string }
 
 export interface Answer {
   status: number
@@ -61,8 +62,11 @@ export class Client {
 
   static open(target: Target): Promise<Client> {
     return new Promise((resolve, reject) => {
-      const socket = connect({ noDelay: true, ...target } as Parameters<typeof connect>[0] & object)
-      socket.once('connect', () => resolve(new Client(socket)))
+      const isTls = 'tls' in target && target.tls === true
+      const options = { noDelay: true, ...target } as Parameters<typeof connect>[0] & object
+      // the tests' certificates are their own
+      const socket = isTls ? connectTls({ ...options, rejectUnauthorized: false }) : connect(options)
+      socket.once(isTls ? 'secureConnect' : 'connect', () => resolve(new Client(socket)))
       socket.once('error', (error: NodeJS.ErrnoException) =>
         reject(new Unanswered(error.code === 'ECONNRESET' ? 'reset' : 'refused', error.message)),
       )

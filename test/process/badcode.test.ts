@@ -264,7 +264,7 @@ for (const bad of BAD.filter((row) => ['C1', 'C2', 'C3', 'C4', 'C5', 'C6'].inclu
     const foreground = await project.through('js', 'start')
     expect(foreground.code).toBe(1)
     expect(foreground.stdout + foreground.stderr).toMatch(bad.shows)
-    expect(foreground.stderr).toContain('error the start failed, nothing is left running')
+    expect(foreground.stderr).toContain('Nothing is left running')
     expect(project.processes).toEqual([])
     const daemon = await project.through('js', 'start', '-d')
     expect(daemon.code).toBe(1)

@@ -1,0 +1,62 @@
+/** Words typed on a command line, in any directory and as any user, and what comes back. */
+import { chmodSync, existsSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { BIN, type Project, type Result } from './project.ts'
+
+export interface Where {
+  cwd?: string
+  env?: Record<string, string>
+}
+
+/** `shiftwork …`, the words as they are. */
+export function shiftwork(project: Project, words: readonly string[], where: Where = {}): Promise<Result> {
+  return project.exec(process.execPath, [BIN, ...words], where)
+}
+
+/** The one JSON value that stdout must hold; throws when there is more, or less, in it. */
+export function oneJson<T>(result: Result): T {
+  if (!/^[^\n]+\n$/.test(result.stdout)) throw new Error(`not one line: ${JSON.stringify(result.stdout)}`)
+  return JSON.parse(result.stdout) as T
+}
+
+/** What `--json` prints instead of a result. */
+export interface JsonError {
+  error: { code: string; message: string; hint: string | null }
+  exitCode: number
+}
+
+const NOBODY = '65534'
+const isRoot = process.getuid?.() === 0
+const SETPRIV = '/usr/bin/setpriv'
+
+/** False where the tests run as root and no program is there that starts another as somebody else. */
+export const canBeNobody = !isRoot || existsSync(SETPRIV)
+
+/** The same words, typed by a user without any rights. */
+export function asNobody(project: Project, words: readonly string[], where: Where = {}): Promise<Result> {
+  chmodSync(project.root, 0o755)
+  if (!isRoot) return shiftwork(project, words, where)
+  const become = ['--reuid', NOBODY, '--regid', NOBODY, '--clear-groups']
+  return project.exec(SETPRIV, [...become, process.execPath, BIN, ...words], where)
+}
+
+/** A directory of the project that anybody may write to. */
+export function openToAll(project: Project, name: string): string {
+  project.write(join(name, '.keep'), '')
+  const path = join(project.dir, name)
+  chmodSync(path, 0o777)
+  return path
+}
+
+/** A port that was free a moment ago. */
+export function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
+    })
+  })
+}

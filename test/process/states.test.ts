@@ -1,0 +1,195 @@
+/** Each command in each state a master can be in: the exit code, and the truth. Group G. */
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import type { Status } from '../../src/ipc/messages.ts'
+import { app, webStart } from '../helpers/apps.ts'
+import { asNobody, canBeNobody, oneJson, shiftwork } from '../helpers/cli.ts'
+import { get } from '../helpers/client.ts'
+import { readRow, until } from '../helpers/processes.ts'
+import { BIN, Project } from '../helpers/project.ts'
+
+function web(options: Record<string, unknown> = {}): Project {
+  return Project.create({ 'start.js': webStart(options), 'app.js': app('1') })
+}
+
+async function masterPid(project: Project): Promise<number> {
+  return (await project.status()).master.pid
+}
+
+/** What each command exits with; a row's state is prepared anew for each. */
+async function expectCodes(project: Project, codes: Record<string, number>): Promise<void> {
+  for (const [words, code] of Object.entries(codes)) {
+    const result = await shiftwork(project, words.split(' '))
+    expect({ words, code: result.code, output: result.stdout + result.stderr }).toMatchObject({ words, code })
+    if (code !== 0) expect(result.stderr).toMatch(/^error \S.*\n( {6}\S.*\n)+$/m)
+  }
+}
+
+const IDLE = { status: 3, stop: 3, 'stop --force': 3, reload: 3, 'reload web': 3, version: 0, help: 0 }
+
+it('G1 not running: status, stop and reload exit 3; start and restart begin', async () => {
+  const project = web()
+  await expectCodes(project, { ...IDLE, 'start -d': 0, stop: 0, 'restart -d': 0 })
+  expect(await project.pids()).toHaveLength(2)
+})
+
+it('G1 running: start exits 1, all else does what it says', async () => {
+  const project = web()
+  await expectCodes(project, { 'start -d': 0, status: 0, start: 1, reload: 0, 'reload web': 0, restart: 0, stop: 0 })
+  expect(project.processes).toEqual([])
+})
+
+it('G1 starting: status says so, a second start exits 1, a stop ends it', async () => {
+  const project = web()
+  project.write('app.js', `await new Promise((resolve) => setTimeout(resolve, 30_000))`)
+  const start = project.launch(process.execPath, [join(project.dir, 'start.js'), 'start', '-d'])
+  await until('the master is there', async () => (await project.shiftwork('status')).code === 0)
+  expect((await project.status()).master.state).toBe('starting')
+  await expectCodes(project, { start: 1, 'start -d': 1, stop: 0 })
+  const result = await start.ended
+  expect(result.code).toBe(1)
+  expect(result.stderr).toMatch(/^error The master .* before every worker served$/m)
+  expect(project.processes).toEqual([])
+})
+
+it('G1 a frozen master: every command exits 4, start 1, and nothing is changed by any of them', async () => {
+  const project = web()
+  await project.shiftwork('start', '-d')
+  const pid = await masterPid(project)
+  const before = project.processes.map((row) => row.pid)
+  process.kill(pid, 'SIGSTOP')
+  await until('it is stopped', () => readRow(pid)?.state === 'T')
+  try {
+    await expectCodes(project, {
+      status: 4,
+      reload: 4,
+      'reload web': 4,
+      stop: 4,
+      'restart -d': 4,
+      start: 1,
+      'start -d': 1,
+    })
+    expect(project.processes.map((row) => row.pid)).toEqual(before)
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await expectCodes(project, { status: 0, reload: 0, stop: 0 })
+})
+
+it('G1 a master that was killed: as not running, and the next start works', async () => {
+  const project = web({ stopTimeoutMs: 6_000 })
+  await project.shiftwork('start', '-d')
+  process.kill(await masterPid(project), 'SIGKILL')
+  await until('its workers have left', () => project.processes.length === 0)
+  await expectCodes(project, { ...IDLE, 'start -d': 0, status: 0, stop: 0 })
+})
+
+it.skipIf(!canBeNobody)('G1 another user\'s master is not called "not running"', async () => {
+  const project = web()
+  await project.shiftwork('start', '-d')
+  const before = project.processes.map((row) => row.pid)
+  for (const command of ['status', 'stop', 'reload', 'start', 'restart']) {
+    const result = await asNobody(project, [command])
+    // without root the same user asks, who may
+    if (process.getuid?.() !== 0) continue
+    expect({ command, code: result.code }).toEqual({ command, code: 1 })
+    expect(result.stderr).toMatch(/belongs to another user/)
+    expect(result.stderr).toMatch(/--state-dir/)
+  }
+  if (process.getuid?.() === 0) expect(project.processes.map((row) => row.pid)).toEqual(before)
+})
+
+it('G2 a frozen master: status names every process within two seconds, stop --force ends them all', async () => {
+  const project = web()
+  await project.shiftwork('start', '-d')
+  const pid = await masterPid(project)
+  const workers = await project.pids()
+  process.kill(pid, 'SIGSTOP')
+  await until('it is stopped', () => readRow(pid)?.state === 'T')
+  const json = await shiftwork(project, ['status', '--json'])
+  expect({ code: json.code, isSoon: json.ms < 2_000 }).toEqual({ code: 4, isSoon: true })
+  const status = oneJson<Status>(json)
+  expect(status.master).toMatchObject({ pid, state: 'frozen' })
+  expect(status.groups.map((group) => [group.name, group.processes.map((row) => row.pid).sort()])).toEqual([
+    ['web', [...workers].sort()],
+  ])
+  const text = await shiftwork(project, ['status'])
+  expect({ code: text.code, isSoon: text.ms < 2_000 }).toEqual({ code: 4, isSoon: true })
+  for (const each of [pid, ...workers]) expect(text.stdout).toMatch(new RegExp(`\\b${each}\\b`))
+  const stop = await shiftwork(project, ['stop', '--force'])
+  expect(stop.code).toBe(0)
+  expect(stop.stdout).toBe(`killed: master ${pid} and 2 workers\n`)
+  expect(project.processes).toEqual([])
+  expect((await shiftwork(project, ['start', '-d'])).code).toBe(0)
+})
+
+it('G2 a master whose event loop is blocked is told from one that runs, within two seconds', async () => {
+  const block = `process.on('SIGWINCH', () => { for (const end = Date.now() + 4000; Date.now() < end; ); })\nWorker.runAll()`
+  const project = Project.create({ 'start.js': webStart().replace('Worker.runAll()', block), 'app.js': app('1') })
+  await project.shiftwork('start', '-d')
+  const pid = await masterPid(project)
+  process.kill(pid, 'SIGWINCH')
+  const result = await shiftwork(project, ['status', '--json'])
+  expect({ code: result.code, isSoon: result.ms < 2_000 }).toEqual({ code: 4, isSoon: true })
+  expect(oneJson<Status>(result).master).toMatchObject({ pid, state: 'frozen' })
+  await until('it answers again', async () => (await shiftwork(project, ['status'])).code === 0)
+})
+
+it('G6 a broken start file: stop, status and reload work, and none of them evaluates it', async () => {
+  const project = Project.create({ 'start.js': `console.log('evaluated')\n${webStart()}`, 'app.js': app('1') })
+  await project.shiftwork('start', '-d')
+  const before = await project.pids()
+  project.write('start.js', `console.log('evaluated'\n`)
+  const status = await shiftwork(project, ['status'])
+  expect(status.code).toBe(0)
+  expect(status.stdout).not.toContain('evaluated')
+  const reload = await shiftwork(project, ['reload'])
+  expect(reload.code).toBe(5)
+  expect(reload.stdout).toMatch(/start\.js:1/)
+  expect(await project.pids()).toEqual(before)
+  const stop = await shiftwork(project, ['stop'])
+  expect({ code: stop.code, stderr: stop.stderr }).toEqual({ code: 0, stderr: '' })
+  expect(stop.stdout).toMatch(/^stopped: master \d+ and 2 workers\n$/)
+})
+
+it('G6 a start file that is gone: its master is still found by name, and by default', async () => {
+  const project = web()
+  await project.shiftwork('start', '-d')
+  rmSync(project.startFile)
+  expect((await shiftwork(project, ['status', 'start.js'])).code).toBe(0)
+  expect((await shiftwork(project, ['stop', project.startFile])).code).toBe(0)
+  const idle = await shiftwork(project, ['status', 'start.js'])
+  expect({ code: idle.code, stderr: idle.stderr }).toEqual({
+    code: 3,
+    stderr: `error Not running\n      There is no ${project.startFile}. Name it: shiftwork status path/to/start.ts\n`,
+  })
+  const nothing = await shiftwork(project, ['status'])
+  expect(nothing.code).toBe(3)
+  expect(nothing.stderr).toContain(`There is no start file in ${project.dir}`)
+})
+
+it('G10 status during a reload shows both generations, and the old one serves', async () => {
+  const project = web({ bakeMs: 3_000 })
+  await project.start()
+  const port = await project.port()
+  const [oldPid] = await project.pids()
+  const reload = project.launch(process.execPath, [BIN, 'reload', project.startFile])
+  const rows = async (): Promise<[number, string][]> =>
+    ((await project.status()).groups[0]?.processes ?? [])
+      .filter((row) => row.id === 0)
+      .map((row) => [row.generation, row.state])
+  await until('the successor is prepared', async () => (await rows()).some(([, state]) => state === 'prepared'))
+  expect(await rows()).toEqual([
+    [1, 'serving'],
+    [2, 'prepared'],
+  ])
+  expect((await project.status()).master.state).toBe('reloading')
+  const text = (await shiftwork(project, ['status'])).stdout
+  expect(text).toMatch(/^Shiftwork reloading/)
+  expect(text).toMatch(new RegExp(`^ +0 +${oldPid} +serving.* 1 `, 'm'))
+  expect(text).toMatch(/^ +0 +\d+ +prepared +2 /m)
+  expect(JSON.parse((await get({ port })).body)).toMatchObject({ generation: 1 })
+  expect((await reload.ended).code).toBe(0)
+  expect(await rows()).toEqual([[2, 'serving']])
+})

@@ -59,11 +59,12 @@ function hintOf(error: Error): string {
   return error.name === 'ShiftworkError' && 'hint' in error && error.hint !== undefined ? `\n${error.hint}` : ''
 }
 
-/** The package's own files, and Node's, in a stack: nothing in them is the user's to mend. */
+/** The package's own files, Node's and the TypeScript loader's, in a stack: nothing in them is the user's to mend. */
 const OWN_FRAMES = dirname(fileURLToPath(import.meta.url))
 
 function isForeignFrame(line: string): boolean {
-  return !/^\s+at .*\(?node:internal\//.test(line) && !(/^\s+at /.test(line) && line.includes(OWN_FRAMES))
+  if (!/^\s+at /.test(line)) return true
+  return !/\bnode:|\/node_modules\/(esbuild|tsx)\//.test(line) && !line.includes(OWN_FRAMES)
 }
 
 /** A stack that begins with the message also where a loader has left the message out of it. */

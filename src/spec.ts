@@ -110,6 +110,8 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
     maxRequests: check.integer('maxRequests', DEFAULTS.maxRequests, 0, Number.MAX_SAFE_INTEGER),
     env: check.env(),
   }
+  // it stays with the Worker in its process, like tls and server
+  check.optionalInteger('maxMessageBytes', 0, Number.MAX_SAFE_INTEGER)
   warnAboutKeepAlive(spec, options, warnings)
   return spec
 }

@@ -13,7 +13,7 @@ import { shortSocketPath } from '../os/socketpath.ts'
 import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
 
 /** A master that lives reads a request at once; a status on a frozen one must end within two seconds. */
-const ACCEPT_TIMEOUT_MS = 1_500
+const ACCEPT_TIMEOUT_MS = 1_200
 /** Between its pid file and its control socket a master binds listeners. */
 const APPEAR_TIMEOUT_MS = 1_000
 const RETRY_MS = 20

@@ -29,13 +29,12 @@ const STATUS_COLUMNS: readonly Column[] = [
   { title: 'STATE' },
   { title: 'GEN', align: 'right' },
   { title: 'UP' },
-  { title: 'MEMORY', align: 'right' },
+  { title: 'MEM', align: 'right' },
   { title: 'CPU', align: 'right' },
   { title: 'CONN', align: 'right' },
   { title: 'REQ/S', align: 'right' },
-  { title: 'REQUESTS', align: 'right' },
+  { title: 'TOTAL', align: 'right' },
   { title: 'LAG', align: 'right' },
-  { title: 'CRASHES', align: 'right' },
 ]
 
 export function statusLines(status: Status, nowMs: number, paint: Paint): string[] {
@@ -80,7 +79,7 @@ function processCells(row: ProcessStatus, nowMs: number, paint: Paint): string[]
   return [
     String(row.id),
     row.pid === null ? '' : String(row.pid),
-    stateText(row.state, paint) + (row.leader ? paint.dim(' leader') : ''),
+    stateText(row.state, paint) + (row.leader ? paint.dim(' lead') : ''),
     String(row.generation),
     row.startedAt === null ? '' : duration(nowMs - Date.parse(row.startedAt)),
     bytes(row.rssBytes),
@@ -89,16 +88,15 @@ function processCells(row: ProcessStatus, nowMs: number, paint: Paint): string[]
     count(row.requestsPerSecond),
     count(row.requests),
     row.eventLoopDelayMs === null ? '' : `${row.eventLoopDelayMs.toFixed(0)}ms`,
-    row.restarts > 0 ? paint.yellow(String(row.restarts)) : '',
   ]
 }
 
 function exitLine(row: ProcessStatus, paint: Paint): string {
   const { lastExit } = row
   if (!lastExit) return ''
-  return paint.dim(
-    `  ${row.id}: last exit ${lastExit.at.slice(0, 19).replace('T', ' ')} UTC: ${firstLine(lastExit.reason)}`,
-  )
+  const crashes = row.restarts > 0 ? `${paint.yellow(plural(row.restarts, 'crash', 'crashes'))}, ` : ''
+  const at = `${lastExit.at.slice(0, 19).replace('T', ' ')} UTC`
+  return `  ${row.id}: ${crashes}${paint.dim(`last exit ${at}: ${firstLine(lastExit.reason)}`)}`
 }
 
 function firstLine(text: string): string {

@@ -4,11 +4,10 @@
  */
 import { spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { ShiftworkError } from '../errors.ts'
+import { ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { DAEMON_VARIABLE, type DaemonSettings } from '../ipc/daemon.ts'
-import type { LaunchMessage, ReloadFailure, Status } from '../ipc/messages.ts'
-import type { LogLine } from '../log.ts'
+import type { LaunchMessage } from '../ipc/messages.ts'
 import { loaderArgs } from '../os/startfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import type { Spec } from '../spec.ts'
@@ -17,17 +16,10 @@ import { duration } from '../words.ts'
 import { findMaster } from './client.ts'
 import type { CommandLine } from './parse.ts'
 import { bannerLines } from './render.ts'
+import { failedJson, jsonScreen, type Screen, terminalScreen } from './screen.ts'
 import { fetchStatus } from './status.ts'
 import { stopMaster } from './stop.ts'
-import { describeFailure, type Paint, paintFor, printJson, printLine } from './terminal.ts'
-
-/** What the foreground master shows itself on. */
-export interface Screen {
-  bound(status: Status): void
-  line(line: LogLine): void
-  started(status: Status, durationMs: number): void
-  failed(failure: ReloadFailure | null): void
-}
+import { describeFailure, paintFor, printJson, printLine } from './terminal.ts'
 
 export interface StartContext {
   line: CommandLine
@@ -81,86 +73,24 @@ async function isDaemon({ stateDir, line }: StartContext): Promise<boolean> {
 
 async function startForeground(context: StartContext): Promise<ExitCode> {
   const { stateDir, logFile, line } = context
+  assertFiles(context)
   const screen = line.json ? jsonScreen() : terminalScreen()
   const code = await context.startHere({ stateDir, logFile, keepStdoutPure: line.json }, screen)
   screen.ended()
   return code
 }
 
-/** A screen that tells why the start failed when all is over, so that it is the last thing to be read. */
-type LastingScreen = Screen & { ended(): void }
-
-function terminalScreen(): LastingScreen {
-  const paint = paintFor(process.stdout)
-  let early: LogLine[] | null = []
-  let isStarting = true
-  let failed: (() => void) | null = null
-  const show = (line: LogLine): void => printLine(logText(isStarting ? firstLine(line) : line, paint))
-  return {
-    bound: (status) => {
-      for (const text of bannerLines(status, packageVersion(), paint)) printLine(text)
-      for (const line of early ?? []) show(line)
-      early = null
-    },
-    line: (line) => {
-      if (early) early.push(line)
-      else show(line)
-    },
-    started: (_status, durationMs) => {
-      isStarting = false
-      printLine(`${paint.green('ready')} in ${duration(durationMs)}`)
-    },
-    failed: (failure) => {
-      failed = () => printFailed(failure)
-    },
-    ended: () => failed?.(),
-  }
-}
-
-/** While the first workers start: a failure is shown whole, once, at the end. */
-function firstLine(line: LogLine): LogLine {
-  return { ...line, text: line.text.split('\n', 1)[0] ?? '' }
-}
-
-function printFailed(failure: ReloadFailure | null): void {
-  const paint = paintFor(process.stderr)
-  const lines = failure ? ['', describeFailure(failure, paint), ''] : []
-  lines.push(`${paint.red('error')} ${failedMessage(failure)}`, '      Nothing is left running.')
-  process.stderr.write(`${lines.join('\n')}\n`)
-}
-
-function failedMessage(failure: ReloadFailure | null): string {
-  return failure ? `${failure.worker} failed twice` : 'The workers could not be started'
-}
-
-function jsonScreen(): LastingScreen {
-  let failed: (() => void) | null = null
-  return {
-    bound: () => undefined,
-    line: (line) => process.stderr.write(`${logText(line, paintFor(process.stderr))}\n`),
-    started: (status) => printJson(status),
-    failed: (failure) => {
-      failed = () => printJson(failedJson(failedMessage(failure), null, failure))
-    },
-    ended: () => failed?.(),
-  }
-}
-
-function failedJson(message: string, hint: string | null, failure: ReloadFailure | null): unknown {
-  return { error: { code: 'ERR_WORKER_FAILED', message, hint, failure }, exitCode: EXIT.failed }
-}
-
-function logText(line: LogLine, paint: Paint): string {
-  const time = paint.dim(line.at.toTimeString().slice(0, 8))
-  if (line.level === 'info') return `${time} ${line.text}`
-  return `${time} ${line.level === 'error' ? paint.red('error') : paint.yellow('warning')} ${line.text}`
+/** Before a master is there: what it could not write to is this command's own error. */
+function assertFiles({ stateDir, logFile }: StartContext): void {
+  createStateDir(stateDir)
+  closeSync(openFile('logFile', logFile))
 }
 
 // ---- daemon --------------------------------------------------------------------------------------------------------
 
 async function launchDaemon(context: StartContext): Promise<ExitCode> {
-  createStateDir(context.stateDir)
-  const out = openOutput(context.stdoutFile)
+  assertFiles(context)
+  const out = openFile('stdoutFile', context.stdoutFile)
   const outputFrom = fstatSync(out).size
   try {
     const message = await launch(context, out)
@@ -175,12 +105,15 @@ async function launchDaemon(context: StartContext): Promise<ExitCode> {
   }
 }
 
-function openOutput(path: string): number {
+const PURPOSE = { logFile: "It is the runtime's own log", stdoutFile: 'It is where a daemon prints to' } as const
+
+/** Opens a file to append to. @throws ShiftworkError that names the option which chooses another one. */
+function openFile(option: keyof typeof PURPOSE, path: string): number {
   try {
     return openSync(path, 'a', 0o640)
   } catch (cause) {
-    throw new ShiftworkError('ERR_STATE_DIR', `Cannot write to ${path}`, {
-      hint: 'It is where a daemon prints to: choose another one with Worker.runAll({ stdoutFile }).',
+    throw new ShiftworkError('ERR_STATE_DIR', `Cannot write to ${path}: ${systemCode(cause) ?? String(cause)}`, {
+      hint: `${PURPOSE[option]}: choose another one with Worker.runAll({ ${option} }).`,
       cause,
     })
   }
@@ -219,7 +152,7 @@ function launch(context: StartContext, out: number): Promise<LaunchMessage> {
 }
 
 function ended(code: number | null, signal: string | null): LaunchMessage {
-  const how = signal ? `was ended by ${signal}` : `ended with code ${code ?? 'unknown'}`
+  const how = signal ? `was ended by ${signal}` : code === 0 ? 'was stopped' : `ended with code ${code ?? 'unknown'}`
   return { type: 'failed', message: `The master ${how} before every worker served`, hint: null, failure: null }
 }
 

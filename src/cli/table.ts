@@ -33,12 +33,12 @@ function width(text: string): number {
 export function bytes(count: number | null): string {
   if (count === null) return ''
   const mega = count / (1024 * 1024)
-  return mega < 1024 ? `${Math.round(mega)} MB` : `${(mega / 1024).toFixed(1)} GB`
+  return mega < 1023.5 ? `${Math.round(mega)} MB` : `${(mega / 1024).toFixed(1)} GB`
 }
 
 /** `987`, `12.3k`, `4.5M`. */
 export function count(value: number | null): string {
   if (value === null) return ''
-  if (value < 10_000) return String(Math.round(value * 10) / 10)
-  return value < 1_000_000 ? `${(value / 1000).toFixed(1)}k` : `${(value / 1_000_000).toFixed(1)}M`
+  if (value < 9_999.95) return String(Math.round(value * 10) / 10)
+  return value < 999_950 ? `${(value / 1000).toFixed(1)}k` : `${(value / 1_000_000).toFixed(1)}M`
 }

@@ -47,6 +47,8 @@ export interface WorkerStats {
 }
 
 export type WorkerMessage =
+  /** Hears orders from now on; comes before anything else. */
+  | { type: 'here' }
   | { type: 'loaded'; version: string; specs: Spec[] }
   | { type: 'prepared' }
   | { type: 'serving' }

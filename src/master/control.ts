@@ -6,6 +6,7 @@
 import { renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { ShiftworkError, systemCode } from '../errors.ts'
 import { encodeLine, LineDecoder } from '../ipc/lines.ts'
 import { type ControlMessage, type ControlRequest, type Reply, WIRE_VERSION } from '../ipc/messages.ts'
 import { debug } from '../log.ts'
@@ -38,13 +39,26 @@ export async function openControl(
   const own = `${path}.${process.pid}`
   rmSync(own, { force: true })
   await listen(server, own)
-  renameSync(own, path)
+  moveTo(path, own)
   return {
     close: async () => {
       rmSync(path, { force: true })
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       await Promise.race([closed, delay(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
     },
+  }
+}
+
+/** Over a socket, a file or a link; only a directory stays. */
+function moveTo(path: string, own: string): void {
+  try {
+    renameSync(own, path)
+  } catch (cause) {
+    rmSync(own, { force: true })
+    throw new ShiftworkError('ERR_STATE_DIR', `Cannot open the control socket ${path}: ${systemCode(cause) ?? ''}`, {
+      hint: 'Move away what is there, then start again.',
+      cause,
+    })
   }
 }
 

@@ -6,19 +6,11 @@ import type { DrainReport, Failure } from '../ipc/messages.ts'
 import type { Spec } from '../spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
-import {
-  type Child,
-  type Fleet,
-  LEAVE_TIMEOUT_MS,
-  move,
-  type ReloadRequest,
-  slotKey,
-  slotOf,
-} from './fleet.ts'
+import { type Child, type Fleet, LEAVE_TIMEOUT_MS, move, type ReloadRequest, slotKey, slotOf } from './fleet.ts'
 
 /** What comes from outside, with the time it came. */
 export type FleetEvent =
-  | { type: 'loaded'; key: number; specs: Spec[] }
+  | { type: 'loaded'; key: number; specs: Spec[]; version: string }
   | { type: 'prepared'; key: number }
   | { type: 'serving'; key: number }
   | { type: 'failed'; key: number; failure: Failure; output: string }
@@ -66,7 +58,7 @@ type Report = Exclude<FleetEvent, { type: 'reload' | 'stop' }>
 function applyReport(fleet: Fleet, child: Child, event: Report, now: number): void {
   switch (event.type) {
     case 'loaded':
-      noteSpecs(fleet, child, event.specs)
+      noteSpecs(fleet, child, event)
       return
     case 'prepared':
       if (move(child, 'prepared')) {
@@ -106,10 +98,11 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
 }
 
 /** The first successor of a reload tells what the start file says now; a later one must agree. */
-function noteSpecs(fleet: Fleet, child: Child, specs: Spec[]): void {
+function noteSpecs(fleet: Fleet, child: Child, { specs, version }: { specs: Spec[]; version: string }): void {
   const { reload } = fleet
   if (!reload || reload.next.get(child.name) !== child.generation) return
   reload.specs ??= specs
+  reload.version ??= version
   child.disagrees = JSON.stringify(reload.specs) !== JSON.stringify(specs)
 }
 

@@ -89,6 +89,8 @@ export interface Reload {
   phase: 'canary' | 'roll'
   /** What the start file says now, as its first successor read it. */
   specs: Spec[] | null
+  /** The version of this package that it loads now. */
+  version: string | null
   summary: ReloadSummary
   /** Children whose exit the answer waits for. */
   leaving: Set<number>
@@ -104,6 +106,7 @@ export interface Stopping {
 }
 
 export interface Fleet {
+  readonly version: string
   phase: 'starting' | 'running' | 'stopping' | 'stopped'
   groups: Map<string, Group>
   children: Map<number, Child>
@@ -117,9 +120,11 @@ export interface Fleet {
   nextKey: number
 }
 
-export function createFleet(specs: readonly Spec[]): Fleet {
+/** @param version of this package, as the master runs it. */
+export function createFleet(specs: readonly Spec[], version: string): Fleet {
   const groups = new Map(specs.map((spec) => [spec.name, createGroup(spec)]))
   return {
+    version,
     phase: 'starting',
     groups,
     children: new Map(),
@@ -164,7 +169,6 @@ export function retarget(slot: Slot, generation: number): void {
   slot.tries = 0
   slot.failures = 0
   slot.timedOut = false
-  slot.failures = 0
   slot.retryAt = 0
 }
 

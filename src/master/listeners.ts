@@ -6,8 +6,9 @@
  */
 
 import { lookup } from 'node:dns/promises'
-import { chmodSync, chownSync, lstatSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, lstatSync, rmSync, statSync } from 'node:fs'
 import net from 'node:net'
+import { dirname } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import type { Address } from '../address.ts'
 import { ShiftworkError, systemCode } from '../errors.ts'
@@ -75,6 +76,7 @@ async function resolveHost(address: Extract<Address, { kind: 'tcp' }>): Promise<
 }
 
 async function bindUnix(address: Extract<Address, { kind: 'unix' }>, options: ListenOptions): Promise<Listener> {
+  assertDirectory(address)
   await clearStaleSocket(address)
   const umask = process.umask(options.socketMode === null ? process.umask() : 0o777 & ~options.socketMode)
   let handle: ListenHandle
@@ -92,6 +94,15 @@ async function bindUnix(address: Extract<Address, { kind: 'unix' }>, options: Li
     throw failure(address, systemCode(error) ?? String(error), error)
   }
   return { handle, port: null, close: () => handle.close() }
+}
+
+/** Looked at first: libuv says EACCES for a directory that is not there. */
+function assertDirectory(address: Extract<Address, { kind: 'unix' }>): void {
+  try {
+    statSync(dirname(address.path))
+  } catch (error) {
+    throw failure(address, systemCode(error) ?? String(error), error)
+  }
 }
 
 function ownerIds(owner: string): [uid: number, gid: number] {
@@ -163,6 +174,7 @@ function failure(address: Address, code: string, cause?: unknown): ShiftworkErro
         cause,
       })
     case 'ENOENT':
+    case 'ENOTDIR':
       return new ShiftworkError('ERR_ADDRESS', `${sentence}: its directory does not exist`, {
         hint: 'Create the directory first.',
         cause,

@@ -4,6 +4,7 @@
  * Called by `runAll` when this process is to be the master. Runs no business code.
  */
 import { performance } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ControlRequest, ReloadFailure, ReloadSummary, Status } from '../ipc/messages.ts'
@@ -12,6 +13,7 @@ import { releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { userIds } from '../os/users.ts'
 import type { Spec } from '../spec.ts'
+import { packageVersion } from '../version.ts'
 import { nearest } from '../words.ts'
 import { type Asker, openControl } from './control.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
@@ -81,6 +83,9 @@ function assertUser(spec: Spec): void {
     })
 }
 
+/** A hook that never settles must not keep a stopped master alive. */
+const STOP_HOOK_TIMEOUT_MS = 5_000
+
 class Master {
   readonly #options: MasterOptions
   readonly #log: Log
@@ -93,6 +98,7 @@ class Master {
   #warnings: string[] = []
   #connectionsCut = 0
   #processesEnded = 0
+  #isOver = false
   #end: (code: ExitCode) => void = () => undefined
 
   constructor(options: MasterOptions, listeners: Map<string, Listener>) {
@@ -100,6 +106,7 @@ class Master {
     this.#log = openLog(options.logFile, (line) => options.screen.line(line))
     this.#supervisor = new Supervisor({
       specs: options.specs,
+      version: packageVersion(),
       listeners,
       launcher: options.launcher,
       onNotice: (notice) => this.#onNotice(notice),
@@ -132,7 +139,9 @@ class Master {
     this.#options.screen.bound(await this.#status.report())
     this.#supervisor.start()
     const code = await ended
-    await this.#callHook('onMasterStop', this.#options.hooks.onMasterStop)
+    const hook = this.#callHook('onMasterStop', this.#options.hooks.onMasterStop)
+    await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
+    this.#isOver = true
     this.#replyStopped()
     // the lock goes last but one: a start that waits for it finds the ports free
     releasePidFile(this.#options.stateDir.pidFile)
@@ -217,6 +226,7 @@ class Master {
         this.#watchers.add(asker)
         if (this.#stopAskers.size === 0) this.#countFromHere()
         this.#stopAskers.add(asker)
+        if (this.#isOver) this.#replyStopped()
         this.#supervisor.stop({ graceful: request.graceful, timeoutMs: request.timeoutMs, force: false })
         return
     }

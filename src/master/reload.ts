@@ -67,6 +67,7 @@ function beginReload(fleet: Fleet, now: number, actions: Action[]): void {
     previous: new Map(),
     phase: 'canary',
     specs: null,
+    version: null,
     summary: emptySummary(fleet, next),
     leaving: new Set(),
   }
@@ -195,6 +196,8 @@ function endServing(fleet: Fleet, reload: Reload, result: ReloadSummary['result'
   reload.summary.error = error
   reload.summary.generation = highestGeneration(fleet)
   reload.summary.needsRestart = reload.specs ? needsRestart(running, reload.specs) : []
+  if (reload.version !== null && reload.version !== fleet.version)
+    reload.summary.needsRestart.push(`Shiftwork: ${fleet.version} → ${reload.version}`)
   fleet.reload = null
   if (result !== 'cancelled') for (const group of groupsOf(fleet, reload)) collectLeaving(fleet, reload, group)
   fleet.settling.push(reload)
@@ -218,8 +221,23 @@ export function settleReloads(fleet: Fleet, now: number, actions: Action[]): voi
     for (const key of reload.leaving) if (!fleet.children.has(key)) reload.leaving.delete(key)
     if (reload.leaving.size > 0) continue
     fleet.settling.splice(fleet.settling.indexOf(reload), 1)
+    for (const group of groupsOf(fleet, reload)) noteFilled(fleet, reload, group)
     reload.summary.durationMs = Math.round(now - reload.startedAt)
     actions.push({ do: 'answer', ids: reload.ids, summary: reload.summary })
+  }
+}
+
+/** A slot that was empty when its successor came has nobody whose exit would tell of the change. */
+function noteFilled(fleet: Fleet, reload: Reload, group: Group): void {
+  const { replaced } = reload.summary
+  const { name } = group.spec
+  for (const { id } of group.slots) {
+    const current = currentOf(fleet, name, id)
+    if (current?.generation !== reload.next.get(name) || replaced.some((row) => row.name === name && row.id === id))
+      continue
+    const startMs = Math.round((current?.preparedAt ?? 0) - (current?.startedAt ?? 0))
+    const fresh = { oldPid: null, newPid: current?.pid ?? 0, startMs, drainMs: 0 }
+    replaced.push({ name, id, ...fresh, connectionsMoved: 0, connectionsCut: 0 })
   }
 }
 

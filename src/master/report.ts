@@ -71,10 +71,10 @@ function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: num
 
 function logLeft(log: Log, notice: Extract<Notice, { type: 'left' }>, now: number): void {
   const { child } = notice
-  const how = notice.signal ? `by ${notice.signal}` : `with code ${notice.code ?? 'unknown'}`
-  const after = child.drainAt === null ? '' : ` after ${duration(now - child.drainAt)} of drain`
-  log.info(`${who(child)} left ${how}${after}`)
   const { report } = child
+  const how = notice.signal ? `by ${notice.signal}` : `with code ${notice.code ?? 'unknown'}`
+  const after = report && child.drainAt !== null ? ` after ${duration(now - child.drainAt)} of drain` : ''
+  log.info(`${who(child)} left ${how}${after}`)
   if (!report) return
   if (report.connectionsCut > 0)
     log.warn(`${who(child)} cut ${plural(report.connectionsCut, 'connection')}: ${report.cut.join('; ')}`)

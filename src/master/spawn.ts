@@ -58,10 +58,24 @@ export function spawnProcess(
     stdio: ['ignore', launcher.workerStdout, 'inherit', 'ipc'],
   } as Parameters<typeof cluster.setupPrimary>[0])
   const worker = cluster.fork({ ...who.env, [IDENTITY_VARIABLE]: JSON.stringify(identity) })
-  watch(worker, handlers)
+  let held: (() => void)[] | null = []
+  const release = (): void => {
+    const due = held ?? []
+    held = null
+    for (const sendIt of due) sendIt()
+  }
+  const onMessage = (message: WorkerMessage): void => {
+    if (message.type === 'here') release()
+    else handlers.onMessage(message)
+  }
+  watch(worker, { ...handlers, onMessage })
   return {
     pid: worker.process.pid ?? 0,
-    send: (message, handle) => send(worker, message, handle),
+    send: (message, handle) => {
+      // node:cluster drops what arrives before the worker's first module listens
+      if (held) held.push(() => send(worker, message, handle))
+      else send(worker, message, handle)
+    },
     kill: () => void worker.process.kill('SIGKILL'),
   }
 }

@@ -22,16 +22,19 @@ export function stopAll(fleet: Fleet, now: number, actions: Action[]): void {
 }
 
 function stopChild(fleet: Fleet, child: Child, now: number, actions: Action[]): void {
-  const wasDraining = child.state === 'draining'
-  if (!wasDraining) startDrain(fleet, child, 'stop', now, actions)
-  if (child.state !== 'draining' || child.drainReason === 'crash') return
-  // it may drain already, after a reload or an earlier stop: a deadline is brought nearer, never put off
+  if (child.state !== 'draining') {
+    startDrain(fleet, child, 'stop', now, actions)
+    return
+  }
+  const wasToldOfStop = child.drainReason === 'stop'
+  const isUpToDate = wasToldOfStop && (child.drainAt ?? 0) >= (fleet.stopping?.orderedAt ?? 0)
+  if (isUpToDate || child.drainReason === 'crash') return
+  // it drains since a reload or an earlier stop: a deadline is brought nearer, never put off
   const before = child.deadlineAt ?? Number.POSITIVE_INFINITY
   const deadlineAt = Math.min(before, stopDeadline(fleet, child))
-  const isNews = wasDraining && (child.drainReason !== 'stop' || deadlineAt < before)
+  if (wasToldOfStop && deadlineAt === before) return
   child.drainReason = 'stop'
   child.deadlineAt = deadlineAt === Number.POSITIVE_INFINITY ? null : deadlineAt
-  if (!isNews) return
   const timeoutMs = child.deadlineAt === null ? null : Math.max(0, child.deadlineAt - LEAVE_TIMEOUT_MS - now)
   actions.push({ do: 'drain', child, reason: 'stop', timeoutMs, lingerMs: STOP_LINGER_MS })
 }

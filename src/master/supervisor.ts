@@ -34,6 +34,7 @@ export type Notice =
 
 export interface SupervisorOptions {
   specs: Spec[]
+  version: string
   listeners: ReadonlyMap<string, Listener>
   launcher: Launcher
   onNotice: (notice: Notice) => void
@@ -61,7 +62,7 @@ export class Supervisor {
   #isStopped = false
 
   constructor(options: SupervisorOptions) {
-    this.fleet = createFleet(options.specs)
+    this.fleet = createFleet(options.specs, options.version)
     this.#listeners = new Map(options.listeners)
     this.#launcher = options.launcher
     this.#notify = options.onNotice
@@ -110,9 +111,11 @@ export class Supervisor {
 
   // ---- the loop ----------------------------------------------------------------------------------------------------
 
-  #dispatch(event: FleetEvent): void {
+  /** @param told is called with the event applied, and before anything is decided on it: the log tells causes first. */
+  #dispatch(event: FleetEvent, told: (() => void) | null = null): void {
     debug('event %o', event)
     apply(this.fleet, event, performance.now())
+    told?.()
     this.#run()
   }
 
@@ -157,7 +160,7 @@ export class Supervisor {
       case 'drain': {
         const { reason, timeoutMs, lingerMs } = action
         this.#processes.get(action.child.key)?.send({ type: 'drain', reason, timeoutMs, lingerMs })
-        this.#notify({ type: 'child', what: 'draining', child: action.child, detail: reason })
+        this.#tell('draining', action.child, reason)
         return
       }
       case 'kill':
@@ -203,7 +206,7 @@ export class Supervisor {
     })
     child.pid = process.pid
     this.#processes.set(child.key, process)
-    this.#notify({ type: 'child', what: 'spawned', child, detail: null })
+    this.#tell('spawned', child, null)
   }
 
   #tellKept(reloaded: readonly string[]): void {
@@ -240,13 +243,11 @@ export class Supervisor {
         return
       case 'prepared':
       case 'serving':
-        this.#notify({ type: 'child', what: message.type, child, detail: null })
-        this.#dispatch({ ...message, key })
+        this.#dispatch({ ...message, key }, () => this.#tell(message.type, child, null))
         return
       case 'failed':
       case 'leaving':
-        this.#dispatch({ ...message, key })
-        this.#notify({ type: 'child', what: 'failed', child, detail: message.failure.message })
+        this.#dispatch({ ...message, key }, () => this.#tell('failed', child, message.failure.message))
         return
       case 'loaded':
       case 'replace':
@@ -270,7 +271,12 @@ export class Supervisor {
     const at = new Date().toISOString()
     const wasAsked = child.drainReason !== null
     this.#notify({ type: 'left', child, code, signal })
-    this.#dispatch({ type: 'exit', key: child.key, code, signal, chance: Math.random(), at })
-    if (!wasAsked) this.#notify({ type: 'child', what: 'failed', child, detail: child.failure?.message ?? null })
+    this.#dispatch({ type: 'exit', key: child.key, code, signal, chance: Math.random(), at }, () => {
+      if (!wasAsked) this.#tell('failed', child, child.failure?.message ?? null)
+    })
+  }
+
+  #tell(what: Extract<Notice, { type: 'child' }>['what'], child: Child, detail: string | null): void {
+    this.#notify({ type: 'child', what, child, detail })
   }
 }

@@ -1,16 +1,16 @@
 /**
  * `master.pid`: one line, the pid and the start time of the master. It is the lock of a state
- * directory: who holds it and lives is the master. Taken with link(2), which cannot overwrite; a
- * stale one is replaced with rename(2) and read again, since two may find it stale at once.
+ * directory: who holds it and lives is the master. Taken with link(2), which cannot overwrite. A
+ * stale one is replaced with rename(2), which can: only by who holds a guard, a lock of the same kind.
  */
 import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError, systemCode } from '../errors.ts'
 import { isAlive, type ProcessId, startTimeOf } from './processes.ts'
 
-/** Between taking over a stale file and believing it: longer than another's read and rename. */
-const VERIFY_MS = 5
-const ATTEMPTS = 5
+/** Another is replacing a stale file; it takes no longer than a few system calls. */
+const BUSY_TIMEOUT_MS = 1_000
+const RETRY_MS = 5
 
 /**
  * Takes the lock for this process.
@@ -18,53 +18,82 @@ const ATTEMPTS = 5
  */
 export async function takePidFile(path: string): Promise<ProcessId | null> {
   const own = ownId()
-  const mine = `${path}.${own.pid}`
-  writeFileSync(mine, format(own), { mode: 0o644 })
-  try {
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      const holder = readPidFile(path)
-      if (holder && isAlive(holder)) return isSame(holder, own) ? null : holder
-      if (!claim(mine, path)) continue
-      await delay(VERIFY_MS)
-      const verified = readPidFile(path)
-      if (verified && isSame(verified, own)) return null
-      writeFileSync(mine, format(own), { mode: 0o644 })
-    }
-    return readPidFile(path)
-  } finally {
-    rmSync(mine, { force: true })
+  const giveUpAt = Date.now() + BUSY_TIMEOUT_MS
+  for (;;) {
+    const holder = tryTake(path, own)
+    if (holder !== 'busy') return holder
+    if (Date.now() >= giveUpAt)
+      throw new ShiftworkError('ERR_STATE_DIR', `Cannot take ${path}: another process is about to`, {
+        hint: `If none is, remove ${guardOf(path)}.`,
+      })
+    await delay(RETRY_MS)
   }
 }
 
-/** Links where nothing is, replaces what is stale. False: somebody else was first. */
-function claim(mine: string, path: string): boolean {
+/** Without a pause between its steps, so that a guard is never held for long. */
+function tryTake(path: string, own: ProcessId): ProcessId | null | 'busy' {
+  if (create(path, own)) return null
+  const holder = readPidFile(path)
+  if (holder && isAlive(holder)) return isSame(holder, own) ? null : holder
+  if (tryTake(guardOf(path), own) !== null) return 'busy'
+  try {
+    // read again: it may have been replaced, or removed, since it was found stale
+    const text = readText(path)
+    const latest = parse(text ?? '')
+    if (text === null || (latest && isAlive(latest))) return 'busy'
+    replace(path, own)
+    return null
+  } finally {
+    rmSync(guardOf(path), { force: true })
+  }
+}
+
+function guardOf(path: string): string {
+  return `${path}.guard`
+}
+
+/** Links where nothing is. False: something is. */
+function create(path: string, own: ProcessId): boolean {
+  const mine = `${path}.${own.pid}`
+  writeFileSync(mine, format(own), { mode: 0o644 })
   try {
     linkSync(mine, path)
     return true
   } catch (error) {
     if (systemCode(error) !== 'EEXIST') throw error
+    return false
+  } finally {
+    rmSync(mine, { force: true })
   }
-  const holder = readPidFile(path)
-  if (holder && isAlive(holder)) return false
+}
+
+function replace(path: string, own: ProcessId): void {
+  const mine = `${path}.${own.pid}`
+  writeFileSync(mine, format(own), { mode: 0o644 })
   try {
     renameSync(mine, path)
-    return true
   } catch (error) {
-    if (systemCode(error) === 'EISDIR')
-      throw new ShiftworkError('ERR_STATE_DIR', `${path} is a directory`, { hint: 'Remove it, then start again.' })
-    throw error
+    rmSync(mine, { force: true })
+    if (systemCode(error) !== 'EISDIR') throw error
+    throw new ShiftworkError('ERR_STATE_DIR', `${path} is a directory`, { hint: 'Remove it, then start again.' })
   }
 }
 
 /** Who the file names, alive or not; null when it is missing, unreadable or garbage. */
 export function readPidFile(path: string): ProcessId | null {
-  let text: string
+  return parse(readText(path) ?? '')
+}
+
+/** Null when there is no file; empty when it cannot be read. */
+function readText(path: string): string | null {
   try {
-    text = readFileSync(path, 'utf8')
-  } catch {
-    // no file, or none of ours
-    return null
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    return systemCode(error) === 'ENOENT' ? null : ''
   }
+}
+
+function parse(text: string): ProcessId | null {
   const match = /^(\d{1,10}) (\S.*)\n?$/.exec(text)
   return match ? { pid: Number(match[1]), startTime: match[2] ?? '' } : null
 }

@@ -40,7 +40,7 @@ export function closeAfter(response: ServerResponse, exchange: Exchange): void {
     if (isLast && !exchange.isClosing) {
       exchange.isClosing = true
       response.setHeader('Connection', 'close')
-      lingerAfterEnd(response.req.socket)
+      lingerAfterEnd(response.req.socket, LINGER_MS)
     }
     return response.writeHead(
       ...((isLast ? args.map(withoutConnection) : args) as Parameters<ServerResponse['writeHead']>),
@@ -72,19 +72,40 @@ function isHopHeader(name: unknown): boolean {
   return typeof name === 'string' && /^(connection|keep-alive)$/i.test(name)
 }
 
+/**
+ * Answers with a bare status, and this is the last answer on its connection: the request may not be
+ * read to its end, so what still comes is thrown away.
+ */
+export function refuse(response: ServerResponse, status: number): void {
+  if (response.headersSent || response.destroyed) return
+  const { req: request } = response
+  exchangeOf(request.socket).isClosing = true
+  response.writeHead(status, { 'Content-Length': 0, Connection: 'close' })
+  lingerAfterEnd(request.socket, UPLOAD_LINGER_MS)
+  request.resume()
+  response.end()
+}
+
 /** How long a client may take to notice the end before its connection is closed under it. */
 const LINGER_MS = 1_000
+/** One that is still sending gets longer, for as long as something comes. */
+const UPLOAD_LINGER_MS = 30_000
 
 /**
  * Node.js destroys the socket after the last answer. If the client has sent more by then, the kernel
  * answers with a reset, and the answer may be lost with it: so end our side, read on, and wait for
  * the client's end (RFC 9112, 9.6).
  */
-function lingerAfterEnd(socket: Socket): void {
+function lingerAfterEnd(socket: Socket, maxMs: number): void {
   socket.destroySoon = () => {
     socket.end()
     if (socket.destroyed) return
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-    socket.once('close', () => clearTimeout(timer))
+    const endsAt = performance.now() + maxMs
+    let { bytesRead } = socket
+    const timer = setInterval(() => {
+      if (socket.bytesRead === bytesRead || performance.now() >= endsAt) socket.destroy()
+      bytesRead = socket.bytesRead
+    }, LINGER_MS)
+    socket.once('close', () => clearInterval(timer))
   }
 }

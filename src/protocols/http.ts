@@ -12,7 +12,7 @@ import { createServer as createHttps, type Server as HttpsServer } from 'node:ht
 import type { Socket } from 'node:net'
 import { describeError } from '../errors.ts'
 import type { Runnable } from '../hooks.ts'
-import { comesTooLate } from './answer.ts'
+import { comesTooLate, exchangeOf, refuse } from './answer.ts'
 import { connectionOf } from './connection.ts'
 import { HttpRequest, readBody } from './http-request.ts'
 
@@ -67,9 +67,22 @@ async function answerMessage(runnable: Runnable, request: IncomingMessage, respo
     if (server && !hasForeignListener(server)) refuse(response, 404)
     return
   }
-  const body = await readBody(request, runnable.maxMessageBytes)
+  const body = await readBody(request, runnable.maxMessageBytes).catch((error: unknown) => {
+    // a client that went away in the middle of its body waits for no answer
+    if (request.destroyed && !request.complete) return null
+    throw error
+  })
+  await turnOf(response)
+  if (response.destroyed) return
   if (body) await onMessage(connectionOf(request.socket), new HttpRequest(request, body))
   else refuse(response, 413)
+}
+
+/** `connection.send` answers the eldest request, so a pipelined one is a message only when it is that. */
+async function turnOf(response: ServerResponse): Promise<void> {
+  const { open } = exchangeOf(response.req.socket)
+  const before = open[open.indexOf(response) - 1]
+  if (before) await new Promise((resolve) => before.once('close', resolve))
 }
 
 function announce(runnable: Runnable, socket: Socket): void {
@@ -99,12 +112,6 @@ function fail(runnable: Runnable, response: ServerResponse, error: unknown): voi
   }
   if (response.headersSent) response.destroy()
   else refuse(response, 500)
-}
-
-function refuse(response: ServerResponse, status: number): void {
-  if (response.headersSent || response.destroyed) return
-  response.writeHead(status, { 'Content-Length': 0, Connection: 'close' })
-  response.end()
 }
 
 function report(runnable: Runnable, what: string, error: unknown): void {

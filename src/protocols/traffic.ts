@@ -13,6 +13,7 @@ import { Server as HttpsServer } from 'node:https'
 import { Server as NetServer, type Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { closeAfter, type Exchange, exchangeOf } from './answer.ts'
+import { Roster } from './roster.ts'
 
 type WebServer = HttpServer | HttpsServer
 
@@ -33,9 +34,9 @@ export class Traffic {
   onRequest: (() => void) | null = null
   readonly #servers = new Set<NetServer>()
   /** Connections as the kernel knows them; under TLS the one below. */
-  readonly #sockets = new Map<Socket, NetServer>()
-  /** Connections on which HTTP is spoken: under TLS the one above. */
-  readonly #carriers = new Set<Socket>()
+  readonly #sockets = new Roster()
+  /** Connections inside TLS: on these HTTP is spoken, and not on the one below. */
+  readonly #secured = new Roster()
   #isDraining = false
   #sweeper: NodeJS.Timeout | null = null
   #onEmpty: (() => void) | null = null
@@ -63,20 +64,19 @@ export class Traffic {
   register(server: NetServer): void {
     if (this.#servers.has(server)) return
     this.#servers.add(server)
-    if (server instanceof TlsServer) server.on('secureConnection', (socket) => this.#carry(socket))
+    if (server instanceof TlsServer) server.on('secureConnection', (socket) => this.#addSecured(socket))
     if (this.#isDraining) stopListening(server)
   }
 
   #add(socket: Socket, server: NetServer): void {
     this.register(server)
-    this.#sockets.set(socket, server)
-    socket.once('close', () => this.#remove(socket))
-    if (!(server instanceof TlsServer)) this.#carry(socket)
+    this.#sockets.add(socket)
+    socket.on('close', () => this.#remove(socket))
   }
 
-  #carry(socket: Socket): void {
-    this.#carriers.add(socket)
-    socket.once('close', () => this.#carriers.delete(socket))
+  #addSecured(socket: Socket): void {
+    this.#secured.add(socket)
+    socket.on('close', () => this.#secured.delete(socket))
   }
 
   #remove(socket: Socket): void {
@@ -100,7 +100,7 @@ export class Traffic {
     if (this.#isDraining) return
     this.#isDraining = true
     for (const server of this.#servers) stopListening(server)
-    for (const socket of this.#carriers) {
+    for (const socket of this.#all()) {
       const exchange = exchangeOf(socket)
       for (const response of exchange.open) closeAfter(response, exchange)
     }
@@ -130,8 +130,7 @@ export class Traffic {
       const ownTimeoutMs = server.keepAliveTimeout > 0 ? server.keepAliveTimeout : null
       if (passedMs < (lingerMs ?? ownTimeoutMs ?? DEFAULT_LINGER_MS)) continue
       if (lingerMs !== null || ownTimeoutMs === null) server.closeIdleConnections()
-      for (const [socket, owner] of this.#sockets) if (owner === server && socket.bytesRead === 0) socket.destroy()
-      for (const socket of this.#carriers)
+      for (const socket of this.#all())
         if (socket.bytesRead === 0 && (socket as Owned).server === server) socket.destroy()
     }
   }
@@ -141,11 +140,15 @@ export class Traffic {
     this.stopListening()
     this.#endSweep()
     const report: CutReport = { connections: this.#sockets.size, requests: [] }
-    for (const socket of this.#carriers)
+    for (const socket of this.#all())
       for (const response of exchangeOf(socket).open)
         if (report.requests.length < MAX_NAMED) report.requests.push(nameOf(response))
-    for (const socket of [...this.#sockets.keys()]) socket.destroy()
+    for (const socket of this.#sockets) socket.destroy()
     return report
+  }
+
+  #all(): Socket[] {
+    return [...this.#sockets, ...this.#secured]
   }
 
   #endSweep(): void {

@@ -73,6 +73,7 @@ export function openParent(witness: Witness): ParentLink {
     onServing: null,
   }
   Object.assign(process, { [LINK]: link })
+  report({ type: 'here' })
   return link
 }
 

@@ -70,6 +70,8 @@ class WorkerProcess {
   async start(): Promise<void> {
     this.#link.onOrder((order, handle) => this.#obey(order, handle))
     this.#link.onLost(() => void this.#leave('orphaned', { timeoutMs: this.#spec.stopTimeoutMs, lingerMs: null }))
+    // what this start file says; the master forked with what it knew before
+    Object.assign(process.env, this.#spec.env)
     dropPrivileges(this.#spec.user, this.#spec.group)
     this.#traffic.watch()
     const { address } = this.#spec

@@ -2,7 +2,7 @@
  * A strict HTTP client over a bare socket: no retry, no pool, each outcome counted apart. What a
  * browser or a proxy would silently try again is a failure here.
  */
-import { connect, type Socket } from 'node:net'
+import { connect, type IpcNetConnectOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 
 export type Target = { port: number; host?: string; tls?: boolean } | { path: string }
@@ -63,7 +63,7 @@ export class Client {
   static open(target: Target): Promise<Client> {
     return new Promise((resolve, reject) => {
       const isTls = 'tls' in target && target.tls === true
-      const options = { noDelay: true, ...target } as Parameters<typeof connect>[0] & object
+      const options: TcpNetConnectOpts | IpcNetConnectOpts = { noDelay: true, ...target }
       // the tests' certificates are their own
       const socket = isTls ? connectTls({ ...options, rejectUnauthorized: false }) : connect(options)
       socket.once(isTls ? 'secureConnect' : 'connect', () => resolve(new Client(socket)))

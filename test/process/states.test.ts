@@ -17,7 +17,7 @@ async function masterPid(project: Project): Promise<number> {
   return (await project.status()).master.pid
 }
 
-/** What each command exits with; a row's state is prepared anew for each. */
+/** What each command exits with, one after the other. */
 async function expectCodes(project: Project, codes: Record<string, number>): Promise<void> {
   for (const [words, code] of Object.entries(codes)) {
     const result = await shiftwork(project, words.split(' '))
@@ -30,7 +30,8 @@ const IDLE = { status: 3, stop: 3, 'stop --force': 3, reload: 3, 'reload web': 3
 
 it('G1 not running: status, stop and reload exit 3; start and restart begin', async () => {
   const project = web()
-  await expectCodes(project, { ...IDLE, 'start -d': 0, stop: 0, 'restart -d': 0 })
+  await expectCodes(project, IDLE)
+  await expectCodes(project, { 'start -d': 0, stop: 0, 'restart -d': 0 })
   expect(await project.pids()).toHaveLength(2)
 })
 
@@ -82,7 +83,8 @@ it('G1 a master that was killed: as not running, and the next start works', asyn
   await project.shiftwork('start', '-d')
   process.kill(await masterPid(project), 'SIGKILL')
   await until('its workers have left', () => project.processes.length === 0)
-  await expectCodes(project, { ...IDLE, 'start -d': 0, status: 0, stop: 0 })
+  await expectCodes(project, IDLE)
+  await expectCodes(project, { 'start -d': 0, status: 0, stop: 0 })
 })
 
 it.skipIf(!canBeNobody)('G1 another user\'s master is not called "not running"', async () => {
@@ -107,15 +109,16 @@ it('G2 a frozen master: status names every process within two seconds, stop --fo
   const workers = await project.pids()
   process.kill(pid, 'SIGSTOP')
   await until('it is stopped', () => readRow(pid)?.state === 'T')
+  const floor = await shiftwork(project, ['version'])
   const json = await shiftwork(project, ['status', '--json'])
-  expect({ code: json.code, isSoon: json.ms < 2_000 }).toEqual({ code: 4, isSoon: true })
+  expect({ code: json.code, isSoon: json.ms - floor.ms < 1_700 }).toEqual({ code: 4, isSoon: true })
   const status = oneJson<Status>(json)
   expect(status.master).toMatchObject({ pid, state: 'frozen' })
   expect(status.groups.map((group) => [group.name, group.processes.map((row) => row.pid).sort()])).toEqual([
     ['web', [...workers].sort()],
   ])
   const text = await shiftwork(project, ['status'])
-  expect({ code: text.code, isSoon: text.ms < 2_000 }).toEqual({ code: 4, isSoon: true })
+  expect({ code: text.code, isSoon: text.ms - floor.ms < 1_700 }).toEqual({ code: 4, isSoon: true })
   for (const each of [pid, ...workers]) expect(text.stdout).toMatch(new RegExp(`\\b${each}\\b`))
   const stop = await shiftwork(project, ['stop', '--force'])
   expect(stop.code).toBe(0)
@@ -129,9 +132,11 @@ it('G2 a master whose event loop is blocked is told from one that runs, within t
   const project = Project.create({ 'start.js': webStart().replace('Worker.runAll()', block), 'app.js': app('1') })
   await project.shiftwork('start', '-d')
   const pid = await masterPid(project)
+  const floor = await shiftwork(project, ['version'])
   process.kill(pid, 'SIGWINCH')
   const result = await shiftwork(project, ['status', '--json'])
-  expect({ code: result.code, isSoon: result.ms < 2_000 }).toEqual({ code: 4, isSoon: true })
+  // on a busy machine a process takes its time to start: what it waits for is measured
+  expect({ code: result.code, isSoon: result.ms - floor.ms < 1_700 }).toEqual({ code: 4, isSoon: true })
   expect(oneJson<Status>(result).master).toMatchObject({ pid, state: 'frozen' })
   await until('it answers again', async () => (await shiftwork(project, ['status'])).code === 0)
 })

@@ -1,0 +1,88 @@
+/** What a master in the foreground shows of itself: to a person line by line, to a program one JSON value. */
+import { EXIT } from '../ipc/commands.ts'
+import type { ReloadFailure, Status } from '../ipc/messages.ts'
+import type { LogLine } from '../log.ts'
+import { packageVersion } from '../version.ts'
+import { duration } from '../words.ts'
+import { bannerLines } from './render.ts'
+import { describeFailure, type Paint, paintFor, printJson, printLine } from './terminal.ts'
+
+/** What the foreground master shows itself on. */
+export interface Screen {
+  bound(status: Status): void
+  line(line: LogLine): void
+  started(status: Status, durationMs: number): void
+  failed(failure: ReloadFailure | null): void
+}
+
+/** A screen that tells why the start failed when all is over, so that it is the last thing to be read. */
+export type LastingScreen = Screen & { ended(): void }
+
+/** The banner, then a line for each event. */
+export function terminalScreen(): LastingScreen {
+  const paint = paintFor(process.stdout)
+  let early: LogLine[] | null = []
+  let isStarting = true
+  let failed: (() => void) | null = null
+  const show = (line: LogLine): void => printLine(logText(isStarting ? firstLine(line) : line, paint))
+  return {
+    bound: (status) => {
+      for (const text of bannerLines(status, packageVersion(), paint)) printLine(text)
+      for (const line of early ?? []) show(line)
+      early = null
+    },
+    line: (line) => {
+      if (early) early.push(line)
+      else show(line)
+    },
+    started: (_status, durationMs) => {
+      isStarting = false
+      printLine(`${paint.green('ready')} in ${duration(durationMs)}`)
+    },
+    failed: (failure) => {
+      failed = () => printFailed(failure)
+    },
+    ended: () => failed?.(),
+  }
+}
+
+/** While the first workers start: a failure is shown whole, once, at the end. */
+function firstLine(line: LogLine): LogLine {
+  return { ...line, text: line.text.split('\n', 1)[0] ?? '' }
+}
+
+function printFailed(failure: ReloadFailure | null): void {
+  const paint = paintFor(process.stderr)
+  const lines = failure ? ['', describeFailure(failure, paint), ''] : []
+  lines.push(`${paint.red('error')} ${failedMessage(failure)}`, '      Nothing is left running.')
+  process.stderr.write(`${lines.join('\n')}\n`)
+}
+
+function failedMessage(failure: ReloadFailure | null): string {
+  return failure ? `${failure.worker} failed twice` : 'The workers could not be started'
+}
+
+/** With `--json`: one value when it is known how the start went; the log goes to stderr. */
+export function jsonScreen(): LastingScreen {
+  let failed: (() => void) | null = null
+  return {
+    bound: () => undefined,
+    line: (line) => process.stderr.write(`${logText(line, paintFor(process.stderr))}\n`),
+    started: (status) => printJson(status),
+    failed: (failure) => {
+      failed = () => printJson(failedJson(failedMessage(failure), null, failure))
+    },
+    ended: () => failed?.(),
+  }
+}
+
+/** A start that failed, as `--json` prints it. */
+export function failedJson(message: string, hint: string | null, failure: ReloadFailure | null): unknown {
+  return { error: { code: 'ERR_WORKER_FAILED', message, hint, failure }, exitCode: EXIT.failed }
+}
+
+function logText(line: LogLine, paint: Paint): string {
+  const time = paint.dim(line.at.toTimeString().slice(0, 8))
+  if (line.level === 'info') return `${time} ${line.text}`
+  return `${time} ${line.level === 'error' ? paint.red('error') : paint.yellow('warning')} ${line.text}`
+}

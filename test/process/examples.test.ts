@@ -1,0 +1,188 @@
+/** The examples do what they show: each is started, called, reloaded with changed code and stopped. */
+import { readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { get as httpGet, type IncomingMessage } from 'node:http'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import { get } from '../helpers/client.ts'
+import { type Flavour, Project, REPOSITORY } from '../helpers/project.ts'
+
+const EXAMPLES = join(REPOSITORY, 'examples')
+/** Node.js 22.18 and later read TypeScript by themselves. */
+const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
+const FLAVOURS: Flavour[] = stripsTypes ? ['tsx', 'strip'] : ['tsx', 'tsx-import']
+const ANY_PORT = { PORT: '0', EVENTS_PORT: '0' }
+const PACKAGES = ['express', 'fastify']
+
+/** The example as it is in the repository, in a project of its own where it may be changed. */
+function copyOf(name: string): Project {
+  const folder = join(EXAMPLES, name)
+  const sources = readdirSync(folder).filter((file) => file.endsWith('.ts'))
+  const files = Object.fromEntries(sources.map((file) => [file, readFileSync(join(folder, file), 'utf8')]))
+  const project = Project.create(files, { startFile: 'start.ts' })
+  for (const used of PACKAGES)
+    symlinkSync(join(REPOSITORY, 'node_modules', used), join(project.dir, 'node_modules', used))
+  return project
+}
+
+/** Replaces a piece of the code, which must be there. */
+function change(project: Project, file: string, from: string, to: string): void {
+  const text = project.read(file)
+  expect(text).toContain(from)
+  project.write(file, text.replaceAll(from, to))
+}
+
+/** What an example's web group says, before and after the change of its code. */
+const SPOKEN = {
+  hello: { file: 'app.ts', before: 'hello from', after: 'welcome from' },
+  express: { file: 'app.ts', before: "hello: 'express'", after: "welcome: 'express'" },
+  fastify: { file: 'app.ts', before: "hello: 'fastify'", after: "welcome: 'fastify'" },
+  'gateway-sse': { file: 'app.ts', before: 'hello from', after: 'welcome from' },
+} as const
+
+it('U1 every example has a test', () => {
+  const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  expect(folders.map((entry) => entry.name).sort()).toEqual(Object.keys(SPOKEN).sort())
+})
+
+for (const [name, { file, before, after }] of Object.entries(SPOKEN))
+  for (const flavour of FLAVOURS)
+    it(`U1 the example ${name}, run with ${flavour}, starts, answers, reloads to changed code and stops`, async () => {
+      const project = copyOf(name)
+      const running = await project.start(flavour, [], ANY_PORT)
+      const port = await project.port()
+      const old = await project.pids()
+      expect((await get({ port })).body).toContain('hello')
+
+      change(project, file, before, after)
+      const { code, summary } = await project.reload('web')
+      expect({ code, result: summary.result, error: summary.error }).toEqual({ code: 0, result: 'done', error: null })
+      const now = await project.pids()
+      expect(now).toHaveLength(2)
+      expect(now.filter((pid) => old.includes(pid))).toEqual([])
+      const answer = await get({ port })
+      expect(answer).toMatchObject({ status: 200, body: expect.stringContaining('welcome') })
+
+      expect(await project.through(flavour, 'stop')).toMatchObject({ code: 0, stderr: '' })
+      expect(await running.ended).toMatchObject({ code: 0, signal: null, stderr: '' })
+    })
+
+for (const name of ['express', 'fastify'])
+  it(`U1 the example ${name} reads a JSON body`, async () => {
+    const project = copyOf(name)
+    await project.start('tsx-import', [], ANY_PORT)
+    const body = JSON.stringify({ question: 42 })
+    const headers = { 'Content-Type': 'application/json' }
+    const answer = await get({ port: await project.port() }, '/echo', { method: 'POST', headers, body })
+    expect({ status: answer.status, body: JSON.parse(answer.body) }).toEqual({
+      status: 200,
+      body: { received: { question: 42 } },
+    })
+  })
+
+it('U1 the job of the example hello runs in one process of a group of two', async () => {
+  const project = copyOf('hello')
+  change(project, 'start.ts', "{ name: 'jobs' }", "{ name: 'jobs', count: 2 }")
+  change(project, 'jobs.ts', '5_000', '50')
+  const running = await project.start('tsx-import', [], ANY_PORT)
+  await running.line(/(^job done by \d+\n){10}/m)
+  const pids = await project.pids('jobs')
+  expect(pids).toHaveLength(2)
+  const workers = new Set([...running.stdout.matchAll(/^job done by (\d+)$/gm)].map((match) => Number(match[1])))
+  expect(workers.size).toBe(1)
+  expect(pids).toEqual(expect.arrayContaining([...workers]))
+})
+
+/** One client of the gateway: a stream that it reads for as long as it is open. */
+class EventStream {
+  readonly events: { event: string; data: Record<string, unknown> }[] = []
+  isEnded = false
+  readonly ended: Promise<void>
+  readonly #watchers = new Set<() => void>()
+  #text = ''
+
+  private constructor(response: IncomingMessage) {
+    response.setEncoding('utf8').on('data', (chunk: string) => this.#read(chunk))
+    this.ended = new Promise((resolve) => {
+      response.once('close', () => {
+        this.isEnded = true
+        resolve()
+        this.#look()
+      })
+    })
+  }
+
+  static open(port: number): Promise<EventStream> {
+    return new Promise((resolve, reject) => {
+      const request = httpGet({ host: '127.0.0.1', port, agent: false })
+      request.once('response', (response) => resolve(new EventStream(response))).once('error', reject)
+      onTestFinished(() => void request.destroy())
+    })
+  }
+
+  #read(chunk: string): void {
+    const parts = (this.#text + chunk).split('\n\n')
+    this.#text = parts.pop() ?? ''
+    for (const part of parts) {
+      const match = /^event: (.*)\ndata: (.*)$/.exec(part)
+      expect(match, part).not.toBeNull()
+      this.events.push({ event: match?.[1] ?? '', data: JSON.parse(match?.[2] ?? '') as Record<string, unknown> })
+    }
+    this.#look()
+  }
+
+  #look(): void {
+    for (const watch of this.#watchers) watch()
+  }
+
+  count(event: string): number {
+    return this.events.filter((row) => row.event === event).length
+  }
+
+  /** Waits until so many events of that name have come. */
+  until(event: string, count: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const isThere = this.count(event) >= count
+        if (!isThere && !this.isEnded) return
+        this.#watchers.delete(look)
+        if (isThere) resolve()
+        else reject(new Error(`the stream ended after ${this.count(event)} × ${event}`))
+      }
+      this.#watchers.add(look)
+      look()
+    })
+  }
+}
+
+it('H1 streams of the example gateway-sse stay open in the same process through reloads, each is told of each, a stop ends them', async () => {
+  const project = copyOf('gateway-sse')
+  change(project, 'gateway.ts', 'TICK_MS = 1_000', 'TICK_MS = 20')
+  const running = await project.start('tsx-import', [], ANY_PORT)
+  const [gateway] = await project.pids('gateway')
+  const eventsPort = await project.port('gateway')
+  const streams = await Promise.all([1, 2, 3, 4, 5].map(() => EventStream.open(eventsPort)))
+  await Promise.all(streams.map((stream) => stream.until('hello', 1)))
+
+  for (let reloads = 1; reloads <= 4; reloads++) {
+    const old = await project.pids()
+    project.write('app.ts', project.read('app.ts').replace(/hello\d* from/, `hello${reloads} from`))
+    const { code, summary } = await project.reload()
+    expect({ code, result: summary.result, kept: summary.kept }).toEqual({ code: 0, result: 'done', kept: ['gateway'] })
+    expect(await project.pids('gateway')).toEqual([gateway])
+    expect((await project.pids()).filter((pid) => old.includes(pid))).toEqual([])
+    expect((await get({ port: await project.port() })).body).toContain(`hello${reloads} from`)
+    await Promise.all(streams.map((stream) => stream.until('reload', reloads)))
+    await Promise.all(streams.map((stream) => stream.until('tick', stream.count('tick') + 2)))
+  }
+
+  for (const stream of streams) {
+    expect(stream.isEnded).toBe(false)
+    expect(stream.count('reload')).toBe(4)
+    expect(stream.events.filter((row) => row.event === 'hello').map((row) => row.data)).toEqual([{ pid: gateway }])
+  }
+  const stopped = await project.shiftwork('stop')
+  expect(stopped).toMatchObject({ code: 0, stderr: '' })
+  expect(stopped.ms).toBeLessThan(5_000)
+  await Promise.all(streams.map((stream) => stream.ended))
+  expect(await running.ended).toMatchObject({ code: 0, signal: null })
+})

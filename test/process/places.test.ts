@@ -1,0 +1,135 @@
+/** A master is found again from everywhere, and a reload follows the link of a release directory. Scenarios F8, F9. */
+import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, it } from 'vitest'
+import type { Status } from '../../src/ipc/messages.ts'
+import { app, webStart } from '../helpers/apps.ts'
+import { oneJson, shiftwork, type Where } from '../helpers/cli.ts'
+import { get } from '../helpers/client.ts'
+import { Project, type ProjectOptions } from '../helpers/project.ts'
+
+function web(options: ProjectOptions = {}): Project {
+  return Project.create({ [options.startFile ?? 'start.js']: webStart(), 'app.js': app('1') }, options)
+}
+
+async function statusOf(project: Project, words: string[], where: Where): Promise<Status> {
+  return oneJson<Status>(await shiftwork(project, ['status', '--json', ...words], where))
+}
+
+/** Every command, each with the words and from the place given. */
+async function expectFound(project: Project, words: string[], where: Where): Promise<void> {
+  for (const command of [['start', '-d'], ['status'], ['reload'], ['restart', '--json'], ['stop']]) {
+    const result = await shiftwork(project, [...command, ...words], where)
+    expect({ command, code: result.code, stderr: result.stderr }).toEqual({ command, code: 0, stderr: '' })
+  }
+  expect((await shiftwork(project, ['status', ...words], where)).code).toBe(3)
+}
+
+const PLACES: [what: string, options: ProjectOptions][] = [
+  ['a plain path', {}],
+  ['blanks and non-ASCII letters in the path', { directory: 'Größe – 名前 & co/my app', startFile: 'dev öl.js' }],
+  ['a path of more than 107 bytes', { directory: `${'deep/'.repeat(12)}${'long'.repeat(20)}`, startFile: 'start.js' }],
+  ['quotes and a percent sign in the path', { directory: `it's 100%20 "done" #1?`, startFile: 'start.js' }],
+]
+
+for (const [what, options] of PLACES)
+  it(`F8 every command works from another directory with ${what}`, async () => {
+    const project = web(options)
+    if (what.includes('107')) expect(Buffer.byteLength(join(project.stateDir, 'control.sock'))).toBeGreaterThan(107)
+    await expectFound(project, [project.startFile], { cwd: '/' })
+    await expectFound(project, [options.startFile ?? 'start.js'], { cwd: project.dir, env: { PWD: project.dir } })
+  })
+
+it('F8 a master is found by the link that it was started with, and the other way round', async () => {
+  const project = web()
+  const outside = join(project.root, 'outside')
+  mkdirSync(outside)
+  symlinkSync(project.dir, join(outside, 'link'))
+  symlinkSync(project.startFile, join(outside, 'app.js'))
+  await expectFound(project, ['link/start.js'], { cwd: outside })
+  await expectFound(project, [join(outside, 'app.js')], { cwd: '/' })
+  await expectFound(project, [], { cwd: join(outside, 'link'), env: { PWD: join(outside, 'link') } })
+  expect((await shiftwork(project, ['start', '-d', project.startFile])).code).toBe(0)
+  for (const path of [join(outside, 'link/start.js'), join(outside, 'app.js')])
+    expect({ path, code: (await shiftwork(project, ['status', path])).code }).toEqual({ path, code: 0 })
+  expect((await shiftwork(project, ['stop', join(outside, 'app.js')])).code).toBe(0)
+})
+
+// ---- releases ------------------------------------------------------------------------------------------------------
+
+class Releases {
+  readonly project: Project
+  readonly current: string
+
+  constructor() {
+    this.project = Project.create({}, { directory: 'releases/1' })
+    this.current = join(this.project.root, 'current')
+    for (const version of ['1', '2', '3']) this.#write(version)
+    this.switchTo('1')
+  }
+
+  directory(version: string): string {
+    return join(dirname(this.project.dir), version)
+  }
+
+  #write(version: string): void {
+    const { project } = this
+    for (const [name, text] of [
+      ['start.js', webStart()],
+      ['app.js', app(version)],
+      ['package.json', project.read('package.json')],
+    ] as const)
+      project.write(`../${version}/${name}`, text)
+    if (version !== '1') symlinkSync(join(project.dir, 'node_modules'), join(this.directory(version), 'node_modules'))
+  }
+
+  /** As deployment tools do it: a new link, moved over the old one. */
+  switchTo(version: string): void {
+    symlinkSync(join('releases', version), `${this.current}.new`)
+    renameSync(`${this.current}.new`, this.current)
+  }
+}
+
+async function versionAt(port: number): Promise<string> {
+  return (JSON.parse((await get({ port })).body) as { version: string }).version
+}
+
+for (const from of ['by the absolute path of the link', 'from inside the link'] as const)
+  it(`F9 started ${from}, a reload runs the release that the link leads to by then`, async () => {
+    const releases = new Releases()
+    const { project, current } = releases
+    const inside = from === 'from inside the link'
+    const words = inside ? [] : [join(current, 'start.js')]
+    // a shell stays in the directory that it went to, whatever becomes of the link
+    const where = inside ? { cwd: releases.directory('1'), env: { PWD: current } } : { cwd: '/' }
+    expect((await shiftwork(project, ['start', '-d', ...words], where)).code).toBe(0)
+    const status = await statusOf(project, words, where)
+    const port = Number(/:(\d+)$/.exec(status.groups[0]?.listen[0] ?? '')?.[1])
+    expect(await versionAt(port)).toBe('1')
+    for (const version of ['2', '3']) {
+      releases.switchTo(version)
+      const reload = await shiftwork(project, ['reload', ...words], where)
+      expect({ code: reload.code, stderr: reload.stderr }).toEqual({ code: 0, stderr: '' })
+      expect(await versionAt(port)).toBe(version)
+      expect((await statusOf(project, words, where)).master.pid).toBe(status.master.pid)
+      // a new shell, in the new release
+      const newShell = { cwd: releases.directory(version), env: { PWD: current } }
+      expect((await statusOf(project, [], newShell)).master.pid).toBe(status.master.pid)
+    }
+    rmSync(releases.directory('2'), { recursive: true })
+    expect((await shiftwork(project, ['reload', ...words], where)).code).toBe(0)
+    expect((await shiftwork(project, ['restart', join(current, 'start.js')], { cwd: '/' })).code).toBe(0)
+    expect((await shiftwork(project, ['stop', ...words], where)).code).toBe(0)
+    expect(project.processes).toEqual([])
+  })
+
+it('F9 a $PWD left over from a project beside this one leads nobody astray', async () => {
+  const releases = new Releases()
+  const { project, current } = releases
+  project.write('../2/package.json', '{ "name": "another", "type": "module" }')
+  releases.switchTo('2')
+  expect((await shiftwork(project, ['start', '-d', join(current, 'start.js')])).code).toBe(0)
+  const where = { cwd: releases.directory('1'), env: { PWD: current } }
+  expect((await shiftwork(project, ['stop'], where)).code).toBe(3)
+  expect((await shiftwork(project, ['stop', join(current, 'start.js')], where)).code).toBe(0)
+})

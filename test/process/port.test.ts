@@ -1,0 +1,121 @@
+/** The port is there from the start's "ready" to the stop, whatever becomes of the workers. Scenario F6. */
+import { closeSync, openSync, readSync } from 'node:fs'
+import { expect, it } from 'vitest'
+import { app, webStart } from '../helpers/apps.ts'
+import { freePort } from '../helpers/cli.ts'
+import { Load } from '../helpers/load.ts'
+import { isAlive, until } from '../helpers/processes.ts'
+import { Project } from '../helpers/project.ts'
+
+/** Looks into the kernel's table as often as the loop turns, until it is told to end. */
+class Lookout {
+  looks = 0
+  /** What the test did when the port was not there. */
+  readonly missed: string[] = []
+  doing = 'nothing'
+  #isOn = true
+  readonly #entry: RegExp
+  readonly #loop: Promise<void>
+
+  constructor(port: number) {
+    const hex = port.toString(16).toUpperCase().padStart(4, '0')
+    this.#entry = new RegExp(`: 0100007F:${hex} \\S+ 0A `)
+    this.#loop = this.#look()
+  }
+
+  get isListed(): boolean {
+    return this.#entry.test(listeningTable())
+  }
+
+  async #look(): Promise<void> {
+    while (this.#isOn) {
+      this.looks++
+      if (!this.isListed) this.missed.push(this.doing)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#isOn = false
+    await this.#loop
+  }
+}
+
+/** The kernel lists what listens first (tcp_ipv4.c), then thousands of connections: those are not read. */
+function listeningTable(): string {
+  const fd = openSync('/proc/net/tcp', 'r')
+  const chunk = Buffer.alloc(16 * 1024)
+  let text = ''
+  try {
+    for (let bytes = -1; bytes !== 0 && !/ (?!0A)[0-9A-F]{2} [0-9A-F]{8}:/.test(text); ) {
+      bytes = readSync(fd, chunk, 0, chunk.length, null)
+      text += chunk.toString('latin1', 0, bytes)
+    }
+    return text
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // the reload was faster
+  }
+}
+
+async function serving(project: Project, count: number, gone: readonly number[]): Promise<void> {
+  await until('all serve again', async () => {
+    const pids = await project.pids()
+    return pids.length === count && pids.every((pid) => !gone.includes(pid))
+  })
+}
+
+for (const count of [2, 1])
+  it(`F6 with ${count} worker(s) the port never leaves the listening table: kills, reloads, both at once`, async () => {
+    const port = await freePort()
+    const project = Project.create({
+      'start.js': webStart({ count }, `http://127.0.0.1:${port}`),
+      'app.js': app('1'),
+    })
+    const running = await project.start()
+    const lookout = new Lookout(port)
+    const load = new Load({ target: { port }, clients: 10, pauseMs: [0, 10], isShort: true, maxMs: 50_000 })
+
+    lookout.doing = 'killing one worker after the other'
+    for (const pid of await project.pids()) {
+      process.kill(pid, 'SIGKILL')
+      await serving(project, count, [pid])
+    }
+    lookout.doing = 'killing all workers at once'
+    for (let round = 0; round < 2; round++) {
+      const pids = await project.pids()
+      for (const pid of pids) process.kill(pid, 'SIGKILL')
+      await until('all are dead', () => pids.every((pid) => !isAlive(pid)))
+      await serving(project, count, pids)
+    }
+    lookout.doing = 'reloading'
+    for (let round = 0; round < 2; round++) expect((await project.reload()).code).toBe(0)
+    lookout.doing = 'killing all workers in a reload'
+    const reload = project.reload()
+    for (const row of project.processes.filter((process) => process.title.startsWith('shiftwork:'))) kill(row.pid)
+    await reload
+    await serving(project, count, [])
+    lookout.doing = 'a reload of broken code'
+    project.write('app.js', 'export const nothing = )')
+    expect((await project.reload()).code).toBe(5)
+
+    await lookout.end()
+    const { counts } = await load.stop()
+    expect(lookout.missed).toEqual([])
+    expect(lookout.looks).toBeGreaterThan(500)
+    expect({ refused: counts.refused, timeout: counts.timeout, wrong: counts.wrong }).toEqual({
+      refused: 0,
+      timeout: 0,
+      wrong: 0,
+    })
+    expect((await project.shiftwork('stop')).code).toBe(0)
+    expect((await running.ended).code).toBe(0)
+    expect(lookout.isListed).toBe(false)
+  })

@@ -1,0 +1,71 @@
+/** What may stand in `new Worker(listen)`, and the sentence for what may not. */
+import { describe, expect, it } from 'vitest'
+import { addressKey, formatAddress, parseAddress } from '../../src/address.ts'
+import { ShiftworkError } from '../../src/errors.ts'
+
+describe('parseAddress takes', () => {
+  it.each([
+    ['http://0.0.0.0:8080', { kind: 'tcp', protocol: 'http', host: '0.0.0.0', port: 8080 }],
+    ['http://127.0.0.1:0', { kind: 'tcp', protocol: 'http', host: '127.0.0.1', port: 0 }],
+    ['http://localhost:65535/', { kind: 'tcp', protocol: 'http', host: 'localhost', port: 65_535 }],
+    ['HTTPS://example.org:443', { kind: 'tcp', protocol: 'https', host: 'example.org', port: 443 }],
+    ['http://[::]:80', { kind: 'tcp', protocol: 'http', host: '::', port: 80 }],
+    ['https://[fe80::1%eth0]:8443', { kind: 'tcp', protocol: 'https', host: 'fe80::1%eth0', port: 8443 }],
+    ['http+unix:///run/app.sock', { kind: 'unix', protocol: 'http', path: '/run/app.sock' }],
+    ['http+unix:///run/my app/ü.sock', { kind: 'unix', protocol: 'http', path: '/run/my app/ü.sock' }],
+    [`http+unix:///${'x'.repeat(106)}`, { kind: 'unix', protocol: 'http', path: `/${'x'.repeat(106)}` }],
+  ])('%s', (text, address) => {
+    expect(parseAddress(text)).toEqual({ ...address, text })
+  })
+})
+
+const SCHEME = 'Write it as http://0.0.0.0:8080 or http+unix:///run/app.sock.'
+const FORM = 'Write it as http://0.0.0.0:8080 or http://[::]:8080.'
+const PORT = 'Choose a port from 0 (any free one) to 65535.'
+
+describe('parseAddress refuses, and says why and what would be right', () => {
+  it.each([
+    ['0.0.0.0:8080', 'it has no scheme', SCHEME],
+    ['8080', 'it has no scheme', SCHEME],
+    ['', 'it has no scheme', SCHEME],
+    ['http:/localhost:80', 'it has no scheme', SCHEME],
+    ['htpp://0.0.0.0:80', '"htpp" is no known protocol', 'Did you mean http://?'],
+    ['htttps://0.0.0.0:80', '"htttps" is no known protocol', 'Did you mean https://?'],
+    ['gopher://0.0.0.0:70', '"gopher" is no known protocol', 'Known protocols: http, https.'],
+    ['http://localhost', 'it has no port', 'Add one: http://localhost:8080.'],
+    ['https://localhost/', 'it has no port', 'Add one: https://localhost:8080.'],
+    ['http://[::1]', 'it has no port', 'Add one: http://[::1]:8080.'],
+    ['http://0.0.0.0:65536', 'port 65536 is above 65535', PORT],
+    ['http://0.0.0.0:99999999999', 'port 99999999999 is above 65535', PORT],
+    ['http://0.0.0.0:-1', 'it is not host:port', FORM],
+    ['http://0.0.0.0:http', 'it is not host:port', FORM],
+    ['http://:8080', 'it is not host:port', FORM],
+    ['http://::1:8080', 'it is not host:port', FORM],
+    ['http://a b:80', 'it is not host:port', FORM],
+    ['http://0.0.0.0:80/path', 'it is not host:port', FORM],
+    ['http://user@:80', 'it is not host:port', FORM],
+    ['http+unix://run/app.sock', 'the socket path is not absolute', 'Use three slashes: http+unix:///run/app.sock.'],
+    ['http+unix://', 'the socket path is not absolute', 'Use three slashes: http+unix:///run/app.sock.'],
+    [`http+unix:///${'ü'.repeat(54)}`, 'the socket path has 109 bytes, the kernel takes 107', 'Choose a shorter path.'],
+  ])('%s: %s', (text, why, hint) => {
+    const refusal = new ShiftworkError('ERR_ADDRESS', `Cannot listen on "${text}": ${why}`, { hint })
+    expect(() => parseAddress(text)).toThrow(refusal)
+  })
+})
+
+it('two texts for one listener have one key', () => {
+  const key = (text: string): string => addressKey(parseAddress(text))
+  expect(key('http://0.0.0.0:80')).toBe(key('https://0.0.0.0:80/'))
+  expect(key('http+unix:///a')).toBe(key('https+unix:///a'))
+  expect(
+    new Set(['http://0.0.0.0:80', 'http://0.0.0.0:81', 'http://127.0.0.1:80', 'http+unix:///a'].map(key)).size,
+  ).toBe(4)
+})
+
+it.each([
+  ['http://[::1]:80', undefined, 'http://[::1]:80'],
+  ['http://127.0.0.1:0', 40_123, 'http://127.0.0.1:40123'],
+  ['http+unix:///run/a.sock', undefined, 'http+unix:///run/a.sock'],
+])('formatAddress shows %s bound to %s as %s', (text, port, shown) => {
+  expect(formatAddress(parseAddress(text), port)).toBe(shown)
+})

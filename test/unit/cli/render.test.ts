@@ -1,0 +1,252 @@
+/** What people read: complete, at most 80 columns wide, and plain text where no colours are wanted. */
+import pc from 'picocolors'
+import { describe, expect, it } from 'vitest'
+import { bannerLines, reloadLines, statusLines } from '../../../src/cli/render.ts'
+import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../../../src/ipc/messages.ts'
+
+const PLAIN = pc.createColors(false)
+const COLOURS = pc.createColors(true)
+const NOW = Date.parse('2026-03-04T12:00:00Z')
+const HOURS_AGO = '2026-03-04T04:55:00Z'
+
+function row(id: number, changes: Partial<ProcessStatus> = {}): ProcessStatus {
+  return {
+    pid: 1_234_560 + id,
+    id,
+    generation: 12,
+    state: 'serving',
+    leader: id === 0,
+    startedAt: HOURS_AGO,
+    rssBytes: 154 * 1024 * 1024,
+    heapUsedBytes: 1,
+    cpuPercent: 3.4,
+    connections: 250,
+    requests: 123_456,
+    requestsPerSecond: 321.54,
+    eventLoopUtilization: 0.1,
+    eventLoopDelayMs: 1.4,
+    restarts: 0,
+    lastExit: null,
+    ...changes,
+  }
+}
+
+const EMPTY: Partial<ProcessStatus> = {
+  pid: null,
+  state: 'backoff',
+  startedAt: null,
+  rssBytes: null,
+  cpuPercent: null,
+  connections: null,
+  requests: null,
+  requestsPerSecond: null,
+  eventLoopDelayMs: null,
+  restarts: 3,
+  lastExit: { code: 1, signal: null, reason: 'no database\n    at connect', at: '2026-03-04T11:59:58.123Z' },
+}
+
+function group(changes: Partial<GroupStatus> = {}): GroupStatus {
+  return {
+    name: 'web',
+    listen: ['http://0.0.0.0:8080'],
+    count: 2,
+    reloadable: true,
+    user: 'www-data',
+    state: 'ok',
+    processes: [row(0), row(1)],
+    ...changes,
+  }
+}
+
+function status(changes: Partial<Status> = {}): Status {
+  return {
+    version: 1,
+    master: {
+      pid: 1_234_500,
+      startedAt: HOURS_AGO,
+      state: 'running',
+      generation: 12,
+      node: 'v20.20.2',
+      entry: '/srv/app/current/start.ts',
+      daemon: true,
+      rssBytes: 60 * 1024 * 1024,
+      warnings: [],
+    },
+    lastReload: null,
+    groups: [group()],
+    ...changes,
+  }
+}
+
+function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
+  const replaced = [0, 1].map((id) => ({
+    name: 'web',
+    id,
+    oldPid: 10 + id,
+    newPid: 20 + id,
+    startMs: 300,
+    drainMs: 20,
+    connectionsMoved: 0,
+    connectionsCut: 0,
+  }))
+  const summary: ReloadSummary = {
+    result: 'done',
+    generation: 12,
+    durationMs: 2_340,
+    error: null,
+    replaced,
+    kept: [],
+    needsRestart: [],
+  }
+  return { ...summary, ...changes }
+}
+
+const ERROR = {
+  worker: 'web/0',
+  message: 'no database\nat all',
+  stack: 'Error: no database\n    at start.js:3',
+  output: 'connecting…\n',
+}
+
+describe('statusLines', () => {
+  it('shows the master, each group and each process', () => {
+    expect(statusLines(status(), NOW, PLAIN)).toEqual([
+      'Shiftwork running  master 1234500  up 7 h 5 m  60 MB  Node.js v20.20.2',
+      '/srv/app/current/start.ts',
+      '',
+      'web  http://0.0.0.0:8080  2 workers  as www-data  ok',
+      '  ID      PID  STATE         GEN  UP          MEM  CPU  CONN  REQ/S   TOTAL  LAG',
+      '   0  1234560  serving lead   12  7 h 5 m  154 MB   3%   250  321.5  123.5k  1ms',
+      '   1  1234561  serving        12  7 h 5 m  154 MB   3%   250  321.5  123.5k  1ms',
+    ])
+  })
+
+  it('shows an empty slot with its crashes and why it is empty, in one line', () => {
+    const groups = [group({ state: 'backoff', processes: [row(0), row(1, EMPTY)] })]
+    const lines = statusLines(status({ groups }), NOW, PLAIN)
+    expect(lines.at(-2)).toBe('   1           backoff        12')
+    expect(lines.at(-1)).toBe('  1: 3 crashes, last exit 2026-03-04 11:59:58 UTC: no database')
+  })
+
+  it('shows a group without listener, user or numbers, and that it is kept in reloads', () => {
+    const silent = { rssBytes: null, cpuPercent: null, connections: null, requests: null }
+    const none = { requestsPerSecond: null, eventLoopDelayMs: null, leader: false }
+    const jobs = group({
+      name: 'jobs',
+      listen: [],
+      count: 1,
+      user: null,
+      reloadable: false,
+      processes: [row(0, { ...silent, ...none, state: 'hung' })],
+    })
+    expect(statusLines(status({ groups: [jobs] }), NOW, PLAIN).slice(3)).toEqual([
+      'jobs  no listener  1 worker  kept in reloads  ok',
+      '  ID      PID  STATE  GEN  UP',
+      '   0  1234560  hung    12  7 h 5 m',
+    ])
+  })
+
+  it('shows the last reload and every warning', () => {
+    const rejected = reload({ result: 'rejected', error: ERROR, replaced: [] })
+    const { master } = status()
+    const warned = status({
+      lastReload: rejected,
+      master: { ...master, warnings: ['needs a restart: web: count 1 → 2'] },
+    })
+    expect(statusLines(warned, NOW, PLAIN).slice(-3)).toEqual([
+      '',
+      'last reload rejected in 2.3 s: web/0: no database',
+      'warning needs a restart: web: count 1 → 2',
+    ])
+  })
+
+  it('shows what is known of a frozen master', () => {
+    const { master } = status()
+    const frozen = status({ master: { ...master, state: 'frozen', startedAt: '', node: '', rssBytes: null } })
+    expect(statusLines(frozen, NOW, PLAIN)[0]).toBe('Shiftwork frozen  master 1234500')
+  })
+
+  it('fits 80 columns', () => {
+    const groups = [group({ processes: [row(0), row(1, { state: 'draining', restarts: 12 }), row(2, EMPTY)] })]
+    for (const line of statusLines(status({ groups, lastReload: reload() }), NOW, PLAIN))
+      expect(line.length, line).toBeLessThanOrEqual(80)
+  })
+})
+
+describe('bannerLines', () => {
+  it('shows what will serve where', () => {
+    const jobs = group({ name: 'jobs', listen: [], count: 1, reloadable: false, user: null })
+    expect(bannerLines(status({ groups: [group(), jobs] }), '1.2.3', PLAIN)).toEqual([
+      'Shiftwork 1.2.3  master 1234500  Node.js v20.20.2',
+      'WORKER  LISTEN               COUNT  RELOADABLE  USER',
+      'web     http://0.0.0.0:8080  2      yes         www-data',
+      'jobs    nothing              1      no',
+    ])
+  })
+})
+
+describe('reloadLines', () => {
+  it('says in one line that all is well', () => {
+    expect(reloadLines(reload({ kept: ['gateway'] }), PLAIN)).toEqual([
+      'reload done in 2.3 s: 2 workers replaced, generation 12, kept gateway',
+    ])
+  })
+
+  it("shows the worker's own error and last lines when nothing was touched", () => {
+    expect(
+      reloadLines(reload({ result: 'rejected', replaced: [], error: ERROR }), PLAIN)
+        .join('\n')
+        .split('\n'),
+    ).toEqual([
+      'web/0 Error: no database',
+      '    at start.js:3',
+      '',
+      'the last that web/0 wrote:',
+      '│ connecting…',
+      '',
+      'reload rejected in 2.3 s: nothing was touched, the old code serves',
+    ])
+  })
+
+  it('says which workers run which code when it stopped halfway', () => {
+    const outcome = (summary: ReloadSummary): string | undefined => reloadLines(summary, PLAIN).at(-1)
+    const mixed = reload({ result: 'mixed', error: ERROR })
+    expect(outcome(mixed)).toBe('reload mixed in 2.3 s: web/0, web/1 run the new code, the others the old')
+    const none = reload({ result: 'mixed', error: ERROR, replaced: [] })
+    expect(outcome(none)).toBe('reload mixed in 2.3 s: no worker runs the new code, the others the old')
+    const cancelled = reload({ result: 'cancelled', replaced: [] })
+    expect(outcome(cancelled)).toBe('reload cancelled in 2.3 s: the master was stopped')
+  })
+
+  it('adds up what was cut, and names what needs a restart', () => {
+    const replaced = reload().replaced.map((one) => ({ ...one, connectionsCut: 3 }))
+    expect(reloadLines(reload({ replaced, needsRestart: ['web: count 1 → 2'] }), PLAIN).slice(1)).toEqual([
+      'warning 6 connections cut at the deadline (see the log)',
+      'needs a restart web: count 1 → 2',
+    ])
+  })
+})
+
+describe('colours', () => {
+  const shown = (paint: typeof PLAIN): string => {
+    const mixed = reload({ result: 'mixed', error: ERROR, needsRestart: ['x'] })
+    const groups = [group({ state: 'mixed', processes: [row(0), row(1, EMPTY)] })]
+    const everything = status({ groups, lastReload: mixed })
+    return [
+      ...bannerLines(everything, '1', paint),
+      ...statusLines(everything, NOW, paint),
+      ...reloadLines(mixed, paint),
+    ].join('\n')
+  }
+
+  it('leave no escape code when they are off', () => {
+    expect(shown(PLAIN)).not.toContain('\u001b')
+  })
+
+  it('change nothing but the colours', () => {
+    const coloured = shown(COLOURS)
+    expect(coloured).toContain('\u001b[31m')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape codes are what is looked for
+    expect(coloured.replaceAll(/\u001b\[\d+m/g, '')).toBe(shown(PLAIN))
+  })
+})

@@ -1,0 +1,229 @@
+/** Holds the source tree to its plan: who may import whom, what only one file may know, how files are made. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, posix } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, it } from 'vitest'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+interface Import {
+  /** A path below `src`, or the name of a module. */
+  readonly target: string
+  readonly isTypeOnly: boolean
+  readonly isDynamic: boolean
+}
+
+interface Source {
+  readonly path: string
+  readonly text: string
+  /** The text without comments. */
+  readonly code: string
+  readonly imports: Import[]
+}
+
+const SOURCES = readSources()
+
+function readSources(): Source[] {
+  const paths = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+  return paths
+    .filter((path) => path.endsWith('.ts'))
+    .sort()
+    .map((path) => {
+      const text = readFileSync(join(ROOT, 'src', path), 'utf8')
+      const code = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/(^|\s)\/\/.*$/gm, '')
+      return { path, text, code, imports: importsOf(path, code) }
+    })
+}
+
+function importsOf(path: string, code: string): Import[] {
+  const imports: Import[] = []
+  const add = (specifier: string, clause: string, isDynamic: boolean): void => {
+    const target = specifier.startsWith('.') ? posix.join(dirname(path), specifier) : specifier
+    imports.push({ target, isTypeOnly: isTypeOnly(clause), isDynamic })
+  }
+  for (const match of code.matchAll(/^(?:import|export)\s+([^'";]*?)\s*from\s+'([^']+)'/gm))
+    add(match[2] ?? '', match[1] ?? '', false)
+  for (const match of code.matchAll(/^import\s+'([^']+)'/gm)) add(match[1] ?? '', '', false)
+  for (const match of code.matchAll(/\bimport\('([^']+)'\)/g)) add(match[1] ?? '', '', true)
+  return imports
+}
+
+/** `type { A }`, or `{ type A, type B }`: nothing of it is left at run time. */
+function isTypeOnly(clause: string): boolean {
+  if (clause.startsWith('type ')) return true
+  const names = /^\{([\s\S]*)\}$/.exec(clause.trim())?.[1]
+  return (names ?? 'a value').split(',').every((name) => name.trim() === '' || name.trim().startsWith('type '))
+}
+
+/** Every import that a rule forbids, as `file → target`. */
+function offences(isForbidden: (source: Source, target: string, how: Import) => boolean): string[] {
+  return SOURCES.flatMap((source) =>
+    source.imports.filter((how) => isForbidden(source, how.target, how)).map((how) => `${source.path} → ${how.target}`),
+  )
+}
+
+function folderOf(path: string): string {
+  return path.includes('/') ? (path.split('/')[0] ?? '') : ''
+}
+
+const LEAVES = ['errors.ts', 'words.ts', 'address.ts', 'spec.ts', 'log.ts', 'hooks.ts', 'version.ts']
+const PROCESSES = ['cli', 'master', 'worker']
+const SHARED = ['ipc', 'os', 'protocols']
+const ABOVE = ['api.ts', 'run-all.ts', 'index.ts']
+
+it('is read whole: every import in the source is seen here', () => {
+  expect(SOURCES.length).toBeGreaterThan(50)
+  for (const { path, code, imports } of SOURCES) {
+    const specifiers = code.match(/(\bfrom\s+'[^']+'|^import\s+'[^']+'|\bimport\('[^']+'\))/gm) ?? []
+    expect(imports.length, path).toBe(specifiers.length)
+  }
+  expect(SOURCES.map(({ path }) => folderOf(path))).toEqual(expect.arrayContaining([...PROCESSES, ...SHARED, '']))
+})
+
+describe('imports go one way', () => {
+  it('the command line, the master and the workers are three processes that never import each other', () => {
+    expect(
+      offences(
+        ({ path }, target) =>
+          PROCESSES.includes(folderOf(path)) &&
+          PROCESSES.includes(folderOf(target)) &&
+          folderOf(path) !== folderOf(target),
+      ),
+    ).toEqual([])
+  })
+
+  it('leaves import leaves; hooks may use the types of what stands above them', () => {
+    expect(
+      offences(
+        ({ path }, target, how) =>
+          LEAVES.includes(path) &&
+          target.endsWith('.ts') &&
+          !LEAVES.includes(target) &&
+          !(path === 'hooks.ts' && how.isTypeOnly),
+      ),
+    ).toEqual([])
+  })
+
+  it('ipc, os and protocols import no process and nothing above', () => {
+    expect(
+      offences(
+        ({ path }, target) =>
+          SHARED.includes(folderOf(path)) && (PROCESSES.includes(folderOf(target)) || ABOVE.includes(target)),
+      ),
+    ).toEqual([])
+  })
+
+  it('no process imports the public class or the fork in the road', () => {
+    expect(offences(({ path }, target) => PROCESSES.includes(folderOf(path)) && ABOVE.includes(target))).toEqual([])
+  })
+
+  it('what is above loads each process only where it runs: by type, dynamically, or the worker’s link', () => {
+    expect(
+      offences(
+        ({ path }, target, how) =>
+          ABOVE.includes(path) &&
+          PROCESSES.includes(folderOf(target)) &&
+          !how.isTypeOnly &&
+          !how.isDynamic &&
+          target !== 'worker/parent.ts',
+      ),
+    ).toEqual([])
+  })
+
+  it('there is no circle, types and dynamic imports counted in', () => {
+    expect(circles()).toEqual([])
+  })
+
+  it('every import leads to a file that is there', () => {
+    const paths = new Set(SOURCES.map(({ path }) => path))
+    expect(offences((_, target) => target.endsWith('.ts') && !paths.has(target))).toEqual([])
+  })
+})
+
+/** Each circle of imports once, as `a → b → a`. */
+function circles(): string[] {
+  const next = new Map(SOURCES.map(({ path, imports }) => [path, imports.map(({ target }) => target)]))
+  const found: string[] = []
+  const done = new Set<string>()
+  const walk = (path: string, way: readonly string[]): void => {
+    const at = way.indexOf(path)
+    if (at >= 0) found.push([...way.slice(at), path].join(' → '))
+    if (at >= 0 || done.has(path)) return
+    for (const target of next.get(path) ?? []) walk(target, [...way, path])
+    done.add(path)
+  }
+  for (const path of next.keys()) walk(path, [])
+  return found
+}
+
+describe('only one place knows', () => {
+  const importersOf = (name: string): string[] =>
+    SOURCES.filter(({ imports }) => imports.some(({ target }) => target === name)).map(({ path }) => path)
+  const filesWith = (pattern: RegExp): string[] =>
+    SOURCES.filter(({ code }) => pattern.test(code)).map(({ path }) => path)
+
+  it('the command line’s parser, the watcher, WebSocket frames and colours', () => {
+    const ALLOWED: Record<string, string[]> = {
+      yargs: ['cli/parse.ts'],
+      chokidar: ['master/watch.ts'],
+      ws: ['protocols/websocket.ts'],
+      picocolors: ['cli/terminal.ts'],
+    }
+    for (const [name, allowed] of Object.entries(ALLOWED))
+      for (const path of importersOf(name)) expect(allowed, `${path} imports ${name}`).toContain(path)
+    expect(importersOf('yargs')).toEqual(['cli/parse.ts'])
+  })
+
+  it('node:cluster: the master where it forks, the worker where it meets its master', () => {
+    expect(importersOf('node:cluster')).toEqual(['master/spawn.ts', 'worker/parent.ts'])
+  })
+
+  it('the private members of Node.js: where a listener is made, and where it is taken', () => {
+    expect(filesWith(/_createServerHandle/)).toEqual(['master/listeners.ts'])
+    const knowing = filesWith(/\b_(?:listen2|handle|server|events|socket|http[A-Z]\w*)\b|process\.binding\(/)
+    for (const path of knowing) expect(['master/listeners.ts', 'worker/listen.ts']).toContain(path)
+  })
+
+  it('the dependencies are few, and no other package is imported', () => {
+    const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      dependencies: Record<string, string>
+    }
+    const dependencies = Object.keys(manifest.dependencies)
+    const ALLOWED = ['chokidar', 'picocolors', 'ws', 'yargs']
+    expect(dependencies.filter((name) => !ALLOWED.includes(name))).toEqual([])
+    const isOutside = (target: string): boolean => !target.endsWith('.ts') && !target.startsWith('node:')
+    expect(offences((_, target) => isOutside(target) && !dependencies.includes(target))).toEqual([])
+  })
+})
+
+describe('every file', () => {
+  it.each(SOURCES.map(({ path, text, code }) => ({ path, text, code })))('$path', ({ path, text, code }) => {
+    const lines = text.trimEnd().split('\n').length
+    expect(lines, 'lines').toBeLessThanOrEqual(400)
+    expect(text.replace(/^#!.*\n/, ''), 'opens by saying what it is').toMatch(/^\/\*\*\s+\S/)
+    expect(code, 'has named exports only').not.toMatch(/^export default\b|\bas default\b/m)
+    expect(code, 'has no any').not.toMatch(/(?::|\bas|<)\s*any\b/)
+    if (path !== 'index.ts') expect(code, 'is no barrel').not.toMatch(/^export \*|^export \{[^}]*\} from/m)
+  })
+})
+
+it('only the index re-exports, and nothing but names', () => {
+  const index = SOURCES.find(({ path }) => path === 'index.ts')
+  const rest = (index?.code ?? '').replaceAll(/^export (?:type )?\{[^}]*\} from '[^']+'$/gm, '')
+  expect(rest.trim()).toBe('')
+})
+
+it('decides in pure code: the policy reads no clock, draws no chance and touches nothing', () => {
+  const POLICY = ['child', 'backoff', 'fleet', 'events', 'reconcile', 'reload', 'retire', 'stop', 'actions']
+  for (const name of POLICY) {
+    const source = SOURCES.find(({ path }) => path === `master/${name}.ts`)
+    expect(source, name).toBeDefined()
+    expect(
+      source?.imports.filter(({ target }) => target.startsWith('node:')),
+      name,
+    ).toEqual([])
+    expect(source?.code ?? '', name).not.toMatch(
+      /\b(?:Date[.(]|performance\.|setTimeout|setInterval|process\.|console\.|Math\.random)/,
+    )
+  }
+})

@@ -1,0 +1,394 @@
+/**
+ * Watches a simulated world and throws as soon as one of the policy's promises is broken. It keeps
+ * its own books (when a child may be killed, which code was admitted, who asked for what) instead of
+ * believing the fleet's; the world tells it everything.
+ */
+import type { ReloadSummary } from '../../src/ipc/messages.ts'
+import type { Action } from '../../src/master/actions.ts'
+import { isComing } from '../../src/master/child.ts'
+import type { FleetEvent } from '../../src/master/events.ts'
+import { type Child, childrenOf, currentOf, type Group, type ReloadRequest } from '../../src/master/fleet.ts'
+import { nextWakeAt } from '../../src/master/reconcile.ts'
+import { faultOf, rivalry } from './standing.ts'
+import type { Code, World } from './world.ts'
+
+/** What the design grants beside each deadline: to a failed child, after a cut, after a SIGKILL. */
+const GRACE_MS = 2_000
+/** Clocks are sums of fractions. */
+const ROUNDING_MS = 0.001
+
+interface Asked {
+  readonly request: ReloadRequest
+  readonly at: number
+  begun: Begun | null
+  answers: number
+}
+
+/** One reload, from the moment it began. */
+interface Begun {
+  readonly groups: string[]
+  readonly asked: Asked[]
+  readonly code: Code
+  readonly servingBefore: Child[]
+  /** Children that were told to drain because of it, and who had taken their place. */
+  readonly replaced: { old: Child; successor: Child }[]
+  isAnswered: boolean
+}
+
+export class Inspector {
+  readonly #world: World
+  readonly #killableAt = new Map<number, number>()
+  readonly #asked = new Map<number, Asked>()
+  readonly #begun: Begun[] = []
+  readonly #spawnedIn = new Map<number, Begun | null>()
+  readonly #admitted = new Map<string, Set<number>>()
+  readonly #counts = { started: 0, 'start-failed': 0, stopped: 0 }
+  readonly #closed = new Set<string>()
+  #servingBefore = new Set<number>()
+  #stop: { at: number; endsBy: number } | null = null
+  #isForced = false
+  /** How reloads ended: a random run that never sees one of them proves nothing about it. */
+  readonly results: Record<ReloadSummary['result'], number> = { done: 0, rejected: 0, mixed: 0, cancelled: 0 }
+
+  constructor(world: World) {
+    this.#world = world
+    for (const name of world.fleet.groups.keys()) this.#admitted.set(name, new Set([1]))
+  }
+
+  get hasStarted(): boolean {
+    return this.#counts.started > 0
+  }
+
+  get hasStopped(): boolean {
+    return this.#counts.stopped > 0
+  }
+
+  onRequest(request: ReloadRequest): void {
+    this.#asked.set(request.id, { request, at: this.#world.now, begun: null, answers: 0 })
+  }
+
+  onStop(how: { graceful: boolean; timeoutMs: number | null; force: boolean }): void {
+    const { now, fleet } = this.#world
+    if (how.force) this.#isForced = true
+    const times = [...fleet.groups.values()].map(({ spec }) => spec.stopDelayMs + (how.timeoutMs ?? spec.stopTimeoutMs))
+    const endsBy = how.graceful ? Number.POSITIVE_INFINITY : now + Math.max(GRACE_MS, ...times) + 2 * GRACE_MS
+    const forcedBy = how.force ? now + GRACE_MS : Number.POSITIVE_INFINITY
+    this.#stop = { at: this.#stop?.at ?? now, endsBy: Math.min(this.#stop?.endsBy ?? endsBy, forcedBy) }
+  }
+
+  beforeEvent(event: FleetEvent): void {
+    const { fleet, now } = this.#world
+    if ('key' in event) {
+      const child = fleet.children.get(event.key)
+      if (!child) return
+      if (event.type === 'prepared' && child.state === 'starting') this.#killableAt.delete(child.key)
+      if (event.type === 'serving' && child.state === 'admitted') this.#killableAt.delete(child.key)
+      const isFailure = event.type === 'failed' || event.type === 'leaving'
+      if (isFailure && (isComing(child.state) || child.state === 'serving'))
+        this.#killableAt.set(child.key, now + GRACE_MS)
+    }
+  }
+
+  /** The state as `reconcile` finds it. */
+  beforeRun(): void {
+    const { children } = this.#world.fleet
+    this.#servingBefore = new Set([...children.values()].filter((child) => child.state === 'serving').map(keyOf))
+  }
+
+  // ---- actions -----------------------------------------------------------------------------------------------------
+
+  onAction(action: Action): void {
+    const { now } = this.#world
+    this.#expect(this.#counts.stopped === 0, `${action.do} after the end`, action.do === 'answer')
+    switch (action.do) {
+      case 'spawn':
+        this.#expect(!this.#isEnding, 'spawned while stopping')
+        this.#expect(!this.#isUnproven(action.child), 'filled a slot with code that no canary has proven')
+        this.#spawnedIn.set(action.child.key, this.#begun.at(-1) ?? null)
+        this.#killableAt.set(action.child.key, now + action.spec.startTimeoutMs)
+        return
+      case 'serve':
+        this.#checkAdmission(action.child)
+        this.#killableAt.set(action.child.key, now + this.#groupOf(action.child).spec.startTimeoutMs)
+        return
+      case 'drain':
+        this.#checkDrain(action)
+        return
+      case 'kill':
+        this.#checkKill(action.child)
+        return
+      case 'lead':
+        this.#expect(
+          currentOf(this.#world.fleet, action.child.name, action.child.id) === action.child,
+          'leads unserving',
+        )
+        return
+      case 'close-listener':
+        this.#expect(this.#isEnding, 'closed a listener without a stop')
+        this.#expect(!this.#closed.has(action.name), `closed the listener of ${action.name} twice`)
+        this.#closed.add(action.name)
+        return
+      case 'started':
+      case 'start-failed':
+        this.#counts[action.do]++
+        this.#expect(this.#counts.started + this.#counts['start-failed'] === 1, 'the start ended twice')
+        return
+      case 'reload-began':
+        this.#begin(action.groups)
+        return
+      case 'answer':
+        this.#checkAnswer(action.ids, action.summary)
+        return
+      case 'reload-served':
+        return
+      case 'stopped':
+        this.#checkStopped()
+        return
+    }
+  }
+
+  /** While the canaries of its group bake, no other slot may be filled: it would load the same code. */
+  #isUnproven(child: Child): boolean {
+    const { reload } = this.#world.fleet
+    return reload?.phase === 'canary' && reload.groups.includes(child.name) && child.id !== 0
+  }
+
+  /** The first of a generation is admitted only when the canaries of all groups are prepared and baked. */
+  #checkAdmission(child: Child): void {
+    const { now, fleet } = this.#world
+    if (this.#admittedOf(child.name).has(child.generation)) return
+    const reload = this.#begun.at(-1)
+    this.#expect(reload?.groups.includes(child.name) === true, `admitted generation ${child.generation} of no reload`)
+    for (const name of reload?.groups ?? []) {
+      const newest = Math.max(...this.#admittedOf(name))
+      const bakeMs = fleet.groups.get(name)?.spec.bakeMs ?? 0
+      const canary = childrenOf(fleet, name, 0).find(
+        (one) => one.generation > newest && (one.state === 'prepared' || one.state === 'admitted'),
+      )
+      const bakedAt = (canary?.preparedAt ?? Number.POSITIVE_INFINITY) + bakeMs
+      this.#expect(
+        now >= bakedAt - ROUNDING_MS,
+        `${child.name}/${child.id} admitted before the canary of ${name} was baked`,
+      )
+      if (canary) this.#admittedOf(name).add(canary.generation)
+    }
+  }
+
+  #checkDrain(action: Extract<Action, { do: 'drain' }>): void {
+    const { fleet, now } = this.#world
+    const { child, reason, timeoutMs } = action
+    const wasServing = this.#servingBefore.delete(child.key)
+    this.#expect(reason !== 'stop' || this.#isEnding, 'drained for a stop that nobody asked for')
+    if (wasServing && reason !== 'stop') {
+      const successor = currentOf(fleet, child.name, child.id)
+      const isSafe = successor !== null && successor.key > child.key
+      this.#expect(isSafe, `${child.name}/${child.id} drains (${reason}) and nobody has taken its place`)
+      if (successor && reason === 'reload') this.#noteReplaced(child, successor)
+    }
+    const isCut = !wasServing && reason === 'reload'
+    this.#expect(!isCut || child.drainAt !== now, `${child.name}/${child.id} was cut as soon as it began to drain`)
+    const endsAt = now + (timeoutMs ?? Number.POSITIVE_INFINITY) + GRACE_MS
+    const before = this.#drainedBefore.has(child.key) ? this.#killableAt.get(child.key) : undefined
+    this.#drainedBefore.add(child.key)
+    this.#killableAt.set(child.key, Math.min(endsAt, before ?? endsAt))
+  }
+
+  readonly #drainedBefore = new Set<number>()
+
+  #noteReplaced(old: Child, successor: Child): void {
+    const reload = this.#spawnedIn.get(successor.key)
+    this.#expect(reload?.groups.includes(old.name) === true, `${old.name}/${old.id} drains for no reload`)
+    reload?.replaced.push({ old, successor })
+  }
+
+  #checkKill(child: Child): void {
+    const { now } = this.#world
+    const due = this.#killableAt.get(child.key) ?? Number.POSITIVE_INFINITY
+    this.#expect(
+      this.#isForced || now >= due - ROUNDING_MS,
+      `killed ${child.name}/${child.id} #${child.key} before ${due}`,
+    )
+    this.#killableAt.set(child.key, now + GRACE_MS)
+  }
+
+  // ---- reloads -----------------------------------------------------------------------------------------------------
+
+  #begin(groups: string[]): void {
+    const { fleet, code } = this.#world
+    this.#expect(!this.#isEnding, 'a reload began while stopping')
+    const asked = [...this.#asked.values()].filter((one) => one.begun === null && one.answers === 0)
+    this.#expect(asked.length > 0, 'a reload began that nobody asked for')
+    const servingBefore = [...fleet.children.values()].filter(
+      (child) => child.state === 'serving' && groups.includes(child.name),
+    )
+    const begun = { groups, asked, code, servingBefore, replaced: [], isAnswered: false }
+    for (const one of asked) one.begun = begun
+    this.#begun.push(begun)
+  }
+
+  #checkAnswer(ids: readonly number[], summary: ReloadSummary): void {
+    this.results[summary.result]++
+    const asked = ids.map((id) => this.#asked.get(id)).filter((one) => one !== undefined)
+    this.#expect(asked.length === ids.length, 'answered what nobody asked')
+    for (const one of asked) this.#expect(++one.answers === 1, `request ${one.request.id} was answered twice`)
+    const begun = asked[0]?.begun ?? null
+    this.#expect(
+      asked.every((one) => one.begun === begun),
+      'one answer for two reloads',
+    )
+    if (summary.result === 'cancelled') this.#expect(this.#isEnding, 'cancelled without a stop')
+    else this.#expect(begun !== null, 'answered before it began')
+    if (!begun) return
+    begun.isAnswered = true
+    this.#checkError(begun, summary)
+    this.#checkRows(begun, summary)
+    if (summary.result === 'done') for (const one of asked) this.#checkDone(one, begun)
+    if (summary.result === 'rejected') this.#checkRejected(begun)
+    this.#checkTruth(begun, summary)
+  }
+
+  #checkError(begun: Begun, summary: ReloadSummary): void {
+    const isBad = summary.result === 'rejected' || summary.result === 'mixed'
+    this.#expect((summary.error !== null) === isBad, `${summary.result} with error ${JSON.stringify(summary.error)}`)
+    const name = summary.error?.worker.split('/')[0] ?? ''
+    if (summary.error) this.#expect(begun.groups.includes(name), `the error is of ${summary.error.worker}`)
+    const kept = [...this.#world.fleet.groups.keys()].filter((group) => !begun.groups.includes(group))
+    this.#expect(JSON.stringify(summary.kept) === JSON.stringify(kept), `kept ${summary.kept} instead of ${kept}`)
+  }
+
+  /** A row for each child that had to leave for its successor, and one for each slot that was empty, no other. */
+  #checkRows(begun: Begun, summary: ReloadSummary): void {
+    if (summary.result === 'cancelled') return
+    const due = begun.replaced.map(({ old, successor }) => `${old.name}/${old.id} ${old.pid} → ${successor.pid}`).sort()
+    const rows = summary.replaced
+      .filter((row) => row.oldPid !== null)
+      .map((row) => `${row.name}/${row.id} ${row.oldPid} → ${row.newPid}`)
+      .sort()
+    this.#expect(rows.join() === due.join(), `replaced [${rows}] instead of [${due}]`)
+    const slots = summary.replaced.map((row) => `${row.name}/${row.id}`)
+    for (const row of summary.replaced.filter((candidate) => candidate.oldPid === null)) {
+      const serving = [...this.#world.fleet.children.values()].find((child) => child.pid === row.newPid)
+      this.#expect(serving?.name === row.name && serving.id === row.id, `${row.newPid} fills ${row.name}/${row.id}`)
+      const twice = slots.filter((slot) => slot === `${row.name}/${row.id}`).length
+      this.#expect(twice === 1, `${row.name}/${row.id} was empty and has ${twice} rows`)
+    }
+  }
+
+  /** Done means: nobody runs any more what was loaded before the request. */
+  #checkDone(asked: Asked, begun: Begun): void {
+    const { fleet } = this.#world
+    const { groups } = asked.request
+    const named = groups ?? [...fleet.groups.values()].filter((group) => group.spec.reloadable).map(nameOf)
+    for (const name of named) this.#expect(begun.groups.includes(name), `${name} was asked for and not reloaded`)
+    for (const child of fleet.children.values())
+      if (named.includes(child.name) && child.startedAt < asked.at)
+        throw this.#world.wrong(`done, and ${child.name}/${child.id} #${child.key} of before is still there`)
+  }
+
+  /** Rejected means: nothing was touched. */
+  #checkRejected(begun: Begun): void {
+    this.#expect(begun.replaced.length === 0, 'rejected, and an old worker was told to leave')
+    if (this.#begun.at(-1) !== begun || this.#isEnding) return
+    for (const child of begun.servingBefore) {
+      const worker = this.#world.workerOf(child.key)
+      const isUndisturbed = !worker.isFaulted && worker.code?.kind === 'good' && child.replaceWanted === null
+      this.#expect(!isUndisturbed || child.state === 'serving', `rejected, and #${child.key} serves no more`)
+    }
+  }
+
+  /** With the same code on disk all the time, and nothing done to its workers, there is one right answer. */
+  #checkTruth(begun: Begun, summary: ReloadSummary): void {
+    if (summary.result === 'cancelled' || begun.code !== this.#world.code || begun.groups.length === 0) return
+    const successors = [...this.#world.workers.values()].filter(
+      (worker) => this.#spawnedIn.get(worker.child.key) === begun,
+    )
+    if (successors.some((worker) => worker.isFaulted)) return
+    const { kind } = begun.code
+    const expected = kind === 'good' ? 'done' : kind === 'cannot-listen' ? 'mixed' : 'rejected'
+    this.#expect(summary.result === expected, `the code was ${kind}, and the reload is ${summary.result}`)
+  }
+
+  // ---- at any time -------------------------------------------------------------------------------------------------
+
+  afterRun(): void {
+    const { fleet } = this.#world
+    const open = this.#begun.filter((begun) => !begun.isAnswered).length
+    const known = fleet.settling.length + (fleet.reload ? 1 : 0)
+    this.#expect(open === known, `${open} reloads are not answered, ${known} are under way`)
+    for (const group of fleet.groups.values()) this.#expectNone(faultOf(group, this.#world))
+  }
+
+  afterStep(): void {
+    this.#expectNone(rivalry(this.#world.living()))
+    const { now } = this.#world
+    if (this.#stop && this.#counts.stopped === 0)
+      this.#expect(now <= this.#stop.endsBy, `still stopping at ${now}, asked at ${this.#stop.at}`)
+  }
+
+  // ---- at rest -----------------------------------------------------------------------------------------------------
+
+  /** Good code, no operation, and enough time. */
+  checkConverged(): void {
+    const { fleet, now } = this.#world
+    this.#expect(fleet.phase === 'running', `the fleet is ${fleet.phase}`)
+    for (const group of fleet.groups.values())
+      for (const slot of group.slots) {
+        const children = childrenOf(fleet, group.spec.name, slot.id)
+        const text = children.map((child) => `${child.state} g${child.generation}`).join(', ')
+        const isRight = children.length === 1 && children[0]?.state === 'serving'
+        this.#expect(isRight, `${group.spec.name}/${slot.id} at rest: ${text}`)
+        this.#expect(
+          children[0]?.generation === slot.target,
+          `${group.spec.name}/${slot.id} wants ${slot.target}: ${text}`,
+        )
+      }
+    this.#checkAllAnswered()
+    this.#expect(nextWakeAt(fleet, now) === null, 'at rest, and a timer is set')
+  }
+
+  #checkStopped(): void {
+    this.#counts.stopped++
+    this.#expect(this.#world.living().length === 0, 'stopped, and a worker lives')
+    this.#expect(this.#isEnding, 'stopped, and nobody asked')
+  }
+
+  /** Everything has ended. */
+  checkEnded(): void {
+    this.#expect(this.#counts.stopped === 1, `'stopped' came ${this.#counts.stopped} times`)
+    this.#checkAllAnswered()
+  }
+
+  #checkAllAnswered(): void {
+    for (const one of this.#asked.values()) this.#expect(one.answers === 1, `request ${one.request.id} has no answer`)
+  }
+
+  get #isEnding(): boolean {
+    return this.#stop !== null || this.#counts['start-failed'] > 0
+  }
+
+  #admittedOf(name: string): Set<number> {
+    return this.#admitted.get(name) ?? new Set()
+  }
+
+  #groupOf(child: Child): Group {
+    const group = this.#world.fleet.groups.get(child.name)
+    if (!group) throw this.#world.wrong(`no group ${child.name}`)
+    return group
+  }
+
+  #expectNone(fault: string | null): void {
+    if (fault !== null) throw this.#world.wrong(fault)
+  }
+
+  #expect(holds: boolean, otherwise: string, exempt = false): void {
+    if (!holds && !exempt) throw this.#world.wrong(otherwise)
+  }
+}
+
+function keyOf(child: Child): number {
+  return child.key
+}
+
+function nameOf(group: Group): string {
+  return group.spec.name
+}

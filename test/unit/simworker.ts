@@ -1,0 +1,240 @@
+/**
+ * A worker process as the master sees it, without a process: it boots, reports, obeys and leaves as
+ * the real one does, at random moments. Reports and orders keep their order, as on a real channel;
+ * a worker that hangs does neither. Made by the world for each `spawn`.
+ */
+import type { StopReason } from '../../src/ipc/messages.ts'
+import type { FleetEvent } from '../../src/master/events.ts'
+import type { Child } from '../../src/master/fleet.ts'
+import type { Code, World } from './world.ts'
+
+export type Order =
+  | { type: 'serve' }
+  | { type: 'lead' }
+  | { type: 'drain'; reason: StopReason; timeoutMs: number | null }
+
+/** Everything that a worker reports about itself; the world adds whose report it is. */
+type Report = FleetEvent extends infer Event ? (Event extends { key: number } ? Omit<Event, 'key'> : never) : never
+
+const CRASH_DRAIN_MS = 2_000
+
+export class SimWorker {
+  readonly #world: World
+  readonly child: Child
+  readonly spawnedAt: number
+  phase: 'booting' | 'prepared' | 'serving' | 'leaving' | 'gone' = 'booting'
+  /** What it loaded; null until it has. */
+  code: Code | null = null
+  isHung = false
+  isLeader = false
+  /** Something was done to it from outside. */
+  isFaulted = false
+  /** What it still had to report died with it. */
+  #isMute = false
+  #lastReportAt = 0
+  #lastOrderAt = 0
+
+  constructor(world: World, child: Child) {
+    this.#world = world
+    this.child = child
+    this.spawnedAt = world.now
+  }
+
+  get isAlive(): boolean {
+    return this.phase !== 'gone'
+  }
+
+  boot(): void {
+    this.#later(this.#random(20, 300), () => this.#load())
+  }
+
+  /** A fork that failed: nothing but its exit is ever heard of. */
+  failToFork(): void {
+    this.isFaulted = true
+    this.#end(null, null)
+  }
+
+  // ---- what it does by itself --------------------------------------------------------------------------------------
+
+  #load(): void {
+    if (this.phase !== 'booting') return
+    const code = this.#world.code
+    this.code = code
+    this.#report({ type: 'loaded', version: '1.0.0', specs: code.specs })
+    switch (code.kind) {
+      case 'throws':
+        this.#later(this.#random(0, 50), () => this.#fail(`code ${code.version} throws`))
+        return
+      case 'exits':
+        this.#report({ type: 'output', text: `code ${code.version} leaves` })
+        this.#later(this.#random(0, 20), () => this.#end(code.version % 2, null))
+        return
+      case 'hangs':
+        this.isHung = true
+        return
+      case 'waits':
+        return
+      case 'dies-in-bake':
+        if (this.#bakeMs() === 0) this.#fail(`code ${code.version} dies`)
+        else this.#later(this.#random(0, 150), () => this.#prepare(code))
+        return
+      case 'good':
+      case 'cannot-listen':
+        this.#later(this.#random(0, 150), () => this.#prepare(code))
+        return
+    }
+  }
+
+  #prepare(code: Code): void {
+    if (this.phase !== 'booting') return
+    this.phase = 'prepared'
+    this.#report({ type: 'prepared' })
+    if (code.kind !== 'dies-in-bake') return
+    this.#later(this.#random(0, this.#bakeMs() / 2), () => this.uncaught(`code ${code.version} dies`))
+  }
+
+  /** How long the master will look at it before it may serve. */
+  #bakeMs(): number {
+    return this.#world.fleet.groups.get(this.child.name)?.spec.bakeMs ?? 0
+  }
+
+  #fail(message: string): void {
+    if (this.phase === 'gone') return
+    this.#report({ type: 'failed', failure: { message, stack: `${message}\n    at start.ts:1` }, output: 'last line' })
+    this.phase = 'leaving'
+    this.#later(this.#random(0, 5), () => this.#end(1, null))
+  }
+
+  // ---- what is done to it ------------------------------------------------------------------------------------------
+
+  /** An uncaught exception: a failed start, or it resigns, finishes what it has and leaves. */
+  uncaught(message: string): void {
+    if (this.isHung || this.phase === 'gone' || this.phase === 'leaving') return
+    if (this.phase === 'booting') {
+      this.#fail(message)
+      return
+    }
+    this.phase = 'leaving'
+    this.isLeader = false
+    this.#report({ type: 'leaving', failure: { message, stack: message } })
+    this.#report({ type: 'resigned' })
+    this.#drain(CRASH_DRAIN_MS, 1)
+  }
+
+  /** SIGKILL from anywhere, a segmentation fault: no last word. */
+  die(code: number | null, signal: string | null): void {
+    if (this.phase === 'gone') return
+    this.#isMute = this.#world.random.chance(0.5)
+    this.#end(code, signal)
+  }
+
+  hang(): void {
+    this.isHung = true
+  }
+
+  /** A SIGTERM of its own, or its last request. */
+  wantReplacement(why: 'signal' | 'maxRequests'): void {
+    if (!this.isHung && (this.phase === 'prepared' || this.phase === 'serving')) this.#report({ type: 'replace', why })
+  }
+
+  // ---- what it is told ---------------------------------------------------------------------------------------------
+
+  order(order: Order): void {
+    this.#lastOrderAt = Math.max(this.#lastOrderAt, this.#world.now + this.#latency())
+    this.#world.schedule(this.#lastOrderAt, () => {
+      if (this.isAlive && !this.isHung) this.#obey(order)
+    })
+  }
+
+  #obey(order: Order): void {
+    switch (order.type) {
+      case 'serve':
+        if (this.phase === 'prepared') this.#listen()
+        return
+      case 'lead':
+        if (this.phase === 'serving') this.isLeader = true
+        return
+      case 'drain':
+        this.#leave(order.timeoutMs)
+        return
+    }
+  }
+
+  #listen(): void {
+    if (this.code?.kind === 'cannot-listen') {
+      this.#fail(`code ${this.code.version} cannot listen`)
+      return
+    }
+    this.#later(this.#random(0, 20), () => {
+      if (this.phase !== 'prepared') return
+      this.phase = 'serving'
+      this.#report({ type: 'serving' })
+    })
+  }
+
+  #leave(timeoutMs: number | null): void {
+    const { phase } = this
+    if (phase === 'leaving') {
+      if (timeoutMs !== null) this.#later(timeoutMs, () => this.#finish(0, 1))
+      return
+    }
+    this.phase = 'leaving'
+    this.isLeader = false
+    this.#report({ type: 'resigned' })
+    if (phase === 'booting') this.#later(0, () => this.#end(0, null))
+    else this.#drain(timeoutMs, 0)
+  }
+
+  /** Most have little to finish; some never would. */
+  #drain(timeoutMs: number | null, code: number): void {
+    const { random } = this.#world
+    const needsMs = random.chance(0.7) ? random.int(0, 60) : random.int(0, 12_000)
+    this.#later(needsMs, () => this.#finish(code, 0))
+    if (timeoutMs !== null) this.#later(timeoutMs, () => this.#finish(code, 2))
+  }
+
+  #finish(code: number, connectionsCut: number): void {
+    if (this.phase === 'gone') return
+    this.#report({ type: 'drained', report: { connectionsCut, cut: [], hookUnfinished: false } })
+    this.#end(code, null)
+  }
+
+  kill(): void {
+    this.#world.schedule(this.#world.now + this.#latency(), () => {
+      if (this.isAlive) this.#end(null, 'SIGKILL')
+    })
+  }
+
+  // ---- the channel -------------------------------------------------------------------------------------------------
+
+  #report(report: Report): void {
+    this.#lastReportAt = Math.max(this.#lastReportAt, this.#world.now + this.#latency())
+    this.#world.schedule(this.#lastReportAt, () => {
+      if (!this.#isMute) this.#world.dispatch({ ...report, key: this.child.key } as FleetEvent)
+    })
+  }
+
+  #end(code: number | null, signal: string | null): void {
+    if (this.phase === 'gone') return
+    this.phase = 'gone'
+    this.isLeader = false
+    const at = Math.max(this.#lastReportAt, this.#world.now + this.#latency())
+    const chance = this.#world.random.next()
+    const exit = { type: 'exit', key: this.child.key, code, signal, chance, at: `t=${this.#world.now}` } as const
+    this.#world.schedule(at, () => this.#world.dispatch(exit))
+  }
+
+  #later(ms: number, run: () => void): void {
+    this.#world.schedule(this.#world.now + ms, () => {
+      if (this.isAlive && !this.isHung) run()
+    })
+  }
+
+  #latency(): number {
+    return this.#world.random.next() * 4
+  }
+
+  #random(min: number, max: number): number {
+    return min + this.#world.random.next() * (max - min)
+  }
+}

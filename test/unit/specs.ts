@@ -1,0 +1,9 @@
+/** Specs for tests, made by the product's own check, so that they cannot drift from what it accepts. */
+import { checkSpecs, type Spec } from '../../src/spec.ts'
+
+/** One checked spec; what is not named has the product's default. */
+export function spec(name: string, options: Record<string, unknown> = {}, listen?: string): Spec {
+  const [checked] = checkSpecs([{ listen, options: { name, ...options } }]).specs
+  if (!checked) throw new Error('a checked worker has a spec')
+  return checked
+}

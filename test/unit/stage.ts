@@ -1,0 +1,169 @@
+/**
+ * A master's policy on a stage: the test says every event and every passing of time, and reads what
+ * the policy does about it. For tests of one course of events; the world is for random ones.
+ */
+import type { ReloadSummary } from '../../src/ipc/messages.ts'
+import type { Action } from '../../src/master/actions.ts'
+import { apply, type FleetEvent } from '../../src/master/events.ts'
+import { type Child, childrenOf, createFleet, type Fleet, type Slot } from '../../src/master/fleet.ts'
+import { nextWakeAt, reconcile } from '../../src/master/reconcile.ts'
+import type { Spec } from '../../src/spec.ts'
+
+const FIRST_PID = 101
+
+export class Stage {
+  now = 0
+  readonly fleet: Fleet
+  /** All that was done so far, oldest first. */
+  readonly done: Action[] = []
+  #nextPid = FIRST_PID
+  #nextRequest = 1
+
+  constructor(specs: Spec[]) {
+    this.fleet = createFleet(specs, '1.0.0')
+  }
+
+  /** A stage on which every slot serves. */
+  static started(...specs: Spec[]): Stage {
+    const stage = new Stage(specs)
+    stage.run()
+    for (const child of stage.children()) stage.bringUp(child)
+    return stage
+  }
+
+  run(): string[] {
+    const actions = reconcile(this.fleet, this.now)
+    for (const action of actions) if (action.do === 'spawn') action.child.pid = this.#nextPid++
+    this.done.push(...actions)
+    return actions.map(describe)
+  }
+
+  /** Tells the policy of an event. @returns what it does, as short texts. */
+  send(event: FleetEvent): string[] {
+    apply(this.fleet, event, this.now)
+    return this.run()
+  }
+
+  /** Lets time pass, with a look whenever the policy wants one. */
+  after(ms: number): string[] {
+    const until = this.now + ms
+    const texts: string[] = []
+    for (let at = nextWakeAt(this.fleet, this.now); at !== null && at <= until; at = nextWakeAt(this.fleet, this.now)) {
+      this.now = at
+      texts.push(...this.run())
+    }
+    this.now = until
+    return texts
+  }
+
+  // ---- children ----------------------------------------------------------------------------------------------------
+
+  children(): Child[] {
+    return [...this.fleet.children.values()]
+  }
+
+  /** The children of one slot, eldest first: `states('web', 0)` is `['draining g1', 'serving g2']`. */
+  states(name: string, id: number): string[] {
+    return childrenOf(this.fleet, name, id).map((child) => `${child.state} g${child.generation}`)
+  }
+
+  /** The youngest child of a slot. */
+  child(name: string, id = 0): Child {
+    const child = childrenOf(this.fleet, name, id).at(-1)
+    if (!child) throw new Error(`${name}/${id} has no child`)
+    return child
+  }
+
+  slot(name: string, id = 0): Slot {
+    const slot = this.fleet.groups.get(name)?.slots[id]
+    if (!slot) throw new Error(`there is no slot ${name}/${id}`)
+    return slot
+  }
+
+  prepare(child: Child): string[] {
+    return this.send({ type: 'prepared', key: child.key })
+  }
+
+  serve(child: Child): string[] {
+    return this.send({ type: 'serving', key: child.key })
+  }
+
+  bringUp(child: Child): string[] {
+    return [...this.prepare(child), ...this.serve(child)]
+  }
+
+  fail(child: Child, message = 'it throws', output = ''): string[] {
+    const failure = { message, stack: `Error: ${message}\n    at start.js:1` }
+    return [...this.send({ type: 'failed', key: child.key, failure, output }), ...this.exit(child, 1)]
+  }
+
+  /** An uncaught exception in a serving child; its exit is still to come. */
+  crash(child: Child, message = 'it crashes'): string[] {
+    return this.send({ type: 'leaving', key: child.key, failure: { message, stack: message } })
+  }
+
+  exit(child: Child, code: number | null = 0, signal: string | null = null): string[] {
+    return this.send({ type: 'exit', key: child.key, code, signal, chance: 0.5, at: 'then' })
+  }
+
+  /** A child that was told to drain has done so. */
+  leave(child: Child, connectionsCut = 0): string[] {
+    return [
+      ...this.send({ type: 'resigned', key: child.key }),
+      ...this.send({ type: 'drained', key: child.key, report: { connectionsCut, cut: [], hookUnfinished: false } }),
+      ...this.exit(child),
+    ]
+  }
+
+  // ---- operations --------------------------------------------------------------------------------------------------
+
+  reload(groups: string[] | null = null, how: { graceful?: boolean; timeoutMs?: number } = {}): string[] {
+    const { graceful = false, timeoutMs = null } = how
+    return this.send({ type: 'reload', request: { id: this.#nextRequest++, groups, graceful, timeoutMs } })
+  }
+
+  stop(how: { graceful?: boolean; timeoutMs?: number; force?: boolean } = {}): string[] {
+    const { graceful = false, timeoutMs = null, force = false } = how
+    return this.send({ type: 'stop', graceful, timeoutMs, force })
+  }
+
+  /** All answers so far: who was answered, and what. */
+  answers(): { ids: number[]; summary: ReloadSummary }[] {
+    return this.done.filter((action) => action.do === 'answer').map(({ ids, summary }) => ({ ids, summary }))
+  }
+
+  answer(): ReloadSummary {
+    const last = this.answers().at(-1)
+    if (!last) throw new Error('no reload was answered yet')
+    return last.summary
+  }
+}
+
+/** `spawn web/0 g2`, `drain web/0 g1 (reload, 25000 ms)`, `answer 1 done`. */
+function describe(action: Action): string {
+  switch (action.do) {
+    case 'drain':
+      return `drain ${who(action.child)} (${action.reason}, ${action.timeoutMs === null ? 'no deadline' : `${action.timeoutMs} ms`})`
+    case 'spawn':
+    case 'serve':
+    case 'kill':
+    case 'lead':
+      return `${action.do} ${who(action.child)}`
+    case 'answer':
+      return `answer ${action.ids.join('+')} ${action.summary.result}`
+    case 'close-listener':
+      return `close-listener ${action.name}`
+    case 'reload-began':
+      return `reload-began ${action.groups.join('+')}`
+    case 'reload-served':
+      return `reload-served ${action.groups.join('+')} g${action.generation}`
+    case 'started':
+    case 'start-failed':
+    case 'stopped':
+      return action.do
+  }
+}
+
+function who(child: Child): string {
+  return `${child.name}/${child.id} g${child.generation}`
+}

@@ -6,13 +6,13 @@
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describeError, ShiftworkError } from './errors.ts'
-import type { Runnable } from './hooks.ts'
 import { DAEMON_VARIABLE, type DaemonSettings } from './ipc/daemon.ts'
 import type { LaunchMessage } from './ipc/messages.ts'
 import type { MasterHooks, MasterScreen } from './master/main.ts'
 import type { Launcher } from './master/spawn.ts'
 import { absoluteStartFile, loaderArgs, throughLink } from './os/startfile.ts'
 import { stateDirAt } from './os/statedir.ts'
+import type { Runnable } from './protocols/hooks.ts'
 import { checkSpecs, type RawWorker, type Spec } from './spec.ts'
 import { packageVersion } from './version.ts'
 import { findParent, type ParentLink } from './worker/parent.ts'
@@ -160,7 +160,7 @@ function daemonScreen(): MasterScreen {
     line: () => undefined,
     started: (status, durationMs) => tellLauncher({ type: 'started', status, durationMs }, () => undefined),
     failed: (failure) => {
-      const message = failure ? `${failure.worker} failed twice` : 'the workers could not be started'
+      const message = failure ? `${failure.worker} did not start` : 'the workers could not be started'
       tellLauncher({ type: 'failed', message, hint: null, failure }, () => undefined)
     },
   }

@@ -1,8 +1,9 @@
 /**
- * The words that were typed, as one plain value. The only file that knows yargs. Throws what is
- * wrong with them as a usage error; prints nothing and runs nothing.
+ * The words that were typed, as one plain value. The only file that knows yargs, and loads it only for
+ * lines that need it: a foreground master would carry it for life. Throws what is wrong with them as
+ * a usage error; prints nothing and runs nothing.
  */
-import yargs from 'yargs'
+import type { Argv } from 'yargs'
 import { ShiftworkError } from '../errors.ts'
 import { COMMAND_NAMES, COMMANDS, type CommandName } from '../ipc/commands.ts'
 import { nearest } from '../words.ts'
@@ -58,8 +59,7 @@ const OPTION_ROWS: readonly (readonly [string, OptionRow])[] = Object.entries(OP
  * @returns the command, or `help` when help was asked with a flag.
  */
 export async function parseCommandLine(argv: readonly string[], usage: Usage): Promise<CommandLine> {
-  const parser = build(usage)
-  const args = (await parser.parse([...argv])) as Record<string, unknown>
+  const args = plainArgs(argv) ?? ((await (await build(usage)).parse([...argv])) as Record<string, unknown>)
   const words = (args['_'] as (string | number)[]).map(String)
   const name = args['help'] === true ? 'help' : args['version'] === true ? 'version' : words[0]
   const command = COMMAND_NAMES.find((known) => known === name)
@@ -78,6 +78,14 @@ export async function parseCommandLine(argv: readonly string[], usage: Usage): P
   if (line.names.length > 0 && command !== 'reload' && command !== 'help' && !usage.takesStartFile)
     throw new ShiftworkError('ERR_USAGE', `"${command}" takes no "${line.names[0]}"`, { hint: seeHelp(usage) })
   return line
+}
+
+/** A line of words, `-d` and `--json`, which is nearly every line that is typed; null: it has more than that. */
+function plainArgs(argv: readonly string[]): Record<string, unknown> | null {
+  const words = argv.filter((word) => word !== '-d' && word !== '--json')
+  if (words.some((word) => word.startsWith('-'))) return null
+  const flag = (name: string): true | undefined => (argv.includes(name) ? true : undefined)
+  return { _: words, daemon: flag('-d'), json: flag('--json') }
 }
 
 /** An option that would be ignored is a mistake: `stop -d` means something to who types it. */
@@ -102,12 +110,13 @@ export function wantsJson(argv: readonly string[]): boolean {
 
 /** The help, at most 80 columns wide. */
 export async function helpText(usage: Usage): Promise<string> {
-  const text = await build(usage).getHelp()
+  const text = await (await build(usage)).getHelp()
   // the types say nothing that the descriptions do not
   return text.replaceAll(/ *\[(boolean|string)\]$/gm, '').trimEnd()
 }
 
-function build(usage: Usage): ReturnType<typeof yargs> {
+async function build(usage: Usage): Promise<Argv> {
+  const { default: yargs } = await import('yargs')
   const file = usage.takesStartFile ? ' [start file]' : ''
   const parser = yargs([])
     .scriptName('')

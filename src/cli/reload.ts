@@ -1,7 +1,8 @@
 /** `reload`: asks, shows each worker as it changes over, and says what it came to. */
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
-import type { ReloadSummary, Reply } from '../ipc/messages.ts'
+import type { Reply } from '../ipc/messages.ts'
+import type { ReloadSummary } from '../ipc/status.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { ask } from './client.ts'
 import type { CommandLine } from './parse.ts'

@@ -1,5 +1,5 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
-import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../ipc/messages.ts'
+import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../ipc/status.ts'
 import { duration, plural } from '../words.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import { describeFailure, type Paint } from './terminal.ts'

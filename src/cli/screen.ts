@@ -1,6 +1,6 @@
 /** What a master in the foreground shows of itself: to a person line by line, to a program one JSON value. */
 import { EXIT } from '../ipc/commands.ts'
-import type { ReloadFailure, Status } from '../ipc/messages.ts'
+import type { ReloadFailure, Status } from '../ipc/status.ts'
 import type { LogLine } from '../log.ts'
 import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
@@ -59,7 +59,7 @@ function printFailed(failure: ReloadFailure | null): void {
 }
 
 function failedMessage(failure: ReloadFailure | null): string {
-  return failure ? `${failure.worker} failed twice` : 'The workers could not be started'
+  return failure ? `${failure.worker} did not start` : 'The workers could not be started'
 }
 
 /** With `--json`: one value when it is known how the start went; the log goes to stderr. */

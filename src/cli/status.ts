@@ -1,7 +1,7 @@
 /** `status`: what the master says, or, when it does not answer, what the process table says. */
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
-import type { GroupStatus, ProcessStatus, Status } from '../ipc/messages.ts'
+import { blankProcess, type GroupStatus, type ProcessStatus, type Status } from '../ipc/status.ts'
 import { childrenOf, isStopped, type ProcessId, rssBytesOf, titleOf } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { ask, findMaster } from './client.ts'
@@ -71,22 +71,6 @@ function emptyGroup(name: string): GroupStatus {
 }
 
 function processRow(pid: number, id: number, generation: number): ProcessStatus {
-  return {
-    pid,
-    id,
-    generation,
-    state: isStopped(pid) ? 'stopped' : 'serving',
-    leader: false,
-    startedAt: null,
-    rssBytes: rssBytesOf(pid),
-    heapUsedBytes: null,
-    cpuPercent: null,
-    connections: null,
-    requests: null,
-    requestsPerSecond: null,
-    eventLoopUtilization: null,
-    eventLoopDelayMs: null,
-    restarts: 0,
-    lastExit: null,
-  }
+  const state = isStopped(pid) ? 'stopped' : 'serving'
+  return { ...blankProcess({ pid, id, generation, state }), rssBytes: rssBytesOf(pid) }
 }

@@ -5,7 +5,7 @@
 import pc from 'picocolors'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
-import type { ReloadFailure } from '../ipc/messages.ts'
+import type { ReloadFailure } from '../ipc/status.ts'
 
 export type Paint = ReturnType<typeof pc.createColors>
 

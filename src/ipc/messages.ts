@@ -5,17 +5,13 @@
  */
 import type { Spec } from '../spec.ts'
 import type { WireCommand } from './commands.ts'
+import type { Failure, ReloadFailure, ReloadSummary, Status } from './status.ts'
 
 /** Raised when an older worker or command line could no longer talk to a newer master. */
 export const WIRE_VERSION = 1
 
 /** Why a child drains. The same word reaches `onWorkerStop(worker, reason)`. */
 export type StopReason = 'stop' | 'reload' | 'recycle' | 'crash' | 'cancelled' | 'orphaned'
-
-export interface Failure {
-  message: string
-  stack: string
-}
 
 /** Who a forked process is; handed over in its environment. */
 export interface Identity {
@@ -130,91 +126,6 @@ export interface Accepted {
 }
 
 export type ControlMessage = Accepted | Progress | Reply
-
-// ---- what status and reload print ----------------------------------------------------------------------------------
-
-export interface Replaced {
-  name: string
-  id: number
-  oldPid: number | null
-  newPid: number
-  startMs: number
-  drainMs: number
-  connectionsMoved: number
-  connectionsCut: number
-}
-
-export interface ReloadFailure extends Failure {
-  /** `web/0` */
-  worker: string
-  /** The last lines that the failing worker wrote. */
-  output: string
-}
-
-export interface ReloadSummary {
-  result: 'done' | 'rejected' | 'mixed' | 'cancelled'
-  generation: number
-  durationMs: number
-  error: ReloadFailure | null
-  replaced: Replaced[]
-  kept: string[]
-  needsRestart: string[]
-}
-
-export interface LastExit {
-  code: number | null
-  signal: string | null
-  reason: string
-  at: string
-}
-
-export interface ProcessStatus {
-  pid: number | null
-  id: number
-  generation: number
-  state: 'starting' | 'prepared' | 'serving' | 'draining' | 'backoff' | 'hung' | 'stopped'
-  leader: boolean
-  startedAt: string | null
-  rssBytes: number | null
-  heapUsedBytes: number | null
-  cpuPercent: number | null
-  connections: number | null
-  requests: number | null
-  requestsPerSecond: number | null
-  eventLoopUtilization: number | null
-  eventLoopDelayMs: number | null
-  restarts: number
-  lastExit: LastExit | null
-}
-
-export interface GroupStatus {
-  name: string
-  listen: string[]
-  count: number
-  reloadable: boolean
-  user: string | null
-  state: 'ok' | 'degraded' | 'mixed' | 'backoff'
-  processes: ProcessStatus[]
-}
-
-export interface MasterStatus {
-  pid: number
-  startedAt: string
-  state: 'starting' | 'running' | 'reloading' | 'stopping' | 'frozen'
-  generation: number
-  node: string
-  entry: string
-  daemon: boolean
-  rssBytes: number | null
-  warnings: string[]
-}
-
-export interface Status {
-  version: 1
-  master: MasterStatus
-  lastReload: ReloadSummary | null
-  groups: GroupStatus[]
-}
 
 // ---- daemon → launcher ---------------------------------------------------------------------------------------------
 

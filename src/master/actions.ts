@@ -1,5 +1,6 @@
 /** What the policy wants done, as values. The supervisor does them in order; tests read them. */
-import type { ReloadSummary, StopReason } from '../ipc/messages.ts'
+import type { StopReason } from '../ipc/messages.ts'
+import type { ReloadSummary } from '../ipc/status.ts'
 import type { Spec } from '../spec.ts'
 import type { Child } from './fleet.ts'
 

@@ -2,7 +2,8 @@
  * How a report from a worker, an exit or a request changes what the master knows. Called by the
  * supervisor before each `reconcile`; no clock and no I/O: every time comes with the event.
  */
-import type { DrainReport, Failure } from '../ipc/messages.ts'
+import type { DrainReport } from '../ipc/messages.ts'
+import type { Failure } from '../ipc/status.ts'
 import type { Spec } from '../spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'

@@ -2,7 +2,8 @@
  * What the master knows, as plain data, and the questions that the policy asks of it. `events` changes
  * it as reports come in, `reconcile` decides on it, the supervisor acts. No clock and no I/O.
  */
-import type { DrainReport, Failure, LastExit, ReloadFailure, ReloadSummary, StopReason } from '../ipc/messages.ts'
+import type { DrainReport, StopReason } from '../ipc/messages.ts'
+import type { Failure, LastExit, ReloadFailure, ReloadSummary } from '../ipc/status.ts'
 import type { Spec } from '../spec.ts'
 import { type ChildEvent, type ChildState, transition } from './child.ts'
 

@@ -3,7 +3,7 @@
  * before anything old is touched; then the other slots; then the answer, when the old ones have left.
  * Called by `reconcile` only; changes the fleet's data, touches nothing outside.
  */
-import type { ReloadFailure, ReloadSummary } from '../ipc/messages.ts'
+import type { ReloadFailure, ReloadSummary } from '../ipc/status.ts'
 import { needsRestart } from '../spec.ts'
 import type { Action } from './actions.ts'
 import { isComing } from './child.ts'

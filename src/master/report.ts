@@ -1,6 +1,7 @@
 /** What the supervisor notices, in words: lines for the log, and progress for whoever asked. Pure. */
 
-import type { Progress, ReloadFailure } from '../ipc/messages.ts'
+import type { Progress } from '../ipc/messages.ts'
+import type { ReloadFailure } from '../ipc/status.ts'
 import type { Log } from '../log.ts'
 import { duration, plural } from '../words.ts'
 import type { Child } from './fleet.ts'

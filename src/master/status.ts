@@ -1,7 +1,8 @@
 /** What `status` says: the fleet's own data, the workers' own numbers, and the process table's. Called by the master's main. */
 
 import { formatAddress } from '../address.ts'
-import type { GroupStatus, ProcessStatus, ReloadSummary, Status, WorkerStats } from '../ipc/messages.ts'
+import type { WorkerStats } from '../ipc/messages.ts'
+import { blankProcess, type GroupStatus, type ProcessStatus, type ReloadSummary, type Status } from '../ipc/status.ts'
 import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
 import type { ChildState } from './child.ts'
 import { type Child, childrenOf, type Fleet, type Group, type Slot } from './fleet.ts'
@@ -118,24 +119,8 @@ type Answer = { stats: WorkerStats; tookMs: number }
 type Answers = ReadonlyMap<number, Answer>
 
 function emptySlot(slot: Slot): ProcessStatus {
-  return {
-    pid: null,
-    id: slot.id,
-    generation: slot.target,
-    state: 'backoff',
-    leader: false,
-    startedAt: null,
-    rssBytes: null,
-    heapUsedBytes: null,
-    cpuPercent: null,
-    connections: null,
-    requests: null,
-    requestsPerSecond: null,
-    eventLoopUtilization: null,
-    eventLoopDelayMs: null,
-    restarts: slot.restarts,
-    lastExit: slot.lastExit,
-  }
+  const { id, target, restarts, lastExit } = slot
+  return { ...blankProcess({ pid: null, id, generation: target, state: 'backoff' }), restarts, lastExit }
 }
 
 function shownState(state: ChildState): ProcessStatus['state'] {

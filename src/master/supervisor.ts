@@ -4,7 +4,8 @@
  * to know (log, progress of a reload, hooks) listens to its notices.
  */
 import { performance } from 'node:perf_hooks'
-import type { ReloadFailure, ReloadSummary, WorkerMessage, WorkerStats } from '../ipc/messages.ts'
+import type { WorkerMessage, WorkerStats } from '../ipc/messages.ts'
+import type { ReloadFailure, ReloadSummary } from '../ipc/status.ts'
 import { debug } from '../log.ts'
 import type { Spec } from '../spec.ts'
 import type { Action } from './actions.ts'

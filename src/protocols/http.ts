@@ -11,9 +11,9 @@ import {
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { describeError } from '../errors.ts'
-import type { Runnable } from '../hooks.ts'
 import { comesTooLate, exchangeOf, refuse } from './answer.ts'
 import { connectionOf } from './connection.ts'
+import type { Runnable } from './hooks.ts'
 import { HttpRequest, readBody } from './http-request.ts'
 
 /** Properties of a server that `createServer` does not take as options. */

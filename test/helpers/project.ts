@@ -19,7 +19,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
-import type { ReloadSummary, Status } from '../../src/ipc/messages.ts'
+import type { ReloadSummary, Status } from '../../src/ipc/status.ts'
 import { MARK, marked, type Row, until } from './processes.ts'
 
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import type { Status } from '../../src/ipc/messages.ts'
+import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { freePort, oneJson, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
@@ -101,7 +101,7 @@ it("F3 start -d of workers that fail ends with 1 and the worker's own error, and
   expect({ code: result.code, stdout: result.stdout }).toEqual({ code: 1, stdout: '' })
   expect(result.stderr).toMatch(/no such database[\s\S]*app\.js:2/)
   expect(result.stderr).toMatch(/the last that web\/[01] wrote:\n. connecting to db\.example/)
-  expect(result.stderr).toMatch(/^error web\/[01] failed twice\n\s+Nothing is left running\./m)
+  expect(result.stderr).toMatch(/^error web\/[01] did not start\n\s+Nothing is left running\./m)
   expect(project.processes).toEqual([])
   expect(existsSync(join(project.stateDir, 'master.pid'))).toBe(false)
   expect(existsSync(join(project.stateDir, 'control.sock'))).toBe(false)
@@ -113,7 +113,7 @@ it('F3 a start in the foreground that fails shows the error once, last, when not
   const result = await project.through('js', 'start')
   expect(result.code).toBe(1)
   expect(result.stderr).toMatch(
-    /no such database\n.*app\.js:1[\s\S]*^error web\/[01] failed twice\n\s+Nothing is left running\.\n$/m,
+    /no such database\n.*app\.js:1[\s\S]*^error web\/[01] did not start\n\s+Nothing is left running\.\n$/m,
   )
   expect((result.stdout + result.stderr).match(/app\.js:1/g)).toHaveLength(1)
   expect(project.processes).toEqual([])

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSy
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import type { Status } from '../../src/ipc/messages.ts'
+import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, oneJson, openToAll, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'

@@ -2,7 +2,7 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
-import type { Status } from '../../src/ipc/messages.ts'
+import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { oneJson, shiftwork, type Where } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'

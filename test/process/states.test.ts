@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import type { Status } from '../../src/ipc/messages.ts'
+import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, oneJson, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'

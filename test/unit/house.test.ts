@@ -66,7 +66,7 @@ function folderOf(path: string): string {
   return path.includes('/') ? (path.split('/')[0] ?? '') : ''
 }
 
-const LEAVES = ['errors.ts', 'words.ts', 'address.ts', 'spec.ts', 'log.ts', 'hooks.ts', 'version.ts']
+const LEAVES = ['errors.ts', 'words.ts', 'address.ts', 'spec.ts', 'log.ts', 'version.ts']
 const PROCESSES = ['cli', 'master', 'worker']
 const SHARED = ['ipc', 'os', 'protocols']
 const ABOVE = ['api.ts', 'run-all.ts', 'index.ts']
@@ -92,15 +92,9 @@ describe('imports go one way', () => {
     ).toEqual([])
   })
 
-  it('leaves import leaves; hooks may use the types of what stands above them', () => {
+  it('leaves import leaves', () => {
     expect(
-      offences(
-        ({ path }, target, how) =>
-          LEAVES.includes(path) &&
-          target.endsWith('.ts') &&
-          !LEAVES.includes(target) &&
-          !(path === 'hooks.ts' && how.isTypeOnly),
-      ),
+      offences(({ path }, target) => LEAVES.includes(path) && target.endsWith('.ts') && !LEAVES.includes(target)),
     ).toEqual([])
   })
 

@@ -3,7 +3,7 @@
  * its own books (when a child may be killed, which code was admitted, who asked for what) instead of
  * believing the fleet's; the world tells it everything.
  */
-import type { ReloadSummary } from '../../src/ipc/messages.ts'
+import type { ReloadSummary } from '../../src/ipc/status.ts'
 import type { Action } from '../../src/master/actions.ts'
 import { isComing } from '../../src/master/child.ts'
 import type { FleetEvent } from '../../src/master/events.ts'

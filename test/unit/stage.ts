@@ -2,7 +2,7 @@
  * A master's policy on a stage: the test says every event and every passing of time, and reads what
  * the policy does about it. For tests of one course of events; the world is for random ones.
  */
-import type { ReloadSummary } from '../../src/ipc/messages.ts'
+import type { ReloadSummary } from '../../src/ipc/status.ts'
 import type { Action } from '../../src/master/actions.ts'
 import { apply, type FleetEvent } from '../../src/master/events.ts'
 import { type Child, childrenOf, createFleet, type Fleet, type Slot } from '../../src/master/fleet.ts'

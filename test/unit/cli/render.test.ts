@@ -2,7 +2,7 @@
 import pc from 'picocolors'
 import { describe, expect, it } from 'vitest'
 import { bannerLines, reloadLines, statusLines } from '../../../src/cli/render.ts'
-import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../../../src/ipc/messages.ts'
+import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../../../src/ipc/status.ts'
 
 const PLAIN = pc.createColors(false)
 const COLOURS = pc.createColors(true)

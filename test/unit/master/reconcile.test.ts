@@ -1,6 +1,6 @@
 /** The whole policy under random orders of events: hundreds of simulated masters, every promise looked at after each step. */
 import { expect, it } from 'vitest'
-import type { ReloadSummary } from '../../../src/ipc/messages.ts'
+import type { ReloadSummary } from '../../../src/ipc/status.ts'
 import { createWorld, disturb, LONG_MS } from '../script.ts'
 import { BAD_KINDS, type World } from '../world.ts'
 

@@ -1,13 +1,13 @@
 /**
  * What user code hangs onto a Worker, as types that the public class, the protocols and the worker
- * process share. A leaf: no behaviour.
+ * process share. No behaviour.
  */
 import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
-import type { StopReason } from './ipc/messages.ts'
-import type { Connection } from './protocols/connection.ts'
-import type { HttpRequest } from './protocols/http-request.ts'
+import type { StopReason } from '../ipc/messages.ts'
+import type { Connection } from './connection.ts'
+import type { HttpRequest } from './http-request.ts'
 
 /** Any listener that `http.createServer` takes. */
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => unknown

@@ -1,0 +1,155 @@
+/**
+ * Where the benchmark runs: the fixtures copied into a project of their own, started there as a user
+ * would, as JavaScript or under tsx. Whatever was started in it is gone after `end`, also when that
+ * comes in the middle of something.
+ */
+import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { until } from '../helpers/processes.ts'
+import { Project, type Result, type Running } from '../helpers/project.ts'
+
+/** The same code as JavaScript, or as TypeScript under the tsx loader. */
+export type Loader = 'js' | 'tsx'
+
+const FIXTURES = fileURLToPath(new URL('./fixtures/', import.meta.url))
+/** What is run by name; the rest is imported, and is JavaScript with either loader. */
+const ENTRIES = ['start.js', 'bare.js', 'cluster.js', 'idle.js']
+
+/** A program that was started, and the processes that it consists of. */
+export interface Started {
+  port: number
+  pids: number[]
+  /** From the spawn to the line that says so. */
+  ms: number
+  stop(): Promise<void>
+}
+
+export interface StartOptions {
+  count?: number
+  bakeMs?: number
+  daemon?: boolean
+}
+
+export class Site {
+  readonly #project: Project
+  readonly #loader: Loader
+
+  constructor(loader: Loader) {
+    this.#loader = loader
+    const extension = loader === 'js' ? 'js' : 'ts'
+    const files = readdirSync(FIXTURES).map((name): [string, string] => [
+      ENTRIES.includes(name) ? name.replace(/js$/, extension) : name,
+      readFileSync(FIXTURES + name, 'utf8'),
+    ])
+    if (ending) throw new Error('the benchmark is over')
+    this.#project = new Project(Object.fromEntries(files), { startFile: `start.${extension}` })
+    sites.add(this)
+  }
+
+  /** Starts a fixture that tells when it listens, and its pids. */
+  async launch(name: 'bare' | 'cluster' | 'idle', env: Record<string, string> = {}): Promise<Started> {
+    const startedAt = performance.now()
+    const running = this.#open.launch(process.execPath, this.#words(name), { env })
+    const match = await running.line(/^listening (\d+) ([\d ]+)$/m)
+    const ms = performance.now() - startedAt
+    const pids = (match[2] ?? '').split(' ').map(Number)
+    return { port: Number(match[1]), pids, ms, stop: () => ended(running) }
+  }
+
+  /** Starts Shiftwork until every worker serves. */
+  async start(options: StartOptions = {}): Promise<Started> {
+    const startedAt = performance.now()
+    const running = options.daemon ? null : await this.#startForeground(options)
+    if (!running) await this.#startDaemon(options)
+    const ms = performance.now() - startedAt
+    const { master, groups } = await this.#open.status()
+    const workers = groups.flatMap(({ processes }) => processes.map(({ pid }) => pid ?? 0))
+    const stop = async (): Promise<void> => {
+      check(await this.#open.shiftwork('stop', '--timeout', '0'), 'stop')
+      await running?.ended
+    }
+    return { port: await this.#open.port(), pids: [master.pid, ...workers], ms, stop }
+  }
+
+  /** `shiftwork reload` to its end, in milliseconds. */
+  async reload(): Promise<number> {
+    return check(await this.#open.shiftwork('reload'), 'reload').ms
+  }
+
+  /** Runs the load generator to its end. */
+  async load(port: number, kind: 'short' | 'keep', requests: number): Promise<void> {
+    const words = ['load.js', String(port), kind, '32', String(requests)]
+    const { stdout } = check(await this.#open.exec(process.execPath, words), 'load')
+    if (stdout !== `answered ${requests}\n`) throw new Error(`the load tells: ${stdout}`)
+  }
+
+  async end(): Promise<void> {
+    if (this.#project.processes.length > 0) await this.#project.shiftwork('stop', '--timeout', '0', '--force')
+    await until('no process is left', () => {
+      for (const { pid } of this.#project.processes) kill(pid)
+      return this.#project.processes.length === 0
+    })
+    await this.#project.end()
+    rmSync(this.#project.root, { recursive: true, force: true })
+    sites.delete(this)
+  }
+
+  /** Nothing is started any more once everything is being ended. */
+  get #open(): Project {
+    if (ending) throw new Error('the benchmark is over')
+    return this.#project
+  }
+
+  async #startForeground(options: StartOptions): Promise<Running> {
+    const running = this.#open.launch(process.execPath, [...this.#words('start'), 'start'], {
+      env: variables(options),
+    })
+    await running.line(/^ready in /m)
+    return running
+  }
+
+  async #startDaemon(options: StartOptions): Promise<void> {
+    const words = [...this.#words('start'), 'start', '-d']
+    check(await this.#open.exec(process.execPath, words, { env: variables(options) }), 'start -d')
+  }
+
+  #words(name: string): string[] {
+    return this.#loader === 'js' ? [`${name}.js`] : ['--import', 'tsx', `${name}.ts`]
+  }
+}
+
+const sites = new Set<Site>()
+
+let ending: Promise<void> | null = null
+
+/** Ends whatever is still there; from now on nothing can be started. Safe to call twice. */
+export function endSites(): Promise<void> {
+  ending ??= endAll()
+  return ending
+}
+
+async function endAll(): Promise<void> {
+  for (const site of [...sites]) await site.end()
+}
+
+function variables({ count = 2, bakeMs }: StartOptions): Record<string, string> {
+  return { BENCH_COUNT: String(count), ...(bakeMs !== undefined && { BENCH_BAKE_MS: String(bakeMs) }) }
+}
+
+function check(result: Result, what: string): Result {
+  if (result.code === 0) return result
+  throw new Error(`${what}: exit ${result.code ?? result.signal}: ${result.stdout}${result.stderr}`)
+}
+
+async function ended(running: Running): Promise<void> {
+  running.kill('SIGTERM')
+  await running.ended
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // it went between the look and the signal
+  }
+}

@@ -13,6 +13,9 @@ export const WIRE_VERSION = 1
 /** Why a child drains. The same word reaches `onWorkerStop(worker, reason)`. */
 export type StopReason = 'stop' | 'reload' | 'recycle' | 'crash' | 'cancelled' | 'orphaned'
 
+/** The environment variable that tells a forked process who it is; the worker removes it at once. */
+export const IDENTITY_VARIABLE = 'SHIFTWORK_IDENTITY'
+
 /** Who a forked process is; handed over in its environment. */
 export interface Identity {
   wireVersion: number

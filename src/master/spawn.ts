@@ -4,11 +4,16 @@
  * any other, so that there is one way to fail.
  */
 import cluster, { type Worker as ClusterWorker } from 'node:cluster'
-import { type Identity, type MasterMessage, seal, unseal, WIRE_VERSION, type WorkerMessage } from '../ipc/messages.ts'
+import {
+  IDENTITY_VARIABLE,
+  type Identity,
+  type MasterMessage,
+  seal,
+  unseal,
+  WIRE_VERSION,
+  type WorkerMessage,
+} from '../ipc/messages.ts'
 import { debug } from '../log.ts'
-
-/** The environment variable that tells a forked process who it is; the worker removes it at once. */
-export const IDENTITY_VARIABLE = 'SHIFTWORK_IDENTITY'
 
 /** How to start a worker process; the same for all, read again at each fork. */
 export interface Launcher {

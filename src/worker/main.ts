@@ -50,6 +50,11 @@ process.title = `shiftwork: ${name}/${id} g${generation} ${basename(startFile)}`
 // a terminal that went away, a pipe that was closed: nobody reads any more, the requests are served all the same
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
 
+// whoever was to admit this process is gone, and it may wait in the user's code for ever
+link.onLost(() => {
+  if (link.onCrash === null) process.exit(1)
+})
+
 async function load(): Promise<void> {
   if (attempt > 1) {
     const { watchSyntax } = await import('../os/syntax.ts')

@@ -5,7 +5,15 @@
  */
 import cluster from 'node:cluster'
 import { describeError } from '../errors.ts'
-import { type Identity, type MasterMessage, seal, unseal, WIRE_VERSION, type WorkerMessage } from '../ipc/messages.ts'
+import {
+  IDENTITY_VARIABLE,
+  type Identity,
+  type MasterMessage,
+  seal,
+  unseal,
+  WIRE_VERSION,
+  type WorkerMessage,
+} from '../ipc/messages.ts'
 
 export interface ParentLink {
   readonly identity: Identity
@@ -26,7 +34,6 @@ export interface ParentLink {
 }
 
 const LINK = Symbol.for('shiftwork.parent')
-const IDENTITY_VARIABLE = 'SHIFTWORK_IDENTITY'
 /** A channel with a handle under way never tells that the other end is gone: look at the parent, too. */
 const PARENT_CHECK_MS = 1_000
 
@@ -43,6 +50,10 @@ export interface Witness {
   locate: (error: unknown) => string | null
 }
 
+/**
+ * Makes the link, and tells the master that orders can be sent. Called once, by the bootstrap.
+ * @throws Error in a process that no master has forked, or one of another version.
+ */
 export function openParent(witness: Witness): ParentLink {
   const identity = takeIdentity()
   const orders: [MasterMessage, unknown][] = []

@@ -1,4 +1,5 @@
 /** Workers that die: same place, same generation, counted, with backoff; others' requests. Group E, and a lost master. */
+import { readdirSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client, get } from '../helpers/client.ts'
@@ -153,3 +154,25 @@ it('a killed master: requests in flight are answered, the workers leave, the nex
   await project.start()
   expect((await get({ port })).status).toBe(200)
 })
+
+/** Says that it is there, and then waits for ever. */
+const WAITING = `
+import { writeFileSync } from 'node:fs'
+if (process.argv.length === 2) {
+  writeFileSync('waits-' + process.pid, '')
+  await new Promise(() => setInterval(() => {}, 1000))
+}
+`
+
+for (const [where, files] of [
+  ['in onWorkerStart', { 'start.js': webStart({ count: 2 }), 'app.js': WAITING }],
+  ['in the start file', { 'start.js': WAITING + webStart({ count: 2 }), 'app.js': app('1') }],
+] as const)
+  it(`a master that is killed while its workers wait ${where} leaves none of them behind`, async () => {
+    const project = Project.create(files)
+    const { command, args } = project.commandFor('js')
+    const running = project.launch(command, [...args, 'start'])
+    await until('both wait', () => readdirSync(project.dir).filter((name) => name.startsWith('waits-')).length === 2)
+    running.kill('SIGKILL')
+    await until('nothing is left', () => project.processes.length === 0)
+  })

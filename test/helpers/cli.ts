@@ -1,5 +1,6 @@
 /** Words typed on a command line, in any directory and as any user, and what comes back. */
-import { chmodSync, existsSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { chmodSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { BIN, type Project, type Result } from './project.ts'
@@ -30,15 +31,17 @@ const NOBODY = '65534'
 const isRoot = process.getuid?.() === 0
 const SETPRIV = '/usr/bin/setpriv'
 
-/** False where the tests run as root and no program is there that starts another as somebody else. */
-export const canBeNobody = !isRoot || existsSync(SETPRIV)
+const BECOME_NOBODY = ['--reuid', NOBODY, '--regid', NOBODY, '--clear-groups']
+
+/** False where the tests run as root and nobody else can run this package: no setpriv, or a private directory. */
+export const canBeNobody =
+  !isRoot || spawnSync(SETPRIV, [...BECOME_NOBODY, process.execPath, BIN, 'version']).status === 0
 
 /** The same words, typed by a user without any rights. */
 export function asNobody(project: Project, words: readonly string[], where: Where = {}): Promise<Result> {
   chmodSync(project.root, 0o755)
   if (!isRoot) return shiftwork(project, words, where)
-  const become = ['--reuid', NOBODY, '--regid', NOBODY, '--clear-groups']
-  return project.exec(SETPRIV, [...become, process.execPath, BIN, ...words], where)
+  return project.exec(SETPRIV, [...BECOME_NOBODY, process.execPath, BIN, ...words], where)
 }
 
 /** A directory of the project that anybody may write to. */

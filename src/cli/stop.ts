@@ -1,5 +1,4 @@
 /** `stop`: done when every process is verified dead. With `--force` also a master that cannot hear. */
-import { rmSync } from 'node:fs'
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { childrenOf, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
@@ -59,18 +58,17 @@ export async function stopMaster(
   } catch (error) {
     const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
     if (!isLost || !how.force) throw error
-    await killAll(stateDir, master, workers)
+    await killAll(master, workers)
     return { processes: workers.length, connectionsCut: 0, forced: true }
   }
 }
 
-async function killAll(stateDir: StateDir, master: ProcessId, workers: readonly ProcessId[]): Promise<void> {
+/** Its pid file and socket stay: the next start sees that they are stale, and may have replaced them already. */
+async function killAll(master: ProcessId, workers: readonly ProcessId[]): Promise<void> {
   const late = childrenOf(master.pid)
   signal(master, 'SIGKILL')
   for (const worker of [...workers, ...late]) signal(worker, 'SIGKILL')
   await verifyGone([master, ...workers, ...late])
-  rmSync(stateDir.pidFile, { force: true })
-  rmSync(stateDir.controlSocket, { force: true })
 }
 
 async function verifyGone(processes: readonly ProcessId[]): Promise<void> {

@@ -7,7 +7,7 @@ import { renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError, systemCode } from '../errors.ts'
-import { encodeLine, LineDecoder } from '../ipc/lines.ts'
+import { type Decoded, encodeLine, LineDecoder } from '../ipc/lines.ts'
 import { type ControlMessage, type ControlRequest, type Reply, WIRE_VERSION } from '../ipc/messages.ts'
 import { debug } from '../log.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
@@ -91,13 +91,21 @@ function serve(socket: Socket, onRequest: (request: ControlRequest, asker: Asker
     if (!line) return
     isAsked = true
     socket.setTimeout(0)
-    const request = line.ok ? parseRequest(line.value) : null
-    const asker = askerOf(socket)
-    if (request) {
-      asker.progress({ type: 'accepted' })
-      onRequest(request, asker)
-    } else asker.reply({ type: 'error', code: 'usage', message: 'This is not a request that I know', hint: null })
+    setImmediate(() => {
+      // it gave up before it was accepted, and has told its user so: to obey now would make that a lie
+      if (socket.destroyed || socket.readableEnded) return
+      obey(socket, line, onRequest)
+    })
   })
+}
+
+function obey(socket: Socket, line: Decoded, onRequest: (request: ControlRequest, asker: Asker) => void): void {
+  const request = line.ok ? parseRequest(line.value) : null
+  const asker = askerOf(socket)
+  if (request) {
+    asker.progress({ type: 'accepted' })
+    onRequest(request, asker)
+  } else asker.reply({ type: 'error', code: 'usage', message: 'This is not a request that I know', hint: null })
 }
 
 function askerOf(socket: Socket): Asker {

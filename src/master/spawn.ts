@@ -62,7 +62,13 @@ export function spawnProcess(
     cwd: launcher.cwd,
     stdio: ['ignore', launcher.workerStdout, 'inherit', 'ipc'],
   } as Parameters<typeof cluster.setupPrimary>[0])
-  const worker = cluster.fork({ ...who.env, [IDENTITY_VARIABLE]: JSON.stringify(identity) })
+  let worker: ClusterWorker
+  try {
+    worker = cluster.fork({ ...who.env, [IDENTITY_VARIABLE]: JSON.stringify(identity) })
+  } catch (error) {
+    setImmediate(() => notStarted(handlers, error))
+    return { pid: 0, send: () => undefined, kill: () => undefined }
+  }
   let held: (() => void)[] | null = []
   const release = (): void => {
     const due = held ?? []
@@ -83,6 +89,13 @@ export function spawnProcess(
     },
     kill: () => void worker.process.kill('SIGKILL'),
   }
+}
+
+/** Some failures to fork are thrown, some are emitted: both end as a child that failed and is gone. */
+function notStarted(handlers: Handlers, error: unknown): void {
+  const message = `the process could not be started: ${error instanceof Error ? error.message : String(error)}`
+  handlers.onMessage({ type: 'failed', failure: { message, stack: message }, output: '' })
+  handlers.onExit(null, null)
 }
 
 function titleRoom(name: string): string {
@@ -120,10 +133,12 @@ function watch(worker: ClusterWorker, handlers: Handlers): void {
     if (isConnected) setTimeout(report, LAST_WORDS_MS)
     else report()
   })
+  // node:cluster emits the process's error on the worker again, which throws without a listener
+  worker.on('error', () => undefined)
   worker.process.on('error', (error) => {
     debug('pid %d: %s', worker.process.pid, error.message)
-    if (worker.process.pid !== undefined) return
-    exit ??= { code: null, signal: null }
-    setImmediate(report)
+    if (worker.process.pid !== undefined || isReported) return
+    isReported = true
+    setImmediate(() => notStarted(handlers, error))
   })
 }

@@ -67,10 +67,20 @@ async function sendResponse(response: ServerResponse, from: Response): Promise<v
   if (from.body) {
     for await (const chunk of from.body) {
       if (response.destroyed) return
-      if (!response.write(chunk)) await new Promise((resolve) => response.once('drain', resolve).once('close', resolve))
+      if (!response.write(chunk)) await drainOrClose(response)
     }
   }
   response.end()
+}
+
+function drainOrClose(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done).off('close', done)
+      resolve()
+    }
+    response.on('drain', done).on('close', done)
+  })
 }
 
 const CONNECTION = Symbol('shiftwork.connection')

@@ -93,11 +93,14 @@ function announce(runnable: Runnable, socket: Socket): void {
   callHook(runnable, () => onConnect?.(connection))
 }
 
-function callHook(runnable: Runnable, hook: () => unknown): void {
+/** A hook may be async: what it rejects with is logged like what it throws, and ends nobody. */
+function callHook(runnable: Runnable, hook: () => unknown, what = 'a connection hook'): void {
+  const failed = (error: unknown): void => report(runnable, what, error)
   try {
-    hook()
+    const result = hook()
+    if (result instanceof Promise) result.catch(failed)
   } catch (error) {
-    report(runnable, 'a connection hook', error)
+    failed(error)
   }
 }
 
@@ -105,11 +108,7 @@ function callHook(runnable: Runnable, hook: () => unknown): void {
 function fail(runnable: Runnable, response: ServerResponse, error: unknown): void {
   const { method = '?', url = '?', socket } = response.req
   report(runnable, `the handler of ${method} ${url}`, error)
-  try {
-    runnable.subject.onError?.(connectionOf(socket), error)
-  } catch (thrown) {
-    report(runnable, 'onError', thrown)
-  }
+  callHook(runnable, () => runnable.subject.onError?.(connectionOf(socket), error), 'onError')
   if (response.headersSent) response.destroy()
   else refuse(response, 500)
 }

@@ -19,6 +19,7 @@ export class Drain {
   readonly #traffic: Traffic
   readonly #onWorkerStop: () => unknown
   #deadline: NodeJS.Timeout | null = null
+  #dueAt = Number.POSITIVE_INFINITY
   #expire: () => void = () => undefined
 
   constructor(traffic: Traffic, onWorkerStop: () => unknown) {
@@ -47,6 +48,9 @@ export class Drain {
   /** Sets the deadline, or a nearer one. */
   hurry(order: DrainOrder): void {
     if (order.timeoutMs === null) return
+    const dueAt = performance.now() + order.timeoutMs
+    if (dueAt >= this.#dueAt) return
+    this.#dueAt = dueAt
     if (this.#deadline) clearTimeout(this.#deadline)
     this.#deadline = setTimeout(() => this.#expire(), order.timeoutMs)
   }

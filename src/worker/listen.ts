@@ -26,6 +26,8 @@ export function listenOn(server: Server, handle: unknown, backlog: number): Prom
     server.once('error', reject)
     server.once('listening', () => {
       server.off('error', reject)
+      // a connection that could not be accepted costs nobody else anything
+      server.on('error', (error) => console.error(`shiftwork: ${error.message}`))
       resolve()
     })
     internals._handle = handle

@@ -1,5 +1,5 @@
 /** Workers that die: same place, same generation, counted, with backoff; others' requests. Group E, and a lost master. */
-import { readdirSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client, get } from '../helpers/client.ts'
@@ -176,3 +176,17 @@ for (const [where, files] of [
     running.kill('SIGKILL')
     await until('nothing is left', () => project.processes.length === 0)
   })
+
+it('a worker that cannot be forked is tried again, and a stop ends it all', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': app('1') })
+  project.write('away/.keep', '')
+  const running = project.launch(process.execPath, [project.startFile, 'start'], { cwd: `${project.dir}/away` })
+  await running.line(/^ready in /m)
+  const [first = 0, second = 0] = await project.pids()
+  rmSync(`${project.dir}/away`, { recursive: true })
+  process.kill(first, 'SIGKILL')
+  await until('it was tried twice', () => project.log.split('the process could not be started').length > 2)
+  expect(await project.pids()).toEqual([second])
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  expect((await running.ended).code).toBe(0)
+})

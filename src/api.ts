@@ -9,8 +9,9 @@ import type { StopReason } from './ipc/messages.ts'
 import type { Connection } from './protocols/connection.ts'
 import type { RequestListener, Runnable, WorkerHooks } from './protocols/hooks.ts'
 import type { HttpRequest } from './protocols/http-request.ts'
-import { type Described, type RunOptions, runAll } from './run-all.ts'
-import { OPTION_NAMES } from './spec.ts'
+import { type Described, runAll } from './run-all.ts'
+import type { RunOptions } from './spec/settings.ts'
+import { OPTION_NAMES } from './spec/spec.ts'
 import { nearest } from './words.ts'
 
 /** Everything is checked in `runAll`; a wrong option is one clear sentence there. */
@@ -39,8 +40,16 @@ export interface WorkerOptions {
   socketMode?: number
   /** Owner of a unix socket: `user` or `user:group`. */
   socketOwner?: string
+  /** Names of the workers that must serve before these start, and that stop after them. Default: none. */
+  after?: string | string[]
+  /** Proves that a worker can serve before it does: a path that answers 2xx or 3xx, or a function. Default: none. */
+  healthCheck?: HealthCheckOption
   /** A worker is replaced gracefully after about so many requests, up to a tenth more. Default 0: never. */
   maxRequests?: number
+  /** And when it holds more resident memory than this. Default 0: never. */
+  maxMemoryBytes?: number
+  /** And after so long, up to a tenth more. Default 0 ms: never. */
+  maxLifetimeMs?: number
   /** The longest body that `onMessage` takes; a longer one is answered 413. Default 10 MiB. */
   maxMessageBytes?: number
   /** Environment variables for these workers. */
@@ -50,6 +59,25 @@ export interface WorkerOptions {
   /** Options of the `node:http` server: `keepAliveTimeout`, `requestTimeout`, `maxHeaderSize` … */
   server?: ServerOptions & { timeout?: number; maxRequestsPerSocket?: number; maxHeadersCount?: number }
 }
+
+/** True, or anything but false that is returned: healthy. False, a throw or a rejection: not. */
+export type HealthFunction = (worker: Worker) => unknown
+
+export type HealthCheckOption =
+  | string
+  | HealthFunction
+  | {
+      /** A path of this worker, `/health`, asked by itself with its own handlers; or a function. */
+      check: string | HealthFunction
+      /** For one try. Default 2 000 ms. */
+      timeoutMs?: number
+      /** How many more tries before it has failed. Default 2. */
+      retries?: number
+      /** Between two tries. Default 500 ms. */
+      retryDelayMs?: number
+      /** Checks again so often while the worker serves, and replaces one that fails. Default 0 ms: never. */
+      everyMs?: number
+    }
 
 const DEFAULT_MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 
@@ -79,7 +107,11 @@ export class Worker implements WorkerHooks<Worker> {
   declare group: string
   declare socketMode: number
   declare socketOwner: string
+  declare after: string | string[]
+  declare healthCheck: HealthCheckOption
   declare maxRequests: number
+  declare maxMemoryBytes: number
+  declare maxLifetimeMs: number
   declare maxMessageBytes: number
   declare env: Record<string, string>
   declare tls: TlsOptions

@@ -13,20 +13,11 @@ import type { Launcher } from './master/spawn.ts'
 import { absoluteStartFile, loaderArgs, throughLink } from './os/startfile.ts'
 import { stateDirAt } from './os/statedir.ts'
 import type { Runnable } from './protocols/hooks.ts'
-import { checkSpecs, type RawWorker, type Spec } from './spec.ts'
+import { checkSpecs, type RawWorker } from './spec/check.ts'
+import { checkSettings, type RunOptions, type Settings } from './spec/settings.ts'
+import type { Spec } from './spec/spec.ts'
 import { packageVersion } from './version.ts'
 import { findParent, type ParentLink } from './worker/parent.ts'
-
-export interface RunOptions {
-  /** Where pid file, control socket and logs are; default `.shiftwork/<start file>/` beside the start file. */
-  stateDir?: string
-  /** The runtime's own log; default `shiftwork.log` in the state directory. */
-  logFile?: string
-  /** What a daemon and its workers print; default `stdout.log` in the state directory. */
-  stdoutFile?: string
-  /** The command line instead of the one that was typed: `['start', '-d']`. */
-  argv?: string[]
-}
 
 /** A worker of the start file, before it was checked. */
 export interface Described {
@@ -39,17 +30,18 @@ export interface Described {
 interface Checked {
   specs: Spec[]
   warnings: string[]
+  settings: Settings
 }
 
 export function runAll(described: readonly Described[], options: RunOptions, hooks: MasterHooks): void {
   const parent = findParent()
-  if (parent) void runAsWorker(parent, described)
+  if (parent) void runAsWorker(parent, described, options)
   else void runAsMain(described, options, hooks)
 }
 
-async function runAsWorker(parent: ParentLink, described: readonly Described[]): Promise<void> {
+async function runAsWorker(parent: ParentLink, described: readonly Described[], options: RunOptions): Promise<void> {
   try {
-    const { specs } = check(described)
+    const { specs } = check(described, options)
     const runnables = new Map(specs.map((spec, index) => [spec.name, described[index]?.runnable as Runnable]))
     const { runWorker } = await import('./worker/run.ts')
     await runWorker(parent, runnables, specs, packageVersion())
@@ -58,10 +50,11 @@ async function runAsWorker(parent: ParentLink, described: readonly Described[]):
   }
 }
 
-function check(described: readonly Described[]): Checked {
+function check(described: readonly Described[], options: RunOptions): Checked {
   const checked = checkSpecs(described.map((worker) => worker.raw))
+  const settings = checkSettings({ ...options })
   for (const [index, spec] of checked.specs.entries()) described[index]?.adopt(spec)
-  return checked
+  return { ...checked, settings }
 }
 
 // ---- command line and master ---------------------------------------------------------------------------------------
@@ -70,7 +63,7 @@ async function runAsMain(described: readonly Described[], options: RunOptions, h
   const startFile = absoluteStartFile(process.argv[1] ?? 'start', process.cwd(), process.env['PWD'])
   const settings = takeDaemonSettings()
   if (settings) {
-    await runAsDaemon(startFile, settings, () => check(described), hooks)
+    await runAsDaemon(startFile, settings, () => check(described, options), hooks)
     return
   }
   const { runCommandLine } = await import('./cli/main.ts')
@@ -79,9 +72,9 @@ async function runAsMain(described: readonly Described[], options: RunOptions, h
     startFile,
     program: program(startFile),
     options: absolutePaths(options),
-    check: () => check(described),
+    check: () => check(described, options),
     startHere: async ({ keepStdoutPure, ...files }, screen) => {
-      const checked = check(described)
+      const checked = check(described, options)
       const { runMaster } = await import('./master/main.ts')
       const workerStdout = keepStdoutPure ? 2 : 'inherit'
       const how = { daemon: false, launcher: { ...launcher(startFile), workerStdout }, hooks, screen } as const
@@ -143,7 +136,7 @@ async function runAsDaemon(
     const checked = checkFile()
     const { runMaster } = await import('./master/main.ts')
     const stateDir = stateDirAt(settings.stateDir)
-    const files = { stateDir, logFile: settings.logFile }
+    const files = { stateDir, logFile: settings.logFile, stdoutFile: settings.stdoutFile, watch: settings.watch }
     const screen = daemonScreen()
     const code = await runMaster({ ...checked, ...files, daemon: true, launcher: launcher(startFile), hooks, screen })
     process.exit(code)

@@ -6,7 +6,7 @@ import { existsSync, statSync } from 'node:fs'
 import { extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describeError, ShiftworkError } from '../errors.ts'
-import { COMMAND_NAMES, COMMANDS, type ExitCode } from '../ipc/commands.ts'
+import { COMMAND_NAMES, COMMANDS, type ExitCode, takesWords } from '../ipc/commands.ts'
 import { absoluteStartFile, loaderArgs } from '../os/startfile.ts'
 import { watchSyntax } from '../os/syntax.ts'
 import { notRunning } from './client.ts'
@@ -52,9 +52,9 @@ function assertCommandFirst(argv: readonly string[]): void {
 function takeStartFile(line: CommandLine): string | null {
   const [first] = line.names
   const looksLikeFile = first !== undefined && (SCRIPT.has(extname(first)) || first.includes('/'))
-  const isNamed = looksLikeFile || (first !== undefined && line.command !== 'reload' && isFile(first))
+  const isNamed = looksLikeFile || (first !== undefined && !takesWords(line.command) && isFile(first))
   const rest = isNamed ? line.names.slice(1) : line.names
-  if (rest[0] !== undefined && line.command !== 'reload')
+  if (rest[0] !== undefined && !takesWords(line.command))
     throw new ShiftworkError('ERR_USAGE', `"${line.command}" takes a start file and nothing else, not "${rest[0]}"`, {
       hint: `Type: shiftwork ${line.command} path/to/start.ts`,
     })

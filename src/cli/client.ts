@@ -6,7 +6,8 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError, systemCode } from '../errors.ts'
 import { encodeLine, LineDecoder } from '../ipc/lines.ts'
-import { type ControlMessage, type ControlRequest, type Progress, type Reply, WIRE_VERSION } from '../ipc/messages.ts'
+import type { ControlMessage, HookOutput, Progress, Reply } from '../ipc/messages.ts'
+import { type ControlRequest, type Question, WIRE_VERSION } from '../ipc/requests.ts'
 import { readPidFile } from '../os/pidfile.ts'
 import { isAlive, isStopped, type ProcessId } from '../os/processes.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
@@ -18,8 +19,6 @@ const ACCEPT_TIMEOUT_MS = 1_200
 const APPEAR_TIMEOUT_MS = 1_000
 const RETRY_MS = 20
 const MAX_REPLY_BYTES = 16 * 1024 * 1024
-
-export type Question = Omit<ControlRequest, 'version'>
 
 /** The living master of a state directory, or null. @throws ShiftworkError when it is another user's. */
 export function findMaster(stateDir: StateDir): ProcessId | null {
@@ -39,7 +38,7 @@ export function notRunning(hint = 'Start it with: start, or start -d.'): Shiftwo
 export async function ask(
   stateDir: StateDir,
   question: Question,
-  onProgress: (progress: Progress) => void = () => undefined,
+  onProgress: (progress: Progress | HookOutput) => void = () => undefined,
 ): Promise<Reply> {
   const master = findMaster(stateDir)
   if (master && isStopped(master.pid)) throw frozen(master.pid)
@@ -97,7 +96,7 @@ function noAnswer(pid: number | null): ShiftworkError {
 
 interface Talk {
   question: Question
-  onProgress: (progress: Progress) => void
+  onProgress: (progress: Progress | HookOutput) => void
   /** Whom it is with, for the sentence when it does not answer. */
   pid: number | null
 }
@@ -117,7 +116,7 @@ function converse(socket: Socket, { question, onProgress, pid }: Talk): Promise<
         if (!line.ok) return fail(new ShiftworkError('ERR_NO_ANSWER', 'The master answers something else'))
         const message = line.value as ControlMessage
         clearTimeout(timer)
-        if (message.type === 'progress') onProgress(message)
+        if (message.type === 'progress' || message.type === 'output') onProgress(message)
         else if (message.type !== 'accepted') {
           resolve(message)
           socket.end()

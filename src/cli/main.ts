@@ -6,8 +6,10 @@ import { resolve } from 'node:path'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { findStateDir, type StateDir } from '../os/statedir.ts'
 import { packageVersion } from '../version.ts'
+import { logs } from './logs.ts'
 import { type CommandLine, helpText, parseCommandLine, type Usage, wantsJson } from './parse.ts'
 import { reload } from './reload.ts'
+import { scale } from './scale.ts'
 import { restart, type StartContext, start } from './start.ts'
 import { status } from './status.ts'
 import { stop } from './stop.ts'
@@ -58,8 +60,12 @@ export async function runAsking(line: CommandLine, stateDir: StateDir, usage: Us
       return stop(stateDir, line)
     case 'reload':
       return reload(stateDir, line)
+    case 'scale':
+      return scale(stateDir, line)
     case 'status':
       return status(stateDir, line)
+    case 'logs':
+      return logs(stateDir, line)
     case 'version':
       if (line.json) printJson({ shiftwork: packageVersion(), node: process.version })
       else printLine(`Shiftwork ${packageVersion()}, Node.js ${process.version}`)

@@ -3,7 +3,7 @@
  * line for each step that matters, so that a log of it reads well.
  */
 import { stripVTControlCharacters } from 'node:util'
-import type { Progress } from '../ipc/messages.ts'
+import type { HookOutput, Progress } from '../ipc/messages.ts'
 import { duration } from '../words.ts'
 import { type Paint, paintFor } from './terminal.ts'
 
@@ -27,7 +27,13 @@ export class ProgressBoard {
     this.#paint = paintFor(stream)
   }
 
-  show(progress: Progress): void {
+  show(progress: Progress | HookOutput): void {
+    if (progress.type === 'output') {
+      // what is drawn stays where it is, and goes on below
+      this.#drawn = 0
+      this.#stream.write(`${this.#paint.dim(`${progress.source} │`)} ${progress.text}\n`)
+      return
+    }
     const text = this.#describe(progress)
     if (text === null) return
     const slot = `${progress.name}/${progress.id}`

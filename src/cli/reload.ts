@@ -2,6 +2,7 @@
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { Reply } from '../ipc/messages.ts'
+import type { Question, ReloadOrder } from '../ipc/requests.ts'
 import type { ReloadSummary } from '../ipc/status.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { ask } from './client.ts'
@@ -19,17 +20,17 @@ const EXIT_BY_RESULT: Record<ReloadSummary['result'], ExitCode> = {
 
 export async function reload(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
   const board = line.json ? null : new ProgressBoard(process.stdout, describeProgress)
-  const question = {
-    command: 'reload',
-    groups: line.names,
-    graceful: line.graceful,
-    timeoutMs: line.timeoutMs,
-  } as const
+  const question: Question = { command: 'reload', ...orderOf(line) }
   const summary = summaryOf(await ask(stateDir, question, (progress) => board?.show(progress)))
   board?.end()
   if (line.json) printJson(summary)
   else for (const text of reloadLines(summary, paintFor(process.stdout))) printLine(text)
   return EXIT_BY_RESULT[summary.result]
+}
+
+function orderOf(line: CommandLine): ReloadOrder {
+  const { names, graceful, timeoutMs, strategy, surge, wait, force } = line
+  return { groups: names, graceful, timeoutMs, strategy, surge, wait, force }
 }
 
 function summaryOf(reply: Reply): ReloadSummary {

@@ -10,7 +10,7 @@ import { DAEMON_VARIABLE, type DaemonSettings } from '../ipc/daemon.ts'
 import type { LaunchMessage } from '../ipc/messages.ts'
 import { loaderArgs } from '../os/startfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
-import type { Spec } from '../spec.ts'
+import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
 import { findMaster } from './client.ts'
@@ -31,7 +31,7 @@ export interface StartContext {
   check: () => { specs: Spec[]; warnings: string[] }
   /** Becomes the master, in this process. */
   startHere: (
-    files: { stateDir: StateDir; logFile: string; keepStdoutPure: boolean },
+    files: { stateDir: StateDir; logFile: string; stdoutFile: string; watch: boolean; keepStdoutPure: boolean },
     screen: Screen,
   ) => Promise<ExitCode>
 }
@@ -72,10 +72,11 @@ async function isDaemon({ stateDir, line }: StartContext): Promise<boolean> {
 // ---- foreground ----------------------------------------------------------------------------------------------------
 
 async function startForeground(context: StartContext): Promise<ExitCode> {
-  const { stateDir, logFile, line } = context
+  const { stateDir, logFile, stdoutFile, line } = context
   assertFiles(context)
   const screen = line.json ? jsonScreen() : terminalScreen()
-  const code = await context.startHere({ stateDir, logFile, keepStdoutPure: line.json }, screen)
+  const files = { stateDir, logFile, stdoutFile, watch: line.watch !== null }
+  const code = await context.startHere({ ...files, keepStdoutPure: line.json }, screen)
   screen.ended()
   return code
 }
@@ -121,8 +122,8 @@ function openFile(option: keyof typeof PURPOSE, path: string): number {
 
 /** Starts the process that will be the master, in a session of its own, and waits for its word. */
 function launch(context: StartContext, out: number): Promise<LaunchMessage> {
-  const { startFile, stateDir, logFile } = context
-  const settings: DaemonSettings = { stateDir: stateDir.path, logFile }
+  const { startFile, stateDir, logFile, stdoutFile, line } = context
+  const settings: DaemonSettings = { stateDir: stateDir.path, logFile, stdoutFile, watch: line.watch !== null }
   const args = [...loaderArgs(startFile, process.execArgv, process.cwd()), startFile, 'start', '-d']
   const child = spawn(process.execPath, args, {
     detached: true,

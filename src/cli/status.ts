@@ -27,7 +27,7 @@ function isNoAnswer(error: unknown): boolean {
 
 /** @throws ShiftworkError as `ask` does. */
 export async function fetchStatus(stateDir: StateDir): Promise<Status> {
-  const reply = await ask(stateDir, { command: 'status', groups: [], graceful: false, timeoutMs: null })
+  const reply = await ask(stateDir, { command: 'status' })
   if (reply.type === 'status') return reply.status
   throw new ShiftworkError('ERR_NO_ANSWER', 'The master answers something else')
 }
@@ -58,6 +58,7 @@ function frozenStatus(master: ProcessId): Status {
       node: '',
       entry: titleOf(master.pid),
       daemon: false,
+      watching: false,
       rssBytes: rssBytesOf(master.pid),
       warnings: [],
     },
@@ -67,7 +68,7 @@ function frozenStatus(master: ProcessId): Status {
 }
 
 function emptyGroup(name: string): GroupStatus {
-  return { name, listen: [], count: 0, reloadable: true, user: null, state: 'degraded', processes: [] }
+  return { name, listen: [], count: 0, reloadable: true, after: [], user: null, state: 'degraded', processes: [] }
 }
 
 function processRow(pid: number, id: number, generation: number): ProcessStatus {

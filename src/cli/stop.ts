@@ -1,10 +1,11 @@
 /** `stop`: done when every process is verified dead. With `--force` also a master that cannot hear. */
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
+import type { Question } from '../ipc/requests.ts'
 import { childrenOf, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { plural } from '../words.ts'
-import { ask, findMaster, notRunning, type Question } from './client.ts'
+import { ask, findMaster, notRunning } from './client.ts'
 import type { CommandLine } from './parse.ts'
 import { describeProgress, ProgressBoard } from './progress.ts'
 import { refusal } from './reload.ts'
@@ -49,7 +50,7 @@ export async function stopMaster(
   const workers = childrenOf(master.pid)
   try {
     const { graceful, timeoutMs } = how
-    const question: Question = { command: 'stop', groups: [], graceful, timeoutMs }
+    const question: Question = { command: 'stop', graceful, timeoutMs }
     const reply = await ask(stateDir, question, (progress) => board?.show(progress))
     board?.end()
     if (reply.type !== 'stopped') throw refusal(reply)

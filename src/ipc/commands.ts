@@ -21,20 +21,35 @@ interface CommandRow {
   readonly readsStartFile: boolean
   /** The master answers it on its control socket. */
   readonly onWire: boolean
+  /** What may follow it, for the help; none: nothing but a start file. */
+  readonly takes?: string
 }
 
 export const COMMANDS = {
   start: { describe: 'start the workers, in the foreground or as a daemon (-d)', readsStartFile: true, onWire: false },
   stop: { describe: 'stop gracefully; done when every process is gone', readsStartFile: false, onWire: true },
   restart: { describe: 'stop, then start again in the former mode', readsStartFile: true, onWire: false },
-  reload: { describe: 'replace the workers by new ones that run the new code', readsStartFile: false, onWire: true },
+  reload: {
+    describe: 'replace the workers by new ones that run the new code',
+    readsStartFile: false,
+    onWire: true,
+    takes: 'name..',
+  },
+  scale: { describe: 'run more or fewer workers', readsStartFile: false, onWire: true, takes: 'name=count..' },
   status: { describe: 'show every group and every process', readsStartFile: false, onWire: true },
+  logs: { describe: "show the runtime's log", readsStartFile: false, onWire: false },
   version: { describe: 'show the versions of Shiftwork and Node.js', readsStartFile: false, onWire: false },
   help: { describe: 'show this help', readsStartFile: false, onWire: false },
 } as const satisfies Record<string, CommandRow>
 
 export type CommandName = keyof typeof COMMANDS
 export const COMMAND_NAMES = Object.keys(COMMANDS) as CommandName[]
+
+/** True for the commands that words may follow. */
+export function takesWords(name: CommandName): boolean {
+  const row: CommandRow = COMMANDS[name]
+  return row.takes !== undefined
+}
 
 /** The commands that travel to the master. */
 export type WireCommand = { [K in CommandName]: (typeof COMMANDS)[K]['onWire'] extends true ? K : never }[CommandName]

@@ -5,4 +5,7 @@ export const DAEMON_VARIABLE = 'SHIFTWORK_DAEMON'
 export interface DaemonSettings {
   stateDir: string
   logFile: string
+  stdoutFile: string
+  /** `--watch` was typed. */
+  watch: boolean
 }

@@ -3,15 +3,15 @@
  * line ↔ master over the control socket, daemon → launcher. One envelope marks ours, so that user
  * code may send its own messages over the same channel.
  */
-import type { Spec } from '../spec.ts'
-import type { WireCommand } from './commands.ts'
-import type { Failure, ReloadFailure, ReloadSummary, Status } from './status.ts'
-
-/** Raised when an older worker or command line could no longer talk to a newer master. */
-export const WIRE_VERSION = 1
+import type { Spec } from '../spec/spec.ts'
+import { WIRE_VERSION } from './requests.ts'
+import type { Failure, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status } from './status.ts'
 
 /** Why a child drains. The same word reaches `onWorkerStop(worker, reason)`. */
-export type StopReason = 'stop' | 'reload' | 'recycle' | 'crash' | 'cancelled' | 'orphaned'
+export type StopReason = 'stop' | 'reload' | 'recycle' | 'scale' | 'crash' | 'cancelled' | 'orphaned'
+
+/** Why a child wants a successor although its code is right. */
+export type ReplaceReason = 'signal' | 'maxRequests' | 'maxMemoryBytes' | 'maxLifetimeMs' | 'unhealthy'
 
 /** The environment variable that tells a forked process who it is; the worker removes it at once. */
 export const IDENTITY_VARIABLE = 'SHIFTWORK_IDENTITY'
@@ -56,8 +56,7 @@ export type WorkerMessage =
   | { type: 'draining' }
   /** An uncaught exception: it drains by itself and wants a successor now. */
   | { type: 'leaving'; failure: Failure }
-  /** Wants to be replaced: a signal, or it has served `maxRequests`. */
-  | { type: 'replace'; why: 'signal' | 'maxRequests' }
+  | { type: 'replace'; why: ReplaceReason; detail: string | null }
   | { type: 'drained'; report: DrainReport }
   | { type: 'exiting'; code: number; output: string }
   | { type: 'output'; text: string }
@@ -93,17 +92,6 @@ export function unseal<T>(received: unknown): T | null {
 
 // ---- control socket ------------------------------------------------------------------------------------------------
 
-export interface ControlRequest {
-  version: number
-  command: WireCommand
-  /** `reload`: the groups, none: every reloadable one. */
-  groups: string[]
-  /** No deadline for connections that are still busy. */
-  graceful: boolean
-  /** Replaces every `stopTimeoutMs`; null: the groups' own. */
-  timeoutMs: number | null
-}
-
 /** A line while an operation goes on. */
 export interface Progress {
   type: 'progress'
@@ -117,9 +105,19 @@ export interface Progress {
   detail: string | null
 }
 
+/** What a command that runs for an operation prints, a line of it. */
+export interface HookOutput {
+  type: 'output'
+  /** `preReload` */
+  source: string
+  text: string
+}
+
 export type Reply =
   | { type: 'status'; status: Status }
   | { type: 'reload'; reload: ReloadSummary }
+  | { type: 'plan'; plan: ReloadPlan }
+  | { type: 'scaled'; scaled: Scaled }
   | { type: 'stopped'; processes: number; connectionsCut: number }
   | { type: 'error'; code: 'usage' | 'cancelled' | 'failed'; message: string; hint: string | null }
 
@@ -128,7 +126,7 @@ export interface Accepted {
   type: 'accepted'
 }
 
-export type ControlMessage = Accepted | Progress | Reply
+export type ControlMessage = Accepted | Progress | HookOutput | Reply
 
 // ---- daemon → launcher ---------------------------------------------------------------------------------------------
 

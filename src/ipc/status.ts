@@ -1,4 +1,5 @@
-/** What `status` and `reload` print with `--json`, and the control socket carries: the numbers of a fleet as plain data. */
+/** What `status`, `reload` and `scale` print with `--json`, and the control socket carries: a fleet as plain data. */
+
 /** What was thrown, or why a process ended. */
 export interface Failure {
   message: string
@@ -11,7 +12,8 @@ export interface Replaced {
   oldPid: number | null
   newPid: number
   startMs: number
-  drainMs: number
+  /** null: it still drains, and nobody waited for it (`--wait serving`). */
+  drainMs: number | null
   connectionsMoved: number
   connectionsCut: number
 }
@@ -30,7 +32,31 @@ export interface ReloadSummary {
   error: ReloadFailure | null
   replaced: Replaced[]
   kept: string[]
+  /** What the start file says otherwise than before and the reload has brought about, a sentence each. */
+  applied: string[]
   needsRestart: string[]
+}
+
+/** What a reload would do, as `--dry-run` shows it. */
+export interface ReloadPlan {
+  /** `rejected`: the start file cannot be loaded, or what it asks for cannot be had. */
+  result: 'possible' | 'rejected'
+  strategy: 'rolling' | 'atomic'
+  preReload: string | null
+  /** Groups whose workers are replaced, in the order in which they serve: those of one stage together. */
+  stages: { name: string; count: number; surge: number }[][]
+  kept: string[]
+  applied: string[]
+  needsRestart: string[]
+  error: ReloadFailure | null
+}
+
+/** What `scale` came to. */
+export interface Scaled {
+  result: 'done' | 'failed' | 'cancelled'
+  groups: { name: string; from: number; to: number }[]
+  durationMs: number
+  error: ReloadFailure | null
 }
 
 export interface LastExit {
@@ -64,6 +90,8 @@ export interface GroupStatus {
   listen: string[]
   count: number
   reloadable: boolean
+  /** The groups that must serve before this one. */
+  after: string[]
   user: string | null
   state: 'ok' | 'degraded' | 'mixed' | 'backoff'
   processes: ProcessStatus[]
@@ -77,6 +105,8 @@ export interface MasterStatus {
   node: string
   entry: string
   daemon: boolean
+  /** Reloads when a file changes. */
+  watching: boolean
   rssBytes: number | null
   warnings: string[]
 }

@@ -1,7 +1,7 @@
 /** What the policy wants done, as values. The supervisor does them in order; tests read them. */
 import type { StopReason } from '../ipc/messages.ts'
 import type { ReloadSummary } from '../ipc/status.ts'
-import type { Spec } from '../spec.ts'
+import type { Spec } from '../spec/spec.ts'
 import type { Child } from './fleet.ts'
 
 export type Action =

@@ -8,7 +8,8 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError, systemCode } from '../errors.ts'
 import { type Decoded, encodeLine, LineDecoder } from '../ipc/lines.ts'
-import { type ControlMessage, type ControlRequest, type Reply, WIRE_VERSION } from '../ipc/messages.ts'
+import type { ControlMessage, Reply } from '../ipc/messages.ts'
+import { type ControlRequest, parseRequest } from '../ipc/requests.ts'
 import { debug } from '../log.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
 
@@ -120,17 +121,4 @@ function askerOf(socket: Socket): Asker {
       if (socket.writable) socket.end(encodeLine(message))
     },
   }
-}
-
-/** The one place where a request is believed; anything else is null. */
-function parseRequest(value: unknown): ControlRequest | null {
-  if (typeof value !== 'object' || value === null) return null
-  const { version, command, groups, graceful, timeoutMs } = value as Record<string, unknown>
-  if (version !== WIRE_VERSION) return null
-  if (command !== 'status' && command !== 'reload' && command !== 'stop') return null
-  if (!Array.isArray(groups) || !groups.every((group) => typeof group === 'string')) return null
-  if (typeof graceful !== 'boolean') return null
-  if (timeoutMs !== null && !(typeof timeoutMs === 'number' && Number.isFinite(timeoutMs) && timeoutMs >= 0))
-    return null
-  return { version, command, groups, graceful, timeoutMs }
 }

@@ -2,9 +2,9 @@
  * How a report from a worker, an exit or a request changes what the master knows. Called by the
  * supervisor before each `reconcile`; no clock and no I/O: every time comes with the event.
  */
-import type { DrainReport } from '../ipc/messages.ts'
+import type { DrainReport, ReplaceReason } from '../ipc/messages.ts'
 import type { Failure } from '../ipc/status.ts'
-import type { Spec } from '../spec.ts'
+import type { Spec } from '../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
 import { type Child, type Fleet, LEAVE_TIMEOUT_MS, move, type ReloadRequest, slotKey, slotOf } from './fleet.ts'
@@ -17,7 +17,7 @@ export type FleetEvent =
   | { type: 'failed'; key: number; failure: Failure; output: string }
   | { type: 'leaving'; key: number; failure: Failure }
   | { type: 'resigned'; key: number }
-  | { type: 'replace'; key: number; why: 'signal' | 'maxRequests' }
+  | { type: 'replace'; key: number; why: ReplaceReason; detail: string | null }
   | { type: 'drained'; key: number; report: DrainReport }
   | { type: 'output'; key: number; text: string }
   /** `chance` 0 to 1 spreads the backoff; `at` is the date for `lastExit`. */

@@ -2,9 +2,9 @@
  * What the master knows, as plain data, and the questions that the policy asks of it. `events` changes
  * it as reports come in, `reconcile` decides on it, the supervisor acts. No clock and no I/O.
  */
-import type { DrainReport, StopReason } from '../ipc/messages.ts'
+import type { DrainReport, ReplaceReason, StopReason } from '../ipc/messages.ts'
 import type { Failure, LastExit, ReloadFailure, ReloadSummary } from '../ipc/status.ts'
-import type { Spec } from '../spec.ts'
+import type { Spec } from '../spec/spec.ts'
 import { type ChildEvent, type ChildState, transition } from './child.ts'
 
 /** Times are milliseconds of one monotonic clock. */
@@ -26,8 +26,8 @@ export interface Child {
   deadlineAt: number | null
   /** Why it was told to drain; null while it was not. */
   drainReason: StopReason | null
-  /** It wants a successor although its generation is right: a signal or `maxRequests`. */
-  replaceWanted: 'signal' | 'maxRequests' | null
+  /** It wants a successor although its generation is right. */
+  replaceWanted: ReplaceReason | null
   /** Who serves in its place since a reload; null for one that was not replaced by a reload. */
   successor: Child | null
   /** It has said that it is leader no more. */

@@ -7,13 +7,14 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
-import type { ControlRequest } from '../ipc/messages.ts'
+import type { ControlRequest, ReloadOrder } from '../ipc/requests.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
 import { type Log, type LogLine, openLog } from '../log.ts'
 import { releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { userIds } from '../os/users.ts'
-import type { Spec } from '../spec.ts'
+import type { Settings } from '../spec/settings.ts'
+import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
 import { nearest } from '../words.ts'
 import { type Asker, openControl } from './control.ts'
@@ -42,8 +43,12 @@ export interface MasterScreen {
 export interface MasterOptions {
   specs: Spec[]
   warnings: string[]
+  settings: Settings
   stateDir: StateDir
   logFile: string
+  stdoutFile: string
+  /** `--watch` was typed. */
+  watch: boolean
   daemon: boolean
   launcher: Launcher
   hooks: MasterHooks
@@ -116,6 +121,7 @@ class Master {
       entry: options.launcher.startFile,
       startedAt: new Date(),
       daemon: options.daemon,
+      watching: options.watch || options.settings.watch !== null,
       warnings: () => [...options.warnings, ...this.#warnings],
       listeners: new Map(listeners),
       lastReload: () => this.#lastReload,
@@ -230,10 +236,14 @@ class Master {
         if (this.#isOver) this.#replyStopped()
         this.#supervisor.stop({ graceful: request.graceful, timeoutMs: request.timeoutMs, force: false })
         return
+      case 'plan':
+      case 'scale':
+        asker.reply({ type: 'error', code: 'failed', message: 'not yet', hint: null })
+        return
     }
   }
 
-  #onReload(request: ControlRequest, asker: Asker): void {
+  #onReload(request: ReloadOrder, asker: Asker): void {
     const refusal = this.#refuseReload(request.groups)
     if (refusal) {
       asker.reply({ type: 'error', code: 'usage', ...refusal })

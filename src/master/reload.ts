@@ -4,7 +4,7 @@
  * Called by `reconcile` only; changes the fleet's data, touches nothing outside.
  */
 import type { ReloadFailure, ReloadSummary } from '../ipc/status.ts'
-import { needsRestart } from '../spec.ts'
+import { needsRestart } from '../spec/difference.ts'
 import type { Action } from './actions.ts'
 import { isComing } from './child.ts'
 import {
@@ -101,6 +101,7 @@ function emptySummary(fleet: Fleet, next: ReadonlyMap<string, number>): ReloadSu
     error: null,
     replaced: [],
     kept,
+    applied: [],
     needsRestart: [],
   }
 }

@@ -10,9 +10,9 @@ import {
   type MasterMessage,
   seal,
   unseal,
-  WIRE_VERSION,
   type WorkerMessage,
 } from '../ipc/messages.ts'
+import { WIRE_VERSION } from '../ipc/requests.ts'
 import { debug } from '../log.ts'
 
 /** How to start a worker process; the same for all, read again at each fork. */

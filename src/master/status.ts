@@ -16,6 +16,7 @@ export interface MasterFacts {
   entry: string
   startedAt: Date
   daemon: boolean
+  watching: boolean
   warnings: () => string[]
   listeners: ReadonlyMap<string, Listener>
   lastReload: () => ReloadSummary | null
@@ -53,6 +54,7 @@ export class StatusReporter {
         node: process.version,
         entry: this.#facts.entry,
         daemon: this.#facts.daemon,
+        watching: this.#facts.watching,
         rssBytes: process.memoryUsage.rss(),
         warnings: [...this.#facts.warnings(), ...suspended(fleet)],
       },
@@ -70,6 +72,7 @@ export class StatusReporter {
       listen: spec.address ? [formatAddress(spec.address, port)] : [],
       count: spec.count,
       reloadable: spec.reloadable,
+      after: spec.after,
       user: spec.user,
       state: groupState(group, processes),
       processes,

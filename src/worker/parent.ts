@@ -11,9 +11,9 @@ import {
   type MasterMessage,
   seal,
   unseal,
-  WIRE_VERSION,
   type WorkerMessage,
 } from '../ipc/messages.ts'
+import { WIRE_VERSION } from '../ipc/requests.ts'
 
 export interface ParentLink {
   readonly identity: Identity

@@ -11,7 +11,7 @@ import { dropPrivileges } from '../os/users.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { createWebServer, hasHandler } from '../protocols/http.ts'
 import { Traffic } from '../protocols/traffic.ts'
-import type { Spec } from '../spec.ts'
+import type { Spec } from '../spec/spec.ts'
 import { Drain, type DrainOrder } from './drain.ts'
 import { listenOn } from './listen.ts'
 import type { ParentLink } from './parent.ts'
@@ -84,7 +84,7 @@ class WorkerProcess {
     if (this.#phase !== 'starting') return
     this.#phase = 'prepared'
     this.#link.onCrash = (error) => this.#crash(error)
-    this.#link.onTerminate = () => this.#link.report({ type: 'replace', why: 'signal' })
+    this.#link.onTerminate = () => this.#link.report({ type: 'replace', why: 'signal', detail: null })
     this.#link.report({ type: 'prepared' })
   }
 
@@ -101,7 +101,7 @@ class WorkerProcess {
   #countRequest(): void {
     if (this.#traffic.requests < this.#requestLimit) return
     this.#requestLimit = Number.POSITIVE_INFINITY
-    this.#link.report({ type: 'replace', why: 'maxRequests' })
+    this.#link.report({ type: 'replace', why: 'maxRequests', detail: null })
   }
 
   // ---- orders ------------------------------------------------------------------------------------------------------

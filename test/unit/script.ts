@@ -1,5 +1,5 @@
 /** A random life for a simulated master: what people, machines and bad code do to it. */
-import type { Spec } from '../../src/spec.ts'
+import type { Spec } from '../../src/spec/spec.ts'
 import { Random } from './random.ts'
 import type { SimWorker } from './simworker.ts'
 import { spec } from './specs.ts'

@@ -134,7 +134,8 @@ export class SimWorker {
 
   /** A SIGTERM of its own, or its last request. */
   wantReplacement(why: 'signal' | 'maxRequests'): void {
-    if (!this.isHung && (this.phase === 'prepared' || this.phase === 'serving')) this.#report({ type: 'replace', why })
+    if (!this.isHung && (this.phase === 'prepared' || this.phase === 'serving'))
+      this.#report({ type: 'replace', why, detail: null })
   }
 
   // ---- what it is told ---------------------------------------------------------------------------------------------

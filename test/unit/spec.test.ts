@@ -2,7 +2,8 @@
 import { availableParallelism } from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { ShiftworkError } from '../../src/errors.ts'
-import { checkSpecs, needsRestart, type RawWorker } from '../../src/spec.ts'
+import { checkSpecs, type RawWorker } from '../../src/spec/check.ts'
+import { needsRestart } from '../../src/spec/difference.ts'
 import { spec } from './specs.ts'
 
 const HTTP = 'http://127.0.0.1:8080'
@@ -40,7 +41,11 @@ describe('checkSpecs gives', () => {
           group: null,
           socketMode: null,
           socketOwner: null,
+          after: [],
+          healthCheck: null,
           maxRequests: 0,
+          maxMemoryBytes: 0,
+          maxLifetimeMs: 0,
           env: {},
         },
       ],

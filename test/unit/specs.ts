@@ -1,5 +1,6 @@
 /** Specs for tests, made by the product's own check, so that they cannot drift from what it accepts. */
-import { checkSpecs, type Spec } from '../../src/spec.ts'
+import { checkSpecs } from '../../src/spec/check.ts'
+import type { Spec } from '../../src/spec/spec.ts'
 
 /** One checked spec; what is not named has the product's default. */
 export function spec(name: string, options: Record<string, unknown> = {}, listen?: string): Spec {

@@ -7,7 +7,7 @@ import type { Action } from '../../src/master/actions.ts'
 import { apply, type FleetEvent } from '../../src/master/events.ts'
 import { type Child, childrenOf, createFleet, type Fleet, type Slot } from '../../src/master/fleet.ts'
 import { nextWakeAt, reconcile } from '../../src/master/reconcile.ts'
-import type { Spec } from '../../src/spec.ts'
+import type { Spec } from '../../src/spec/spec.ts'
 
 const FIRST_PID = 101
 

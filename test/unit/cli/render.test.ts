@@ -51,6 +51,7 @@ function group(changes: Partial<GroupStatus> = {}): GroupStatus {
     listen: ['http://0.0.0.0:8080'],
     count: 2,
     reloadable: true,
+    after: [],
     user: 'www-data',
     state: 'ok',
     processes: [row(0), row(1)],
@@ -69,6 +70,7 @@ function status(changes: Partial<Status> = {}): Status {
       node: 'v20.20.2',
       entry: '/srv/app/current/start.ts',
       daemon: true,
+      watching: false,
       rssBytes: 60 * 1024 * 1024,
       warnings: [],
     },
@@ -96,6 +98,7 @@ function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
     error: null,
     replaced,
     kept: [],
+    applied: [],
     needsRestart: [],
   }
   return { ...summary, ...changes }

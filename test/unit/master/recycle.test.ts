@@ -4,7 +4,7 @@ import { spec } from '../specs.ts'
 import { Stage } from '../stage.ts'
 
 function want(stage: Stage, id = 0): string[] {
-  return stage.send({ type: 'replace', key: stage.child('web', id).key, why: 'maxRequests' })
+  return stage.send({ type: 'replace', key: stage.child('web', id).key, why: 'maxRequests', detail: null })
 }
 
 /** A reload of `web` that fails twice. */

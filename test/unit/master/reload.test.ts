@@ -73,6 +73,7 @@ describe('a good reload', () => {
         },
       ],
       kept: ['gateway'],
+      applied: [],
       needsRestart: [],
     })
   })

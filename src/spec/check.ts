@@ -1,67 +1,15 @@
 /**
- * What a start file says, as plain data: one spec per group, checked and with its defaults. The
- * master, the workers and the command line all read the same start file through this one check,
- * so that a wrong option is one clear sentence wherever it is met. Pure.
+ * The one check of a start file's workers: the values as the user left them in, specs with their
+ * defaults out. The master, the workers and the command line all read the start file through it, so
+ * that a wrong option is one clear sentence wherever it is met. Pure.
  */
-import { availableParallelism } from 'node:os'
-import { type Address, addressKey, parseAddress } from './address.ts'
-import { ShiftworkError } from './errors.ts'
-import { nearest } from './words.ts'
+import { type Address, addressKey, parseAddress } from '../address.ts'
+import { ShiftworkError } from '../errors.ts'
+import { nearest } from '../words.ts'
+import { MAX_TIMER_MS, OptionCheck, show } from './options.ts'
+import { findOrderFault } from './order.ts'
+import { DEFAULTS, type HealthCheck, OPTION_NAMES, type Spec } from './spec.ts'
 
-/** One group of equal processes. Everything here can be sent over a wire and compared. */
-export interface Spec {
-  name: string
-  address: Address | null
-  count: number
-  reloadable: boolean
-  startTimeoutMs: number
-  stopTimeoutMs: number
-  stopDelayMs: number
-  bakeMs: number
-  backlog: number
-  user: string | null
-  group: string | null
-  socketMode: number | null
-  socketOwner: string | null
-  maxRequests: number
-  env: Record<string, string>
-}
-
-/** The options that are data; the hooks, `tls` and `server` stay with the Worker in its process. */
-export const DEFAULTS = {
-  count: 1,
-  reloadable: true,
-  startTimeoutMs: 30_000,
-  stopTimeoutMs: 25_000,
-  stopDelayMs: 0,
-  bakeMs: 1_000,
-  backlog: 511,
-  maxRequests: 0,
-} as const
-
-/** Every name that may stand in the options. */
-export const OPTION_NAMES = [
-  'name',
-  'count',
-  'reloadable',
-  'startTimeoutMs',
-  'stopTimeoutMs',
-  'stopDelayMs',
-  'bakeMs',
-  'backlog',
-  'user',
-  'group',
-  'socketMode',
-  'socketOwner',
-  'maxRequests',
-  'maxMessageBytes',
-  'env',
-  'tls',
-  'server',
-] as const
-
-const MAX_COUNT = 1024
-const MAX_TIMER_MS = 2 ** 31 - 1
 const DEFAULT_KEEP_ALIVE_MS = 5_000
 
 /** What is checked: the values as the user left them, of any type. */
@@ -83,6 +31,8 @@ export function checkSpecs(workers: readonly RawWorker[]): { specs: Spec[]; warn
   const warnings: string[] = []
   const specs = workers.map((worker, index) => checkWorker(worker, index, warnings))
   rejectTwins(specs)
+  const fault = findOrderFault(specs)
+  if (fault) throw new ShiftworkError('ERR_OPTION', fault.message, { hint: fault.hint })
   return { specs, warnings }
 }
 
@@ -96,7 +46,7 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
   const spec: Spec = {
     name,
     address,
-    count: check.count(),
+    count: check.count('count', DEFAULTS.count),
     reloadable: check.boolean('reloadable', DEFAULTS.reloadable),
     startTimeoutMs: check.integer('startTimeoutMs', DEFAULTS.startTimeoutMs, 1, MAX_TIMER_MS),
     stopTimeoutMs: check.integer('stopTimeoutMs', DEFAULTS.stopTimeoutMs, 0, MAX_TIMER_MS),
@@ -107,7 +57,11 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
     group: check.string('group'),
     socketMode: check.optionalInteger('socketMode', 0, 0o777),
     socketOwner: check.string('socketOwner'),
+    after: checkAfter(name, check),
+    healthCheck: checkHealth(name, check, address),
     maxRequests: check.integer('maxRequests', DEFAULTS.maxRequests, 0, Number.MAX_SAFE_INTEGER),
+    maxMemoryBytes: check.integer('maxMemoryBytes', DEFAULTS.maxMemoryBytes, 0, Number.MAX_SAFE_INTEGER),
+    maxLifetimeMs: check.integer('maxLifetimeMs', DEFAULTS.maxLifetimeMs, 0, MAX_TIMER_MS),
     env: check.env(),
   }
   // it stays with the Worker in its process, like tls and server
@@ -164,6 +118,39 @@ function checkListenOptions(name: string, address: Address | null, options: Read
     )
 }
 
+function checkAfter(name: string, check: OptionCheck): string[] {
+  const after = check.strings('after')
+  if (new Set(after).size === after.length) return after
+  throw new ShiftworkError('ERR_OPTION', `Worker "${name}": after names a worker twice`, { hint: 'Once is enough.' })
+}
+
+/** A path, a function, or either of them with its times. */
+function checkHealth(name: string, check: OptionCheck, address: Address | null): HealthCheck | null {
+  const value = check.value('healthCheck')
+  if (value === undefined) return null
+  const isPlain = typeof value === 'string' || typeof value === 'function'
+  const options = isPlain ? { check: value } : check.object('healthCheck', HEALTH_NAMES)
+  const inner = new OptionCheck(`${name}": "healthCheck`, options)
+  const how = options['check']
+  if (typeof how !== 'function' && !(typeof how === 'string' && how.startsWith('/')))
+    throw new ShiftworkError('ERR_OPTION', `Worker "${name}": healthCheck asks ${show(how)}`, {
+      hint: 'Give it a path of this worker (/health) or a function that returns true, alone or as { check, timeoutMs … }.',
+    })
+  if (typeof how === 'string' && !address)
+    throw new ShiftworkError('ERR_OPTION', `Worker "${name}" has a healthCheck path but no listener`, {
+      hint: 'Give it a function: healthCheck: (worker) => queue.isConnected().',
+    })
+  return {
+    path: typeof how === 'string' ? how : null,
+    timeoutMs: inner.integer('timeoutMs', DEFAULTS.healthCheck.timeoutMs, 1, MAX_TIMER_MS),
+    retries: inner.integer('retries', DEFAULTS.healthCheck.retries, 0, 1_000),
+    retryDelayMs: inner.integer('retryDelayMs', DEFAULTS.healthCheck.retryDelayMs, 0, MAX_TIMER_MS),
+    everyMs: inner.integer('everyMs', DEFAULTS.healthCheck.everyMs, 0, MAX_TIMER_MS),
+  }
+}
+
+const HEALTH_NAMES = ['check', 'timeoutMs', 'retries', 'retryDelayMs', 'everyMs']
+
 function rejectTwins(specs: readonly Spec[]): void {
   const names = new Set<string>()
   const addresses = new Map<string, string>()
@@ -197,97 +184,4 @@ function warnAboutKeepAlive(spec: Spec, options: Readonly<Record<string, unknown
     `${spec.name}: stopTimeoutMs (${spec.stopTimeoutMs}) is not above the server's keepAliveTimeout (${keepAliveMs}): ` +
       'idle clients will be cut in every reload',
   )
-}
-
-/** Reads options by type; each method throws one sentence with what to do. */
-class OptionCheck {
-  readonly #name: string
-  readonly #options: Readonly<Record<string, unknown>>
-
-  constructor(name: string, options: Readonly<Record<string, unknown>>) {
-    this.#name = name
-    this.#options = options
-  }
-
-  count(): number {
-    if (this.#options['count'] === 'cpus') return availableParallelism()
-    return this.integer('count', DEFAULTS.count, 1, MAX_COUNT, ` or 'cpus'`)
-  }
-
-  integer(option: string, fallback: number, min: number, max: number, or = ''): number {
-    const value = this.#options[option]
-    if (value === undefined) return fallback
-    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
-    throw this.#wrong(option, value, `a whole number from ${min} to ${max}${or}`)
-  }
-
-  optionalInteger(option: string, min: number, max: number): number | null {
-    return this.#options[option] === undefined ? null : this.integer(option, min, min, max)
-  }
-
-  boolean(option: string, fallback: boolean): boolean {
-    const value = this.#options[option]
-    if (value === undefined) return fallback
-    if (typeof value === 'boolean') return value
-    throw this.#wrong(option, value, 'true or false')
-  }
-
-  string(option: string): string | null {
-    const value = this.#options[option]
-    if (value === undefined) return null
-    if (typeof value === 'string' && value !== '') return value
-    throw this.#wrong(option, value, 'text that is not empty')
-  }
-
-  env(): Record<string, string> {
-    const value = this.#options['env']
-    if (value === undefined) return {}
-    if (typeof value !== 'object' || value === null) throw this.#wrong('env', value, 'an object of text values')
-    for (const [key, entry] of Object.entries(value))
-      if (typeof entry !== 'string') throw this.#wrong(`env.${key}`, entry, 'text')
-    return { ...(value as Record<string, string>) }
-  }
-
-  #wrong(option: string, value: unknown, expected: string): ShiftworkError {
-    return new ShiftworkError('ERR_OPTION', `Worker "${this.#name}": ${option} is ${show(value)}`, {
-      hint: `It must be ${expected}.`,
-    })
-  }
-}
-
-function show(value: unknown): string {
-  if (typeof value === 'string') return `"${value}"`
-  if (typeof value === 'object' && value !== null) return Array.isArray(value) ? 'an array' : 'an object'
-  return typeof value === 'function' ? 'a function' : String(value)
-}
-
-/**
- * What a new start file changes that a reload does not apply, a sentence each. Numbers that only the
- * master uses (timeouts, `bakeMs`) are not in it: they take effect with the reload.
- */
-export function needsRestart(running: readonly Spec[], next: readonly Spec[]): string[] {
-  const differences: string[] = []
-  const after = new Map(next.map((spec) => [spec.name, spec]))
-  const before = new Set(running.map((spec) => spec.name))
-  for (const old of running) {
-    const fresh = after.get(old.name)
-    if (!fresh) {
-      differences.push(`${old.name}: removed from the start file`)
-      continue
-    }
-    for (const key of STRUCTURE) {
-      const was = structureText(old, key)
-      const is = structureText(fresh, key)
-      if (was !== is) differences.push(`${old.name}: ${key} ${was} → ${is}`)
-    }
-  }
-  for (const spec of next) if (!before.has(spec.name)) differences.push(`${spec.name}: new in the start file`)
-  return differences
-}
-
-const STRUCTURE = ['address', 'count', 'reloadable', 'backlog', 'user', 'group', 'socketMode', 'socketOwner'] as const
-
-function structureText(spec: Spec, key: (typeof STRUCTURE)[number]): string {
-  if (key === 'address') return spec.address?.text ?? 'none'
-  return String(spec[key] ?? 'none')
 }

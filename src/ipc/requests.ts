@@ -1,0 +1,87 @@
+/**
+ * What a command line may ask of the master, one member a command, and the one place where a request
+ * that came over the wire is believed.
+ */
+import type { WireCommand } from './commands.ts'
+
+/** Raised when an older worker or command line could no longer talk to a newer master. */
+export const WIRE_VERSION = 2
+
+export interface ReloadOrder {
+  /** None: every reloadable group. */
+  groups: string[]
+  /** No deadline for connections that are still busy. */
+  graceful: boolean
+  /** Replaces every `stopTimeoutMs`; null: the groups' own. */
+  timeoutMs: number | null
+  strategy: 'rolling' | 'atomic'
+  /** How many workers of a group are replaced at a time; null: a quarter of it, at least one. */
+  surge: number | null
+  /** When it is answered: when the old ones have left, or as soon as every successor serves. */
+  wait: 'done' | 'serving'
+  /** Also groups that are not reloadable, when they are named. */
+  force: boolean
+}
+
+export interface Count {
+  name: string
+  count: number
+}
+
+export type Question =
+  | { command: 'status' }
+  | { command: 'stop'; graceful: boolean; timeoutMs: number | null }
+  | ({ command: 'reload' } & ReloadOrder)
+  /** What a reload would do; nothing is touched. */
+  | ({ command: 'plan' } & ReloadOrder)
+  | { command: 'scale'; counts: Count[] }
+
+export type ControlRequest = Question & { version: number }
+
+/** A question of its own on the wire, though it is typed as `reload --dry-run`. */
+export type AskedCommand = WireCommand | 'plan'
+
+/** The request, or null for anything else. */
+export function parseRequest(value: unknown): ControlRequest | null {
+  if (typeof value !== 'object' || value === null) return null
+  const fields = value as Record<string, unknown>
+  if (fields['version'] !== WIRE_VERSION) return null
+  const parse = PARSERS[fields['command'] as AskedCommand] as ((fields: Fields) => Question | null) | undefined
+  const question = Object.hasOwn(PARSERS, String(fields['command'])) ? parse?.(fields) : null
+  return question ? { version: WIRE_VERSION, ...question } : null
+}
+
+type Fields = Record<string, unknown>
+
+const PARSERS = {
+  status: () => ({ command: 'status' }),
+  stop: ({ graceful, timeoutMs }) =>
+    typeof graceful === 'boolean' && isTimeout(timeoutMs) ? { command: 'stop', graceful, timeoutMs } : null,
+  reload: (fields) => parseOrder('reload', fields),
+  plan: (fields) => parseOrder('plan', fields),
+  scale: ({ counts }) => (Array.isArray(counts) && counts.every(isCount) ? { command: 'scale', counts } : null),
+} as const satisfies Record<AskedCommand, (fields: Fields) => Question | null>
+
+function parseOrder(command: 'reload' | 'plan', fields: Fields): Question | null {
+  const { groups, graceful, timeoutMs, strategy, surge, wait, force } = fields
+  if (!Array.isArray(groups) || !groups.every((group) => typeof group === 'string')) return null
+  if (typeof graceful !== 'boolean' || typeof force !== 'boolean' || !isTimeout(timeoutMs)) return null
+  if (strategy !== 'rolling' && strategy !== 'atomic') return null
+  if (wait !== 'done' && wait !== 'serving') return null
+  if (surge !== null && !isPositive(surge)) return null
+  return { command, groups, graceful, timeoutMs, strategy, surge, wait, force }
+}
+
+function isTimeout(value: unknown): value is number | null {
+  return value === null || (typeof value === 'number' && Number.isFinite(value) && value >= 0)
+}
+
+function isPositive(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1
+}
+
+function isCount(value: unknown): value is Count {
+  if (typeof value !== 'object' || value === null) return false
+  const { name, count } = value as Record<string, unknown>
+  return typeof name === 'string' && isPositive(count)
+}

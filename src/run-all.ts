@@ -41,10 +41,16 @@ export function runAll(described: readonly Described[], options: RunOptions, hoo
 
 async function runAsWorker(parent: ParentLink, described: readonly Described[], options: RunOptions): Promise<void> {
   try {
-    const { specs } = check(described, options)
+    const { specs, settings } = check(described, options)
+    const loaded = { type: 'loaded', version: packageVersion(), specs, settings } as const
+    if (parent.identity.isReader) {
+      parent.report(loaded, () => process.exit(0))
+      return
+    }
+    parent.report(loaded)
     const runnables = new Map(specs.map((spec, index) => [spec.name, described[index]?.runnable as Runnable]))
     const { runWorker } = await import('./worker/run.ts')
-    await runWorker(parent, runnables, specs, packageVersion())
+    await runWorker(parent, runnables, specs)
   } catch (error) {
     parent.fail(error)
   }

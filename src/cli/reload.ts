@@ -8,7 +8,7 @@ import type { StateDir } from '../os/statedir.ts'
 import { ask } from './client.ts'
 import type { CommandLine } from './parse.ts'
 import { describeProgress, ProgressBoard } from './progress.ts'
-import { reloadLines } from './render.ts'
+import { planLines, reloadLines } from './render.ts'
 import { paintFor, printJson, printLine } from './terminal.ts'
 
 const EXIT_BY_RESULT: Record<ReloadSummary['result'], ExitCode> = {
@@ -19,6 +19,7 @@ const EXIT_BY_RESULT: Record<ReloadSummary['result'], ExitCode> = {
 }
 
 export async function reload(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
+  if (line.dryRun) return plan(stateDir, line)
   const board = line.json ? null : new ProgressBoard(process.stdout, describeProgress)
   const question: Question = { command: 'reload', ...orderOf(line) }
   const summary = summaryOf(await ask(stateDir, question, (progress) => board?.show(progress)))
@@ -26,6 +27,15 @@ export async function reload(stateDir: StateDir, line: CommandLine): Promise<Exi
   if (line.json) printJson(summary)
   else for (const text of reloadLines(summary, paintFor(process.stdout))) printLine(text)
   return EXIT_BY_RESULT[summary.result]
+}
+
+/** Nothing is touched: what would be done, or why it would be rejected. */
+async function plan(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
+  const reply = await ask(stateDir, { command: 'plan', ...orderOf(line) })
+  if (reply.type !== 'plan') throw refusal(reply)
+  if (line.json) printJson(reply.plan)
+  else for (const text of planLines(reply.plan, paintFor(process.stdout))) printLine(text)
+  return reply.plan.result === 'possible' ? EXIT.done : EXIT.rejected
 }
 
 function orderOf(line: CommandLine): ReloadOrder {

@@ -1,5 +1,5 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
-import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../ipc/status.ts'
+import type { GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
 import { duration, plural } from '../words.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import { describeFailure, type Paint } from './terminal.ts'
@@ -126,15 +126,39 @@ export function reloadLines(reload: ReloadSummary, paint: Paint): string[] {
   lines.push(`reload ${resultText(reload, paint)} in ${duration(reload.durationMs)}: ${outcome(reload)}`)
   const cut = reload.replaced.reduce((sum, row) => sum + row.connectionsCut, 0)
   if (cut > 0) lines.push(`${paint.yellow('warning')} ${plural(cut, 'connection')} cut at the deadline (see the log)`)
+  for (const change of reload.applied) lines.push(`${paint.green('applied')} ${change}`)
   for (const difference of reload.needsRestart) lines.push(`${paint.yellow('needs a restart')} ${difference}`)
   return lines
+}
+
+/** What was replaced, and what was started where nobody was before. */
+function replacedText({ replaced }: ReloadSummary): string {
+  const started = replaced.filter((row) => row.oldPid === null).length
+  const text = `${plural(replaced.length - started, 'worker')} replaced`
+  return started > 0 ? `${text}, ${started} started` : text
+}
+
+/** What `reload --dry-run` has found out: what would be done, in order. */
+export function planLines(plan: ReloadPlan, paint: Paint): string[] {
+  const lines: string[] = []
+  if (plan.error) lines.push(describeFailure(plan.error, paint), '')
+  if (plan.preReload !== null) lines.push(`runs      ${plan.preReload}`)
+  for (const [index, stage] of plan.stages.entries()) {
+    const groups = stage.map((row) => `${row.name} (${plural(row.count, 'worker')}, ${row.surge} at a time)`)
+    lines.push(`${index === 0 ? 'replaces' : 'then    '}  ${groups.join(', ')}`)
+  }
+  if (plan.kept.length > 0) lines.push(`keeps     ${plan.kept.join(', ')}`)
+  for (const change of plan.applied) lines.push(`${paint.green('applies')}   ${change}`)
+  for (const change of plan.needsRestart) lines.push(`${paint.yellow('needs a restart')} ${change}`)
+  const verdict = plan.result === 'possible' ? paint.green('possible') : paint.red('would be rejected')
+  return [...lines, `${plan.strategy} reload ${verdict}: nothing was touched`]
 }
 
 function outcome(reload: ReloadSummary): string {
   const kept = reload.kept.length > 0 ? `, kept ${reload.kept.join(', ')}` : ''
   switch (reload.result) {
     case 'done':
-      return `${plural(reload.replaced.length, 'worker')} replaced, generation ${reload.generation}${kept}`
+      return `${replacedText(reload)}, generation ${reload.generation}${kept}`
     case 'rejected':
       return 'nothing was touched, the old code serves'
     case 'cancelled':

@@ -12,7 +12,8 @@ export interface Screen {
   bound(status: Status): void
   line(line: LogLine): void
   started(status: Status, durationMs: number): void
-  failed(failure: ReloadFailure | null): void
+  /** @param isWaiting it will be tried again at the next change. */
+  failed(failure: ReloadFailure | null, isWaiting: boolean): void
 }
 
 /** A screen that tells why the start failed when all is over, so that it is the last thing to be read. */
@@ -39,8 +40,9 @@ export function terminalScreen(): LastingScreen {
       isStarting = false
       printLine(`${paint.green('ready')} in ${duration(durationMs)}`)
     },
-    failed: (failure) => {
-      failed = () => printFailed(failure)
+    failed: (failure, isWaiting) => {
+      if (isWaiting) printWaiting(failure)
+      else failed = () => printFailed(failure)
     },
     ended: () => failed?.(),
   }
@@ -49,6 +51,13 @@ export function terminalScreen(): LastingScreen {
 /** While the first workers start: a failure is shown whole, once, at the end. */
 function firstLine(line: LogLine): LogLine {
   return { ...line, text: line.text.split('\n', 1)[0] ?? '' }
+}
+
+function printWaiting(failure: ReloadFailure | null): void {
+  const paint = paintFor(process.stderr)
+  const lines = failure ? ['', describeFailure(failure, paint), ''] : []
+  lines.push(`${paint.red('error')} ${failedMessage(failure)}`, '      Waiting for a change. Ctrl-C ends it.')
+  process.stderr.write(`${lines.join('\n')}\n`)
 }
 
 function printFailed(failure: ReloadFailure | null): void {

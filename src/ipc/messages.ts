@@ -3,6 +3,7 @@
  * line ↔ master over the control socket, daemon → launcher. One envelope marks ours, so that user
  * code may send its own messages over the same channel.
  */
+import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { WIRE_VERSION } from './requests.ts'
 import type { Failure, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status } from './status.ts'
@@ -25,6 +26,8 @@ export interface Identity {
   generation: number
   /** 1, or more when the start before this one failed. */
   attempt: number
+  /** It only reads the start file, tells what it says, and ends. */
+  isReader: boolean
 }
 
 /** What was left undone when a child drained. */
@@ -48,7 +51,7 @@ export interface WorkerStats {
 export type WorkerMessage =
   /** Hears orders from now on; comes before anything else. */
   | { type: 'here' }
-  | { type: 'loaded'; version: string; specs: Spec[] }
+  | { type: 'loaded'; version: string; specs: Spec[]; settings: Settings }
   | { type: 'prepared' }
   | { type: 'serving' }
   | { type: 'failed'; failure: Failure; output: string }

@@ -10,7 +10,7 @@ import { chmodSync, chownSync, lstatSync, rmSync, statSync } from 'node:fs'
 import net from 'node:net'
 import { dirname } from 'node:path'
 import { getSystemErrorName } from 'node:util'
-import type { Address } from '../address.ts'
+import { type Address, formatAddress } from '../address.ts'
 import { ShiftworkError, systemCode } from '../errors.ts'
 import { holderOfPort } from '../os/portholder.ts'
 import { userIds } from '../os/users.ts'
@@ -18,6 +18,8 @@ import { userIds } from '../os/users.ts'
 /** A bound socket that another process can be given with `child.send(message, handle)`. */
 export interface Listener {
   readonly handle: ListenHandle
+  /** The address as it is shown, with the port that was chosen. */
+  readonly text: string
   /** The port that was chosen for port 0; null on a unix socket. */
   readonly port: number | null
   close(): void
@@ -64,7 +66,7 @@ async function bindTcp(address: Extract<Address, { kind: 'tcp' }>): Promise<List
     handle.close()
     throw failure(address, 'EADDRINUSE')
   }
-  return { handle, port, close: () => handle.close() }
+  return { handle, text: formatAddress(address, port), port, close: () => handle.close() }
 }
 
 async function resolveHost(address: Extract<Address, { kind: 'tcp' }>): Promise<{ address: string; family: number }> {
@@ -93,7 +95,7 @@ async function bindUnix(address: Extract<Address, { kind: 'unix' }>, options: Li
     if (error instanceof ShiftworkError) throw error
     throw failure(address, systemCode(error) ?? String(error), error)
   }
-  return { handle, port: null, close: () => handle.close() }
+  return { handle, text: formatAddress(address), port: null, close: () => handle.close() }
 }
 
 /** Looked at first: libuv says EACCES for a directory that is not there. */

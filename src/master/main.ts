@@ -7,7 +7,6 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
-import type { ControlRequest, ReloadOrder } from '../ipc/requests.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
 import { type Log, type LogLine, openLog } from '../log.ts'
 import { releasePidFile, takePidFile } from '../os/pidfile.ts'
@@ -16,14 +15,16 @@ import { userIds } from '../os/users.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
-import { nearest } from '../words.ts'
-import { type Asker, openControl } from './control.ts'
+import { openControl } from './control.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
-import { logNotice, progressOf } from './report.ts'
+import type { Notice } from './notices.ts'
+import { listenerKey } from './policy/listenerkey.ts'
+import { logNotice } from './report.ts'
+import { PLAIN_RELOAD, Requests } from './requests.ts'
 import { bindSignals } from './signals.ts'
 import type { Launcher } from './spawn.ts'
 import { StatusReporter } from './status.ts'
-import { type Notice, Supervisor } from './supervisor.ts'
+import { Supervisor } from './supervisor.ts'
 
 /** The user's static hooks. What they throw is logged and changes nothing. */
 export interface MasterHooks {
@@ -37,7 +38,8 @@ export interface MasterScreen {
   bound(status: Status): void
   line(line: LogLine): void
   started(status: Status, durationMs: number): void
-  failed(failure: ReloadFailure | null): void
+  /** @param isWaiting it will be tried again at the next change. */
+  failed(failure: ReloadFailure | null, isWaiting: boolean): void
 }
 
 export interface MasterOptions {
@@ -71,7 +73,10 @@ export async function runMaster(options: MasterOptions): Promise<ExitCode> {
     })
   const listeners = new Map<string, Listener>()
   try {
-    for (const spec of options.specs) if (spec.address) listeners.set(spec.name, await bindListener(spec.address, spec))
+    for (const spec of options.specs) {
+      const key = listenerKey(spec)
+      if (spec.address && key !== null) listeners.set(key, await bindListener(spec.address, spec))
+    }
     const master = new Master(options, listeners)
     return await master.run()
   } finally {
@@ -97,22 +102,20 @@ class Master {
   readonly #log: Log
   readonly #supervisor: Supervisor
   readonly #status: StatusReporter
+  readonly #requests: Requests
   readonly #startedAt = performance.now()
-  readonly #watchers = new Set<Asker>()
-  readonly #stopAskers = new Set<Asker>()
   #lastReload: ReloadSummary | null = null
   #warnings: string[] = []
-  #connectionsCut = 0
-  #processesEnded = 0
-  #isOver = false
   #end: (code: ExitCode) => void = () => undefined
 
   constructor(options: MasterOptions, listeners: Map<string, Listener>) {
+    const { settings, watch } = options
+    const isWatching = watch || settings.watch !== null
     this.#options = options
     this.#log = openLog(options.logFile, (line) => options.screen.line(line))
     this.#supervisor = new Supervisor({
       specs: options.specs,
-      version: packageVersion(),
+      conditions: { version: packageVersion(), settings, waitsForChange: isWatching && !options.daemon },
       listeners,
       launcher: options.launcher,
       onNotice: (notice) => this.#onNotice(notice),
@@ -121,11 +124,11 @@ class Master {
       entry: options.launcher.startFile,
       startedAt: new Date(),
       daemon: options.daemon,
-      watching: options.watch || options.settings.watch !== null,
+      watching: isWatching,
       warnings: () => [...options.warnings, ...this.#warnings],
-      listeners: new Map(listeners),
       lastReload: () => this.#lastReload,
     })
+    this.#requests = new Requests(this.#supervisor, this.#status)
   }
 
   async run(): Promise<ExitCode> {
@@ -133,11 +136,12 @@ class Master {
       this.#end = resolve
     })
     const control = await openControl(this.#options.stateDir.controlSocket, (request, asker) =>
-      this.#onRequest(request, asker),
+      this.#requests.answer(request, asker),
     )
     const unbindSignals = bindSignals({
       stop: ({ graceful, force }) => this.#supervisor.stop({ graceful, timeoutMs: null, force }),
-      reload: () => this.#supervisor.reload({ groups: null, graceful: false, timeoutMs: null }, () => undefined),
+      reload: () => this.#supervisor.reload(PLAIN_RELOAD, () => undefined),
+      scale: (by) => this.#supervisor.scale(by, () => undefined),
       reopenLog: () => this.#log.reopen(),
     })
     process.on('uncaughtException', this.#onUncaught)
@@ -148,8 +152,7 @@ class Master {
     const code = await ended
     const hook = this.#callHook('onMasterStop', this.#options.hooks.onMasterStop)
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
-    this.#isOver = true
-    this.#replyStopped()
+    this.#requests.end()
     // the lock goes last but one: a start that waits for it finds the ports free
     releasePidFile(this.#options.stateDir.pidFile)
     await control.close()
@@ -163,37 +166,33 @@ class Master {
     this.#log.error(`uncaught in the master, it goes on: ${error instanceof Error ? error.stack : String(error)}`)
   }
 
-  // ---- what happens ------------------------------------------------------------------------------------------------
-
   #onNotice(notice: Notice): void {
     const now = performance.now()
     logNotice(this.#log, notice, now)
-    const progress = progressOf(notice, now)
-    if (progress) for (const asker of this.#watchers) asker.progress(progress)
+    this.#requests.note(notice, now)
+    const { hooks, screen } = this.#options
     switch (notice.type) {
       case 'started':
         void this.#onStarted()
         return
       case 'start-failed':
-        this.#options.screen.failed(notice.failure)
+        screen.failed(notice.failure, notice.isWaiting)
         return
       case 'reload-began':
-        void this.#callHook('onMasterReload', this.#options.hooks.onMasterReload)
+        void this.#callHook('onMasterReload', hooks.onMasterReload)
         return
       case 'reload-ended':
         this.#lastReload = notice.summary
         this.#warnings = notice.summary.needsRestart.map((difference) => `needs a restart: ${difference}`)
         return
-      case 'left':
-        this.#onLeft(notice)
+      case 'left': {
+        const { child, code, signal } = notice
+        const { onWorkerExit } = hooks
+        void this.#callHook('onWorkerExit', onWorkerExit && (() => onWorkerExit(child.name, code, signal, child.pid)))
         return
+      }
       case 'stopped':
         this.#end(this.#supervisor.fleet.startFailure ? EXIT.failed : EXIT.done)
-        return
-      case 'child':
-      case 'kill':
-      case 'leader':
-      case 'stopping':
         return
     }
   }
@@ -203,89 +202,11 @@ class Master {
     this.#options.screen.started(await this.#status.report(), durationMs)
   }
 
-  #onLeft(notice: Extract<Notice, { type: 'left' }>): void {
-    const { child, code, signal } = notice
-    this.#processesEnded++
-    this.#connectionsCut += child.report?.connectionsCut ?? 0
-    const hook = this.#options.hooks.onWorkerExit
-    void this.#callHook('onWorkerExit', hook && (() => hook(child.name, code, signal, child.pid)))
-  }
-
   async #callHook(name: string, hook: (() => unknown) | null): Promise<void> {
     try {
       await hook?.()
     } catch (error) {
       this.#log.error(`${name} threw: ${error instanceof Error ? error.stack : String(error)}`)
     }
-  }
-
-  // ---- what is asked -----------------------------------------------------------------------------------------------
-
-  #onRequest(request: ControlRequest, asker: Asker): void {
-    switch (request.command) {
-      case 'status':
-        void this.#status.report().then((status) => asker.reply({ type: 'status', status }))
-        return
-      case 'reload':
-        this.#onReload(request, asker)
-        return
-      case 'stop':
-        this.#watchers.add(asker)
-        if (this.#stopAskers.size === 0) this.#countFromHere()
-        this.#stopAskers.add(asker)
-        if (this.#isOver) this.#replyStopped()
-        this.#supervisor.stop({ graceful: request.graceful, timeoutMs: request.timeoutMs, force: false })
-        return
-      case 'plan':
-      case 'scale':
-        asker.reply({ type: 'error', code: 'failed', message: 'not yet', hint: null })
-        return
-    }
-  }
-
-  #onReload(request: ReloadOrder, asker: Asker): void {
-    const refusal = this.#refuseReload(request.groups)
-    if (refusal) {
-      asker.reply({ type: 'error', code: 'usage', ...refusal })
-      return
-    }
-    if (this.#supervisor.fleet.stopping) {
-      asker.reply({ type: 'error', code: 'cancelled', message: 'The master is stopping', hint: null })
-      return
-    }
-    this.#watchers.add(asker)
-    const groups = request.groups.length > 0 ? request.groups : null
-    this.#supervisor.reload({ groups, graceful: request.graceful, timeoutMs: request.timeoutMs }, (reload) => {
-      this.#watchers.delete(asker)
-      asker.reply({ type: 'reload', reload })
-    })
-  }
-
-  #refuseReload(names: readonly string[]): { message: string; hint: string | null } | null {
-    const { groups } = this.#supervisor.fleet
-    for (const name of names) {
-      const group = groups.get(name)
-      if (!group) {
-        const guess = nearest(name, [...groups.keys()])
-        const hint = guess ? `Did you mean "${guess}"?` : `Known workers: ${[...groups.keys()].join(', ')}.`
-        return { message: `There is no worker "${name}"`, hint }
-      }
-      if (!group.spec.reloadable)
-        return {
-          message: `Worker "${name}" is not reloadable`,
-          hint: 'It keeps its processes; use restart to end them.',
-        }
-    }
-    return null
-  }
-
-  #countFromHere(): void {
-    this.#connectionsCut = 0
-    this.#processesEnded = 0
-  }
-
-  #replyStopped(): void {
-    const reply = { processes: this.#processesEnded, connectionsCut: this.#connectionsCut }
-    for (const asker of this.#stopAskers) asker.reply({ type: 'stopped', ...reply })
   }
 }

@@ -1,12 +1,12 @@
 /** What the supervisor notices, in words: lines for the log, and progress for whoever asked. Pure. */
 
-import type { Progress } from '../ipc/messages.ts'
-import type { ReloadFailure } from '../ipc/status.ts'
+import type { HookOutput, Progress } from '../ipc/messages.ts'
+import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { Log } from '../log.ts'
 import { duration, plural } from '../words.ts'
-import type { Child } from './fleet.ts'
-import { slotKey } from './fleet.ts'
-import type { Notice } from './supervisor.ts'
+import type { Notice } from './notices.ts'
+import type { Child } from './policy/fleet.ts'
+import { slotKey } from './policy/fleet.ts'
 
 export function logNotice(log: Log, notice: Notice, now: number): void {
   switch (notice.type) {
@@ -25,15 +25,21 @@ export function logNotice(log: Log, notice: Notice, now: number): void {
     case 'reload-began':
       log.info(notice.groups.length > 0 ? `reload of ${notice.groups.join(', ')}` : 'reload: no group is reloadable')
       return
-    case 'reload-ended': {
-      const { result, durationMs, replaced, error } = notice.summary
-      const done = `reload ${result} after ${duration(durationMs)}, ${plural(replaced.length, 'worker')} replaced`
-      if (result === 'done') log.info(done)
-      else log.warn(error ? `${done}: ${error.worker}: ${error.message}` : done)
+    case 'reload-ended':
+      logReload(log, notice.summary)
       return
-    }
+    case 'scale-ended':
+      logScale(log, notice.summary)
+      return
+    case 'listener':
+      log.info(notice.what === 'bound' ? `holds ${notice.address}` : `let go of ${notice.address}`)
+      return
+    case 'gate':
+      log.info(notice.what === 'began' ? `preReload runs: ${notice.text}` : `preReload │ ${notice.text}`)
+      return
     case 'start-failed':
       log.error(`start failed: ${notice.failure ? describe(notice.failure) : 'unknown'}`)
+      if (notice.isWaiting) log.info('waiting for a change')
       return
     case 'started':
       log.info('every worker serves')
@@ -45,6 +51,21 @@ export function logNotice(log: Log, notice: Notice, now: number): void {
       log.info('stopped')
       return
   }
+}
+
+function logReload(log: Log, { result, durationMs, replaced, error, applied, needsRestart }: ReloadSummary): void {
+  for (const change of applied) log.info(`applied: ${change}`)
+  for (const change of needsRestart) log.warn(`needs a restart: ${change}`)
+  const done = `reload ${result} after ${duration(durationMs)}, ${plural(replaced.length, 'worker')} replaced`
+  if (result === 'done') log.info(done)
+  else log.warn(error ? `${done}: ${error.worker}: ${error.message}` : done)
+}
+
+function logScale(log: Log, { result, groups, durationMs, error }: Scaled): void {
+  const changes = groups.map(({ name, from, to }) => `${name} ${from} → ${to}`).join(', ')
+  const text = `scale ${changes} ${result} after ${duration(durationMs)}`
+  if (result === 'done') log.info(text)
+  else log.warn(error ? `${text}: ${error.worker}: ${error.message}` : text)
 }
 
 function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: number): void {
@@ -101,7 +122,11 @@ function indent(text: string): string {
 }
 
 /** The line that an operation's asker gets for this notice, or null. */
-export function progressOf(notice: Notice, now: number): Progress | null {
+export function progressOf(notice: Notice, now: number): Progress | HookOutput | null {
+  if (notice.type === 'gate') {
+    const text = notice.what === 'began' ? `$ ${notice.text}` : notice.text
+    return { type: 'output', source: 'preReload', text }
+  }
   if (notice.type !== 'child' && notice.type !== 'left') return null
   const { child } = notice
   const state = notice.type === 'left' ? leftState(child) : stateOf(notice.what)

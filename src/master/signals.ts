@@ -9,6 +9,8 @@ import type { CommandName } from '../ipc/commands.ts'
 export interface SignalActions {
   stop(how: { graceful: boolean; force: boolean }): void
   reload(): void
+  /** One worker more (1) or less (-1) in every reloadable group. */
+  scale(by: 1 | -1): void
   reopenLog(): void
 }
 
@@ -41,6 +43,8 @@ export function bindSignals(actions: SignalActions): () => void {
     { signal: 'SIGQUIT', command: 'stop', act: (to) => to.stop({ graceful: true, force: false }) },
     { signal: 'SIGHUP', command: 'reload', act: hangup },
     { signal: 'SIGUSR2', command: 'reload', act: (to) => to.reload() },
+    { signal: 'SIGTTIN', command: 'scale', act: (to) => to.scale(1) },
+    { signal: 'SIGTTOU', command: 'scale', act: (to) => to.scale(-1) },
     // without a listener Node.js would open its inspector
     { signal: 'SIGUSR1', command: null, act: (to) => to.reopenLog() },
   ]

@@ -43,7 +43,7 @@ const LAST_WORDS_MS = 250
 
 export function spawnProcess(
   launcher: Launcher,
-  who: { name: string; id: number; generation: number; attempt: number; env: Record<string, string> },
+  who: Pick<Identity, 'name' | 'id' | 'generation' | 'attempt'> & { env: Record<string, string>; isReader?: boolean },
   handlers: Handlers,
 ): Process {
   const identity: Identity = {
@@ -53,6 +53,7 @@ export function spawnProcess(
     id: who.id,
     generation: who.generation,
     attempt: who.attempt,
+    isReader: who.isReader === true,
   }
   cluster.setupPrimary({
     exec: launcher.bootstrap,

@@ -1,12 +1,10 @@
 /** What `status` says: the fleet's own data, the workers' own numbers, and the process table's. Called by the master's main. */
 
-import { formatAddress } from '../address.ts'
 import type { WorkerStats } from '../ipc/messages.ts'
 import { blankProcess, type GroupStatus, type ProcessStatus, type ReloadSummary, type Status } from '../ipc/status.ts'
 import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
-import type { ChildState } from './child.ts'
-import { type Child, childrenOf, type Fleet, type Group, type Slot } from './fleet.ts'
-import type { Listener } from './listeners.ts'
+import type { ChildState } from './policy/child.ts'
+import { type Child, childrenOf, type Fleet, type Group, highestGeneration, type Slot } from './policy/fleet.ts'
 import type { Supervisor } from './supervisor.ts'
 
 /** A worker that has not answered by then is blocked: its numbers are null. */
@@ -18,7 +16,6 @@ export interface MasterFacts {
   daemon: boolean
   watching: boolean
   warnings: () => string[]
-  listeners: ReadonlyMap<string, Listener>
   lastReload: () => ReloadSummary | null
 }
 
@@ -50,7 +47,7 @@ export class StatusReporter {
         pid: process.pid,
         startedAt: this.#facts.startedAt.toISOString(),
         state: masterState(fleet),
-        generation: Math.max(...[...fleet.groups.values()].map((group) => group.generation)),
+        generation: highestGeneration(fleet),
         node: process.version,
         entry: this.#facts.entry,
         daemon: this.#facts.daemon,
@@ -66,11 +63,11 @@ export class StatusReporter {
   #group(fleet: Fleet, group: Group, answers: Answers): GroupStatus {
     const { spec } = group
     const processes = group.slots.flatMap((slot) => this.#slot(fleet, group, slot, answers))
-    const port = this.#facts.listeners.get(spec.name)?.port ?? undefined
+    const listener = group.listener === null ? undefined : this.#supervisor.listeners.get(group.listener)
     return {
       name: spec.name,
-      listen: spec.address ? [formatAddress(spec.address, port)] : [],
-      count: spec.count,
+      listen: listener ? [listener.text] : [],
+      count: group.count,
       reloadable: spec.reloadable,
       after: spec.after,
       user: spec.user,
@@ -83,7 +80,7 @@ export class StatusReporter {
     const children = childrenOf(fleet, group.spec.name, slot.id)
     const rows = children.map((child) => this.#process(group, slot, child, answers.get(child.key)))
     const isEmpty = children.every((child) => child.state === 'draining' || child.state === 'killed')
-    return isEmpty ? [...rows, emptySlot(slot)] : rows
+    return isEmpty && slot.id < group.count ? [...rows, emptySlot(slot)] : rows
   }
 
   #process(group: Group, slot: Slot, child: Child, answer: Answer | undefined): ProcessStatus {
@@ -134,17 +131,19 @@ function shownState(state: ChildState): ProcessStatus['state'] {
 function masterState(fleet: Fleet): Status['master']['state'] {
   if (fleet.phase === 'stopped') return 'stopping'
   if (fleet.phase !== 'running') return fleet.phase
-  return fleet.reload || fleet.settling.length > 0 ? 'reloading' : 'running'
+  if (fleet.isDormant) return 'starting'
+  return fleet.reload || fleet.scaling || fleet.settling.length > 0 ? 'reloading' : 'running'
 }
 
 function groupState(group: Group, processes: readonly ProcessStatus[]): GroupStatus['state'] {
   const serving = processes.filter((row) => row.state === 'serving')
   const served = new Set(serving.map((row) => row.id)).size
-  if (served < group.spec.count) return processes.some((row) => row.state === 'backoff') ? 'backoff' : 'degraded'
+  if (served < group.count) return processes.some((row) => row.state === 'backoff') ? 'backoff' : 'degraded'
   return new Set(serving.map((row) => row.generation)).size > 1 ? 'mixed' : 'ok'
 }
 
 function suspended(fleet: Fleet): string[] {
+  if (fleet.isDormant) return ['the first start has failed: nothing runs until a file changes, or a reload']
   const names = [...fleet.groups.values()].filter((group) => group.suspended).map((group) => group.spec.name)
   if (names.length === 0) return []
   return [`${names.join(', ')}: the code on disk failed its reload: recycling waits for a good reload`]

@@ -1,61 +1,47 @@
 /**
  * The master's one loop: a report, a request or a timer changes the fleet, the policy says what to
  * do, this file does it. It owns the processes and the listeners; it decides nothing. Whoever wants
- * to know (log, progress of a reload, hooks) listens to its notices.
+ * to know (log, progress of an operation, hooks) listens to its notices.
  */
 import { performance } from 'node:perf_hooks'
-import type { WorkerMessage, WorkerStats } from '../ipc/messages.ts'
-import type { ReloadFailure, ReloadSummary } from '../ipc/status.ts'
+import { describeError, ShiftworkError } from '../errors.ts'
+import type { WorkerMessage } from '../ipc/messages.ts'
+import type { ReloadSummary, Scaled } from '../ipc/status.ts'
 import { debug } from '../log.ts'
 import type { Spec } from '../spec/spec.ts'
-import type { Action } from './actions.ts'
-import { apply, type FleetEvent } from './events.ts'
-import { type Child, createFleet, type Fleet } from './fleet.ts'
-import type { Listener } from './listeners.ts'
-import { nextWakeAt, reconcile } from './reconcile.ts'
+import { runGate } from './gate.ts'
+import { bindListener, type Listener } from './listeners.ts'
+import type { Notice } from './notices.ts'
+import type { Action } from './policy/actions.ts'
+import { apply, type FleetEvent } from './policy/events.ts'
+import { type Child, type Conditions, createFleet, type Fleet } from './policy/fleet.ts'
+import type { ReloadRequest, ScaleRequest } from './policy/operations.ts'
+import { nextWakeAt, reconcile } from './policy/reconcile.ts'
+import { Questions, type StatsAnswer } from './questions.ts'
+import { type ReadResult, readStartFile } from './reader.ts'
 import { type Launcher, type Process, spawnProcess } from './spawn.ts'
-
-/** What happens, as it happens, for people and programs that watch. */
-export type Notice =
-  | {
-      type: 'child'
-      what: 'spawned' | 'prepared' | 'serving' | 'draining' | 'failed'
-      child: Child
-      detail: string | null
-    }
-  | { type: 'left'; child: Child; code: number | null; signal: string | null }
-  | { type: 'kill'; child: Child; why: string }
-  | { type: 'leader'; child: Child }
-  | { type: 'started' }
-  | { type: 'start-failed'; failure: ReloadFailure | null }
-  | { type: 'reload-began'; groups: string[] }
-  | { type: 'reload-ended'; summary: ReloadSummary }
-  | { type: 'stopping' }
-  | { type: 'stopped' }
 
 export interface SupervisorOptions {
   specs: Spec[]
-  version: string
-  listeners: ReadonlyMap<string, Listener>
+  conditions: Conditions
+  /** What is bound, by key; the supervisor adds to it and takes away. */
+  listeners: Map<string, Listener>
   launcher: Launcher
   onNotice: (notice: Notice) => void
 }
 
-interface StatsQuestion {
-  waiting: Set<number>
-  answers: Map<number, { stats: WorkerStats; tookMs: number }>
-  askedAt: number
-  done: () => void
-}
-
 export class Supervisor {
   readonly fleet: Fleet
+  readonly listeners: ReadonlyMap<string, Listener>
   readonly #listeners: Map<string, Listener>
   readonly #launcher: Launcher
   readonly #notify: (notice: Notice) => void
   readonly #processes = new Map<number, Process>()
-  readonly #askers = new Map<number, (summary: ReloadSummary) => void>()
-  readonly #questions = new Map<number, StatsQuestion>()
+  readonly #reloadAskers = new Map<number, (summary: ReloadSummary) => void>()
+  readonly #scaleAskers = new Map<number, (summary: Scaled) => void>()
+  readonly #readers = new Set<() => void>()
+  readonly #questions = new Questions()
+  #endGate: () => void = () => undefined
   #nextId = 1
   #decidedAt = 0
   #timer: NodeJS.Timeout | null = null
@@ -63,8 +49,9 @@ export class Supervisor {
   #isStopped = false
 
   constructor(options: SupervisorOptions) {
-    this.fleet = createFleet(options.specs, options.version)
-    this.#listeners = new Map(options.listeners)
+    this.fleet = createFleet(options.specs, options.conditions)
+    this.#listeners = options.listeners
+    this.listeners = options.listeners
     this.#launcher = options.launcher
     this.#notify = options.onNotice
   }
@@ -73,41 +60,41 @@ export class Supervisor {
     this.#run()
   }
 
-  /** Asks for a reload. @param onAnswer called once, when it is over. */
-  reload(
-    request: { groups: string[] | null; graceful: boolean; timeoutMs: number | null },
-    onAnswer: (summary: ReloadSummary) => void,
-  ): void {
+  /** Asks for a reload. @param onAnswer called once, when it is over, or when as much of it as was waited for. */
+  reload(request: Omit<ReloadRequest, 'kind' | 'id'>, onAnswer: (summary: ReloadSummary) => void): void {
     const id = this.#nextId++
-    this.#askers.set(id, onAnswer)
-    this.#dispatch({ type: 'reload', request: { id, ...request } })
+    this.#reloadAskers.set(id, onAnswer)
+    this.#dispatch({ type: 'request', request: { kind: 'reload', id, ...request } })
+  }
+
+  /** Asks for other numbers of workers. @param onAnswer called once, when it is over. */
+  scale(to: ScaleRequest['to'], onAnswer: (summary: Scaled) => void): void {
+    const id = this.#nextId++
+    this.#scaleAskers.set(id, onAnswer)
+    this.#dispatch({ type: 'request', request: { kind: 'scale', id, to } })
   }
 
   /** Asks everything to end; a later call may add `force`. The notice `stopped` tells the end. */
   stop(how: { graceful: boolean; timeoutMs: number | null; force: boolean }): void {
     if (!this.fleet.stopping) this.#notify({ type: 'stopping' })
+    for (const end of this.#readers) end()
     this.#dispatch({ type: 'stop', ...how })
   }
 
-  /** Asks every living worker for its numbers; one that does not answer in time is missing. */
-  askStats(timeoutMs: number): Promise<Map<number, { stats: WorkerStats; tookMs: number }>> {
-    return new Promise((resolve) => {
-      const id = this.#nextId++
-      const timer = setTimeout(() => question.done(), timeoutMs)
-      const question: StatsQuestion = {
-        waiting: new Set(this.#processes.keys()),
-        answers: new Map(),
-        askedAt: performance.now(),
-        done: () => {
-          clearTimeout(timer)
-          this.#questions.delete(id)
-          resolve(question.answers)
-        },
-      }
-      this.#questions.set(id, question)
-      for (const process of this.#processes.values()) process.send({ type: 'stats', question: id })
-      if (question.waiting.size === 0) question.done()
+  /** What the start file says now. */
+  async readStartFile(): Promise<ReadResult> {
+    let end: () => void = () => undefined
+    const result = await readStartFile(this.#launcher, (kill) => {
+      end = kill
+      this.#readers.add(end)
     })
+    this.#readers.delete(end)
+    return result
+  }
+
+  /** Asks every living worker for its numbers; one that does not answer in time is missing. */
+  askStats(timeoutMs: number): Promise<Map<number, StatsAnswer>> {
+    return this.#questions.ask(this.#processes, timeoutMs)
   }
 
   // ---- the loop ----------------------------------------------------------------------------------------------------
@@ -155,9 +142,11 @@ export class Supervisor {
       case 'spawn':
         this.#spawn(action.child, action.spec)
         return
-      case 'serve':
-        this.#processes.get(action.child.key)?.send({ type: 'serve' }, this.#listeners.get(action.child.name)?.handle)
+      case 'serve': {
+        const listener = action.listener === null ? undefined : this.#listeners.get(action.listener)
+        this.#processes.get(action.child.key)?.send({ type: 'serve' }, listener?.handle)
         return
+      }
       case 'drain': {
         const { reason, timeoutMs, lingerMs } = action
         this.#processes.get(action.child.key)?.send({ type: 'drain', reason, timeoutMs, lingerMs })
@@ -172,15 +161,26 @@ export class Supervisor {
         this.#processes.get(action.child.key)?.send({ type: 'lead' })
         this.#notify({ type: 'leader', child: action.child })
         return
+      case 'bind':
+        void this.#bind(action.key, action.spec)
+        return
       case 'close-listener':
-        this.#listeners.get(action.name)?.close()
-        this.#listeners.delete(action.name)
+        this.#close(action.key)
+        return
+      case 'open-gate':
+        this.#openGate()
+        return
+      case 'end-gate':
+        this.#endGate()
+        return
+      case 'read-start-file':
+        void this.#readForReload()
         return
       case 'started':
         this.#notify({ type: 'started' })
         return
       case 'start-failed':
-        this.#notify({ type: 'start-failed', failure: this.fleet.startFailure })
+        this.#notify({ type: 'start-failed', failure: this.fleet.startFailure, isWaiting: this.fleet.isDormant })
         return
       case 'reload-began':
         this.#notify({ type: 'reload-began', groups: action.groups })
@@ -189,7 +189,12 @@ export class Supervisor {
         this.#tellKept(action.groups)
         return
       case 'answer':
-        this.#answer(action.ids, action.summary)
+        this.#answer(action)
+        return
+      case 'answer-scale':
+        this.#notify({ type: 'scale-ended', summary: action.summary })
+        for (const id of action.ids) this.#scaleAskers.get(id)?.(action.summary)
+        for (const id of action.ids) this.#scaleAskers.delete(id)
         return
       case 'stopped':
         this.#isStopped = true
@@ -211,17 +216,63 @@ export class Supervisor {
   }
 
   #tellKept(reloaded: readonly string[]): void {
-    for (const child of this.fleet.children.values())
-      if (child.state === 'serving' && !reloaded.includes(child.name))
-        this.#processes.get(child.key)?.send({ type: 'reloaded' })
+    for (const child of this.fleet.children.values()) {
+      const isKept = !reloaded.includes(child.name) && this.fleet.groups.get(child.name)?.isLeaving === false
+      if (isKept && child.state === 'serving') this.#processes.get(child.key)?.send({ type: 'reloaded' })
+    }
   }
 
-  #answer(ids: readonly number[], summary: ReloadSummary): void {
-    this.#notify({ type: 'reload-ended', summary })
+  #answer({ ids, summary, isFinal }: Extract<Action, { do: 'answer' }>): void {
+    if (isFinal) this.#notify({ type: 'reload-ended', summary })
     for (const id of ids) {
-      this.#askers.get(id)?.(summary)
-      this.#askers.delete(id)
+      this.#reloadAskers.get(id)?.(summary)
+      this.#reloadAskers.delete(id)
     }
+  }
+
+  // ---- listeners ---------------------------------------------------------------------------------------------------
+
+  async #bind(key: string, spec: Spec): Promise<void> {
+    if (!spec.address) return
+    try {
+      const listener = await bindListener(spec.address, spec)
+      this.#listeners.set(key, listener)
+      this.#notify({ type: 'listener', what: 'bound', address: listener.text })
+      this.#dispatch({ type: 'bound', listener: key, failure: null, inUse: false })
+    } catch (error) {
+      const failure = describeError(error)
+      const inUse = error instanceof ShiftworkError && error.code === 'ERR_ADDRESS_IN_USE'
+      const hint = error instanceof ShiftworkError && error.hint !== undefined ? `\n${error.hint}` : ''
+      this.#dispatch({ type: 'bound', listener: key, failure: { ...failure, stack: failure.message + hint }, inUse })
+    }
+  }
+
+  #close(key: string): void {
+    const listener = this.#listeners.get(key)
+    if (!listener) return
+    this.#listeners.delete(key)
+    listener.close()
+    this.#notify({ type: 'listener', what: 'closed', address: listener.text })
+  }
+
+  // ---- before a reload ---------------------------------------------------------------------------------------------
+
+  #openGate(): void {
+    const { preReload } = this.fleet.conditions.settings
+    if (!preReload) return
+    this.#notify({ type: 'gate', what: 'began', text: preReload.command })
+    this.#endGate = runGate({
+      ...preReload,
+      cwd: this.#launcher.cwd,
+      onLine: (text) => this.#notify({ type: 'gate', what: 'printed', text }),
+      onEnd: (failure, output) => this.#dispatch({ type: 'gate', failure, output }),
+    })
+  }
+
+  async #readForReload(): Promise<void> {
+    const result = await this.readStartFile()
+    if (result.reading) this.#dispatch({ type: 'read', reading: result.reading, failure: null, output: '' })
+    else this.#dispatch({ type: 'read', reading: null, failure: result.failure, output: result.output })
   }
 
   // ---- reports -----------------------------------------------------------------------------------------------------
@@ -230,7 +281,7 @@ export class Supervisor {
     const { key } = child
     switch (message.type) {
       case 'stats':
-        this.#noteStats(key, message.question, message.stats)
+        this.#questions.answer(key, message.question, message.stats)
         return
       case 'exiting':
         this.#dispatch({ type: 'output', key, text: message.output })
@@ -258,17 +309,9 @@ export class Supervisor {
     }
   }
 
-  #noteStats(key: number, id: number, stats: WorkerStats): void {
-    const question = this.#questions.get(id)
-    if (!question?.waiting.delete(key)) return
-    question.answers.set(key, { stats, tookMs: performance.now() - question.askedAt })
-    if (question.waiting.size === 0) question.done()
-  }
-
   #exited(child: Child, code: number | null, signal: string | null): void {
     this.#processes.delete(child.key)
-    for (const question of this.#questions.values())
-      if (question.waiting.delete(child.key) && question.waiting.size === 0) question.done()
+    this.#questions.forget(child.key)
     const at = new Date().toISOString()
     const wasAsked = child.drainReason !== null
     this.#notify({ type: 'left', child, code, signal })

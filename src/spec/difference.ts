@@ -1,33 +1,45 @@
-/** What one start file says otherwise than another. Used by a reload and by `status`. Pure. */
+/** What one start file says otherwise than another, in words. Used by a reload, its dry run and `status`. Pure. */
+import { formatAddress } from '../address.ts'
+import type { Settings } from './settings.ts'
 import type { Spec } from './spec.ts'
 
-/**
- * What a new start file changes that a reload does not apply, a sentence each. Numbers that only the
- * master uses (timeouts, `bakeMs`) are not in it: they take effect with the reload.
- */
-export function needsRestart(running: readonly Spec[], next: readonly Spec[]): string[] {
-  const differences: string[] = []
-  const after = new Map(next.map((spec) => [spec.name, spec]))
-  const before = new Set(running.map((spec) => spec.name))
-  for (const old of running) {
-    const fresh = after.get(old.name)
-    if (!fresh) {
-      differences.push(`${old.name}: removed from the start file`)
-      continue
-    }
-    for (const key of STRUCTURE) {
-      const was = structureText(old, key)
-      const is = structureText(fresh, key)
-      if (was !== is) differences.push(`${old.name}: ${key} ${was} → ${is}`)
-    }
-  }
-  for (const spec of next) if (!before.has(spec.name)) differences.push(`${spec.name}: new in the start file`)
-  return differences
+export interface Difference {
+  key: (typeof STRUCTURE)[number]
+  /** `count 1 → 2` */
+  text: string
 }
 
-const STRUCTURE = ['address', 'count', 'reloadable', 'backlog', 'user', 'group', 'socketMode', 'socketOwner'] as const
+/** What people need to be told of. Timeouts, limits and `env` change with the workers, without a word. */
+const STRUCTURE = [
+  'address',
+  'count',
+  'reloadable',
+  'after',
+  'backlog',
+  'user',
+  'group',
+  'socketMode',
+  'socketOwner',
+] as const
 
-function structureText(spec: Spec, key: (typeof STRUCTURE)[number]): string {
-  if (key === 'address') return spec.address?.text ?? 'none'
+export function differencesOf(before: Spec, after: Spec): Difference[] {
+  return STRUCTURE.flatMap((key) => {
+    const was = textOf(before, key)
+    const is = textOf(after, key)
+    return was === is ? [] : [{ key, text: `${key} ${was} → ${is}` }]
+  })
+}
+
+function textOf(spec: Spec, key: (typeof STRUCTURE)[number]): string {
+  if (key === 'address') return spec.address ? formatAddress(spec.address) : 'none'
+  if (key === 'after') return spec.after.length > 0 ? spec.after.join(', ') : 'none'
   return String(spec[key] ?? 'none')
+}
+
+/** What `runAll` is given is the master's, which has read it once: a sentence for each change. */
+export function settingsNeedRestart(running: Settings, next: Settings): string[] {
+  const names = Object.keys(running) as (keyof Settings)[]
+  return names
+    .filter((name) => JSON.stringify(running[name]) !== JSON.stringify(next[name]))
+    .map((name) => `runAll: ${name} has changed`)
 }

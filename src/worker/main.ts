@@ -21,7 +21,7 @@ const SIGNALS = {
 let locateError: ((error: unknown) => string | null) | null = null
 const output = keepOutput((text) => link.report({ type: 'output', text }))
 const link = openParent({ outputTail: () => output.text(), locate: (error) => locateError?.(error) ?? null })
-const { startFile, name, id, generation, attempt } = link.identity
+const { startFile, name, id, generation, attempt, isReader } = link.identity
 let isServing = false
 link.onServing = () => {
   isServing = true
@@ -45,7 +45,9 @@ process.on('exit', (code) => {
 })
 
 process.argv = [process.argv[0] ?? process.execPath, startFile]
-process.title = `shiftwork: ${name}/${id} g${generation} ${basename(startFile)}`
+process.title = isReader
+  ? `shiftwork: reads ${basename(startFile)}`
+  : `shiftwork: ${name}/${id} g${generation} ${basename(startFile)}`
 
 // a terminal that went away, a pipe that was closed: nobody reads any more, the requests are served all the same
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
@@ -56,7 +58,7 @@ link.onLost(() => {
 })
 
 async function load(): Promise<void> {
-  if (attempt > 1) {
+  if (attempt > 1 || isReader) {
     const { watchSyntax } = await import('../os/syntax.ts')
     locateError = watchSyntax().locate
   }

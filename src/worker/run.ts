@@ -29,16 +29,14 @@ export async function runWorker(
   link: ParentLink,
   workers: ReadonlyMap<string, Runnable>,
   specs: readonly Spec[],
-  version: string,
 ): Promise<void> {
   try {
     const { name } = link.identity
-    link.report({ type: 'loaded', version, specs: [...specs] })
     const worker = workers.get(name)
     const spec = specs.find((candidate) => candidate.name === name)
     if (!worker || !spec)
       throw new ShiftworkError('ERR_START_FILE', `The start file describes no worker "${name}" any more`, {
-        hint: 'A group is removed by a restart, not by a reload.',
+        hint: 'A reload of everything ends its processes.',
       })
     await new WorkerProcess(link, worker, spec).start()
   } catch (error) {

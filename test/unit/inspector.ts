@@ -4,11 +4,12 @@
  * believing the fleet's; the world tells it everything.
  */
 import type { ReloadSummary } from '../../src/ipc/status.ts'
-import type { Action } from '../../src/master/actions.ts'
-import { isComing } from '../../src/master/child.ts'
-import type { FleetEvent } from '../../src/master/events.ts'
-import { type Child, childrenOf, currentOf, type Group, type ReloadRequest } from '../../src/master/fleet.ts'
-import { nextWakeAt } from '../../src/master/reconcile.ts'
+import type { Action } from '../../src/master/policy/actions.ts'
+import { isComing } from '../../src/master/policy/child.ts'
+import type { FleetEvent } from '../../src/master/policy/events.ts'
+import { type Child, childrenOf, currentOf, type Group, liveSlots, variantOf } from '../../src/master/policy/fleet.ts'
+import type { ReloadRequest, ScaleRequest } from '../../src/master/policy/operations.ts'
+import { nextWakeAt } from '../../src/master/policy/reconcile.ts'
 import { faultOf, rivalry } from './standing.ts'
 import type { Code, World } from './world.ts'
 
@@ -26,13 +27,21 @@ interface Asked {
 
 /** One reload, from the moment it began. */
 interface Begun {
+  readonly at: number
   readonly groups: string[]
   readonly asked: Asked[]
   readonly code: Code
   readonly servingBefore: Child[]
   /** Children that were told to drain because of it, and who had taken their place. */
   readonly replaced: { old: Child; successor: Child }[]
+  /** Groups that it does not touch. */
+  readonly kept: string[]
+  readonly isAtomic: boolean
   isAnswered: boolean
+  /** The first of its successors was told to serve. */
+  isAdmitted: boolean
+  /** An address or a command stood in its way. */
+  isHindered: boolean
 }
 
 export class Inspector {
@@ -43,7 +52,7 @@ export class Inspector {
   readonly #spawnedIn = new Map<number, Begun | null>()
   readonly #admitted = new Map<string, Set<number>>()
   readonly #counts = { started: 0, 'start-failed': 0, stopped: 0 }
-  readonly #closed = new Set<string>()
+  readonly #scales = new Map<number, number>()
   #servingBefore = new Set<number>()
   #stop: { at: number; endsBy: number } | null = null
   #isForced = false
@@ -67,11 +76,22 @@ export class Inspector {
     this.#asked.set(request.id, { request, at: this.#world.now, begun: null, answers: 0 })
   }
 
+  onScale(request: ScaleRequest): void {
+    this.#scales.set(request.id, 0)
+  }
+
+  noteGateFailure(): void {
+    const begun = this.#begun.at(-1)
+    if (begun) begun.isHindered = true
+  }
+
   onStop(how: { graceful: boolean; timeoutMs: number | null; force: boolean }): void {
     const { now, fleet } = this.#world
     if (how.force) this.#isForced = true
     const times = [...fleet.groups.values()].map(({ spec }) => spec.stopDelayMs + (how.timeoutMs ?? spec.stopTimeoutMs))
-    const endsBy = how.graceful ? Number.POSITIVE_INFINITY : now + Math.max(GRACE_MS, ...times) + 2 * GRACE_MS
+    // groups may have to wait for each other
+    const all = times.reduce((sum, ms) => sum + ms + 2 * GRACE_MS, GRACE_MS)
+    const endsBy = how.graceful ? Number.POSITIVE_INFINITY : now + all
     const forcedBy = how.force ? now + GRACE_MS : Number.POSITIVE_INFINITY
     this.#stop = { at: this.#stop?.at ?? now, endsBy: Math.min(this.#stop?.endsBy ?? endsBy, forcedBy) }
   }
@@ -99,7 +119,7 @@ export class Inspector {
 
   onAction(action: Action): void {
     const { now } = this.#world
-    this.#expect(this.#counts.stopped === 0, `${action.do} after the end`, action.do === 'answer')
+    this.#expect(this.#counts.stopped === 0, `${action.do} after the end`, action.do.startsWith('answer'))
     switch (action.do) {
       case 'spawn':
         this.#expect(!this.#isEnding, 'spawned while stopping')
@@ -109,7 +129,10 @@ export class Inspector {
         return
       case 'serve':
         this.#checkAdmission(action.child)
-        this.#killableAt.set(action.child.key, now + this.#groupOf(action.child).spec.startTimeoutMs)
+        this.#killableAt.set(
+          action.child.key,
+          now + variantOf(this.#groupOf(action.child), action.child.generation).spec.startTimeoutMs,
+        )
         return
       case 'drain':
         this.#checkDrain(action)
@@ -124,9 +147,21 @@ export class Inspector {
         )
         return
       case 'close-listener':
-        this.#expect(this.#isEnding, 'closed a listener without a stop')
-        this.#expect(!this.#closed.has(action.name), `closed the listener of ${action.name} twice`)
-        this.#closed.add(action.name)
+        this.#checkClose(action.key)
+        return
+      case 'bind':
+        if (this.#world.taken.has(action.key)) this.noteGateFailure()
+        return
+      case 'open-gate':
+      case 'end-gate':
+      case 'read-start-file':
+        return
+      case 'answer-scale':
+        for (const id of action.ids) {
+          const answers = (this.#scales.get(id) ?? 0) + 1
+          this.#scales.set(id, answers)
+          this.#expect(answers === 1, `scale ${id} was answered ${answers} times`)
+        }
         return
       case 'started':
       case 'start-failed':
@@ -134,10 +169,10 @@ export class Inspector {
         this.#expect(this.#counts.started + this.#counts['start-failed'] === 1, 'the start ended twice')
         return
       case 'reload-began':
-        this.#begin(action.groups)
+        this.#begin(action)
         return
       case 'answer':
-        this.#checkAnswer(action.ids, action.summary)
+        this.#checkAnswer(action.ids, action.summary, action.isFinal)
         return
       case 'reload-served':
         return
@@ -150,27 +185,45 @@ export class Inspector {
   /** While the canaries of its group bake, no other slot may be filled: it would load the same code. */
   #isUnproven(child: Child): boolean {
     const { reload } = this.#world.fleet
-    return reload?.phase === 'canary' && reload.groups.includes(child.name) && child.id !== 0
+    if (reload?.phase !== 'canary' || !reload.groups.includes(child.name)) return false
+    return reload.strategy === 'atomic' ? child.generation !== reload.next.get(child.name) : child.id !== 0
+  }
+
+  #checkClose(key: string): void {
+    const { groups } = this.#world.fleet
+    const user = [...groups.values()].find((group) => group.listener === key && !group.isLeaving)
+    this.#expect(this.#isEnding || !user, `closed ${key}, on which ${user?.name ?? ''} listens`)
   }
 
   /** The first of a generation is admitted only when the canaries of all groups are prepared and baked. */
   #checkAdmission(child: Child): void {
     const { now, fleet } = this.#world
-    if (this.#admittedOf(child.name).has(child.generation)) return
-    const reload = this.#begun.at(-1)
-    this.#expect(reload?.groups.includes(child.name) === true, `admitted generation ${child.generation} of no reload`)
+    const { reload } = fleet
+    const begun = this.#begun.at(-1)
+    if (reload?.next.get(child.name) !== child.generation) {
+      const isKnown = this.#admittedOf(child.name).has(child.generation)
+      this.#expect(isKnown, `admitted generation ${child.generation} of no reload`)
+      return
+    }
+    if (!begun || begun.isAdmitted) return
+    begun.isAdmitted = true
+    const isWatch = begun.asked.every(({ request }) => request.isWatch)
     for (const name of reload?.groups ?? []) {
-      const newest = Math.max(...this.#admittedOf(name))
-      const bakeMs = fleet.groups.get(name)?.spec.bakeMs ?? 0
-      const canary = childrenOf(fleet, name, 0).find(
-        (one) => one.generation > newest && (one.state === 'prepared' || one.state === 'admitted'),
-      )
-      const bakedAt = (canary?.preparedAt ?? Number.POSITIVE_INFINITY) + bakeMs
-      this.#expect(
-        now >= bakedAt - ROUNDING_MS,
-        `${child.name}/${child.id} admitted before the canary of ${name} was baked`,
-      )
-      if (canary) this.#admittedOf(name).add(canary.generation)
+      const group = fleet.groups.get(name)
+      const generation = reload?.next.get(name) ?? 0
+      const slots =
+        reload?.strategy === 'atomic' ? (group?.slots.slice(0, reload.topology?.counts.get(name)) ?? []) : [{ id: 0 }]
+      for (const slot of slots) {
+        const canary = childrenOf(fleet, name, slot.id).find(
+          (one) => one.generation === generation && (one.state === 'prepared' || one.state === 'admitted'),
+        )
+        const bakedAt = (canary?.preparedAt ?? Number.POSITIVE_INFINITY) + (isWatch ? 0 : (group?.spec.bakeMs ?? 0))
+        this.#expect(
+          now >= bakedAt - ROUNDING_MS,
+          `${child.name}/${child.id} admitted before the canary ${name}/${slot.id} was baked`,
+        )
+      }
+      this.#admittedOf(name).add(generation)
     }
   }
 
@@ -181,7 +234,9 @@ export class Inspector {
     this.#expect(reason !== 'stop' || this.#isEnding, 'drained for a stop that nobody asked for')
     if (wasServing && reason !== 'stop') {
       const successor = currentOf(fleet, child.name, child.id)
-      const isSafe = successor !== null && successor.key > child.key
+      // of more than one that serve the wrong one may be the younger
+      const isUnwanted = reason === 'scale' || reason === 'cancelled' || child.id >= this.#groupOf(child).count
+      const isSafe = isUnwanted || (successor !== null && successor.key > child.key)
       this.#expect(isSafe, `${child.name}/${child.id} drains (${reason}) and nobody has taken its place`)
       if (successor && reason === 'reload') this.#noteReplaced(child, successor)
     }
@@ -213,21 +268,27 @@ export class Inspector {
 
   // ---- reloads -----------------------------------------------------------------------------------------------------
 
-  #begin(groups: string[]): void {
+  #begin({ ids, groups }: Extract<Action, { do: 'reload-began' }>): void {
     const { fleet, code } = this.#world
     this.#expect(!this.#isEnding, 'a reload began while stopping')
-    const asked = [...this.#asked.values()].filter((one) => one.begun === null && one.answers === 0)
+    const asked = ids.map((id) => this.#asked.get(id)).filter((one) => one !== undefined)
     this.#expect(asked.length > 0, 'a reload began that nobody asked for')
     const servingBefore = [...fleet.children.values()].filter(
       (child) => child.state === 'serving' && groups.includes(child.name),
     )
-    const begun = { groups, asked, code, servingBefore, replaced: [], isAnswered: false }
+    const kept = [...fleet.groups.values()].filter((group) => !group.isLeaving).map(nameOf)
+    const begun: Begun = {
+      at: this.#world.now,
+      ...{ groups, asked, code, servingBefore, replaced: [], isAnswered: false, isAdmitted: false, isHindered: false },
+      isAtomic: fleet.reload?.strategy === 'atomic',
+      kept: kept.filter((name) => !groups.includes(name)),
+    }
     for (const one of asked) one.begun = begun
     this.#begun.push(begun)
   }
 
-  #checkAnswer(ids: readonly number[], summary: ReloadSummary): void {
-    this.results[summary.result]++
+  #checkAnswer(ids: readonly number[], summary: ReloadSummary, isFinal: boolean): void {
+    if (isFinal) this.results[summary.result]++
     const asked = ids.map((id) => this.#asked.get(id)).filter((one) => one !== undefined)
     this.#expect(asked.length === ids.length, 'answered what nobody asked')
     for (const one of asked) this.#expect(++one.answers === 1, `request ${one.request.id} was answered twice`)
@@ -237,9 +298,20 @@ export class Inspector {
       'one answer for two reloads',
     )
     if (summary.result === 'cancelled') this.#expect(this.#isEnding, 'cancelled without a stop')
-    else this.#expect(begun !== null, 'answered before it began')
-    if (!begun) return
-    begun.isAnswered = true
+    else this.#expect(begun !== null || asked.length === 0, 'answered before it began')
+    const known = begun ?? (isFinal ? this.#begun.find((one) => !one.isAnswered && this.#isOf(one, summary)) : null)
+    if (!known || !isFinal) return
+    known.isAnswered = true
+    this.#checkFinal(known, summary, asked)
+  }
+
+  /** All who asked have been answered already: it is known by the time at which it began. */
+  #isOf(begun: Begun, summary: ReloadSummary): boolean {
+    const beganAt = this.#world.now - summary.durationMs
+    return begun.asked.every((one) => one.answers > 0) && Math.abs(begun.at - beganAt) <= 0.5 + ROUNDING_MS
+  }
+
+  #checkFinal(begun: Begun, summary: ReloadSummary, asked: readonly Asked[]): void {
     this.#checkError(begun, summary)
     this.#checkRows(begun, summary)
     if (summary.result === 'done') for (const one of asked) this.#checkDone(one, begun)
@@ -250,9 +322,7 @@ export class Inspector {
   #checkError(begun: Begun, summary: ReloadSummary): void {
     const isBad = summary.result === 'rejected' || summary.result === 'mixed'
     this.#expect((summary.error !== null) === isBad, `${summary.result} with error ${JSON.stringify(summary.error)}`)
-    const name = summary.error?.worker.split('/')[0] ?? ''
-    if (summary.error) this.#expect(begun.groups.includes(name), `the error is of ${summary.error.worker}`)
-    const kept = [...this.#world.fleet.groups.keys()].filter((group) => !begun.groups.includes(group))
+    const { kept } = begun
     this.#expect(JSON.stringify(summary.kept) === JSON.stringify(kept), `kept ${summary.kept} instead of ${kept}`)
   }
 
@@ -278,7 +348,8 @@ export class Inspector {
   #checkDone(asked: Asked, begun: Begun): void {
     const { fleet } = this.#world
     const { groups } = asked.request
-    const named = groups ?? [...fleet.groups.values()].filter((group) => group.spec.reloadable).map(nameOf)
+    const isFull = begun.asked.some(({ request }) => request.groups === null)
+    const named = (groups ?? begun.groups).filter((name) => !isFull || begun.groups.includes(name))
     for (const name of named) this.#expect(begun.groups.includes(name), `${name} was asked for and not reloaded`)
     for (const child of fleet.children.values())
       if (named.includes(child.name) && child.startedAt < asked.at)
@@ -291,7 +362,9 @@ export class Inspector {
     if (this.#begun.at(-1) !== begun || this.#isEnding) return
     for (const child of begun.servingBefore) {
       const worker = this.#world.workerOf(child.key)
-      const isUndisturbed = !worker.isFaulted && worker.code?.kind === 'good' && child.replaceWanted === null
+      const isScaled = child.drainReason === 'scale'
+      const isUndisturbed =
+        !worker.isFaulted && worker.code?.kind === 'good' && child.replaceWanted === null && !isScaled
       this.#expect(!isUndisturbed || child.state === 'serving', `rejected, and #${child.key} serves no more`)
     }
   }
@@ -299,12 +372,17 @@ export class Inspector {
   /** With the same code on disk all the time, and nothing done to its workers, there is one right answer. */
   #checkTruth(begun: Begun, summary: ReloadSummary): void {
     if (summary.result === 'cancelled' || begun.code !== this.#world.code || begun.groups.length === 0) return
+    if (begun.isHindered || summary.error?.message.includes('describes no worker')) return
+    const names = begun.code.specs.map((spec) => spec.name)
+    // a group that is gone ends with a reload of everything, and refuses one of its name
+    if (!begun.groups.every((name) => names.includes(name))) return
     const successors = [...this.#world.workers.values()].filter(
       (worker) => this.#spawnedIn.get(worker.child.key) === begun,
     )
     if (successors.some((worker) => worker.isFaulted)) return
     const { kind } = begun.code
-    const expected = kind === 'good' ? 'done' : kind === 'cannot-listen' ? 'mixed' : 'rejected'
+    const late = begun.isAtomic ? 'rejected' : 'mixed'
+    const expected = kind === 'good' ? 'done' : kind === 'cannot-listen' ? late : 'rejected'
     this.#expect(summary.result === expected, `the code was ${kind}, and the reload is ${summary.result}`)
   }
 
@@ -313,7 +391,7 @@ export class Inspector {
   afterRun(): void {
     const { fleet } = this.#world
     const open = this.#begun.filter((begun) => !begun.isAnswered).length
-    const known = fleet.settling.length + (fleet.reload ? 1 : 0)
+    const known = fleet.settling.filter(({ kind }) => kind === 'reload').length + (fleet.reload ? 1 : 0)
     this.#expect(open === known, `${open} reloads are not answered, ${known} are under way`)
     for (const group of fleet.groups.values()) this.#expectNone(faultOf(group, this.#world))
   }
@@ -332,7 +410,7 @@ export class Inspector {
     const { fleet, now } = this.#world
     this.#expect(fleet.phase === 'running', `the fleet is ${fleet.phase}`)
     for (const group of fleet.groups.values())
-      for (const slot of group.slots) {
+      for (const slot of liveSlots(group)) {
         const children = childrenOf(fleet, group.spec.name, slot.id)
         const text = children.map((child) => `${child.state} g${child.generation}`).join(', ')
         const isRight = children.length === 1 && children[0]?.state === 'serving'
@@ -360,6 +438,7 @@ export class Inspector {
 
   #checkAllAnswered(): void {
     for (const one of this.#asked.values()) this.#expect(one.answers === 1, `request ${one.request.id} has no answer`)
+    for (const [id, answers] of this.#scales) this.#expect(answers === 1, `scale ${id} has no answer`)
   }
 
   get #isEnding(): boolean {
@@ -367,7 +446,9 @@ export class Inspector {
   }
 
   #admittedOf(name: string): Set<number> {
-    return this.#admitted.get(name) ?? new Set()
+    const admitted = this.#admitted.get(name) ?? new Set<number>()
+    this.#admitted.set(name, admitted)
+    return admitted
   }
 
   #groupOf(child: Child): Group {

@@ -3,9 +3,11 @@
  * the real one does, at random moments. Reports and orders keep their order, as on a real channel;
  * a worker that hangs does neither. Made by the world for each `spawn`.
  */
-import type { StopReason } from '../../src/ipc/messages.ts'
-import type { FleetEvent } from '../../src/master/events.ts'
-import type { Child } from '../../src/master/fleet.ts'
+import type { ReplaceReason, StopReason } from '../../src/ipc/messages.ts'
+import type { FleetEvent } from '../../src/master/policy/events.ts'
+import type { Child } from '../../src/master/policy/fleet.ts'
+import { bakeMsOf } from '../../src/master/policy/reload.ts'
+import { SETTINGS } from './specs.ts'
 import type { Code, World } from './world.ts'
 
 export type Order =
@@ -60,7 +62,11 @@ export class SimWorker {
     if (this.phase !== 'booting') return
     const code = this.#world.code
     this.code = code
-    this.#report({ type: 'loaded', version: '1.0.0', specs: code.specs })
+    this.#report({ type: 'loaded', version: '1.0.0', specs: code.specs, settings: SETTINGS })
+    if (!code.specs.some((spec) => spec.name === this.child.name)) {
+      this.#fail('the start file describes it no more')
+      return
+    }
     switch (code.kind) {
       case 'throws':
         this.#later(this.#random(0, 50), () => this.#fail(`code ${code.version} throws`))
@@ -95,7 +101,9 @@ export class SimWorker {
 
   /** How long the master will look at it before it may serve. */
   #bakeMs(): number {
-    return this.#world.fleet.groups.get(this.child.name)?.spec.bakeMs ?? 0
+    const { reload, groups } = this.#world.fleet
+    const group = groups.get(this.child.name)
+    return group ? bakeMsOf(reload, group) : 0
   }
 
   #fail(message: string): void {
@@ -133,7 +141,7 @@ export class SimWorker {
   }
 
   /** A SIGTERM of its own, or its last request. */
-  wantReplacement(why: 'signal' | 'maxRequests'): void {
+  wantReplacement(why: ReplaceReason): void {
     if (!this.isHung && (this.phase === 'prepared' || this.phase === 'serving'))
       this.#report({ type: 'replace', why, detail: null })
   }

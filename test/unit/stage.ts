@@ -3,11 +3,21 @@
  * the policy does about it. For tests of one course of events; the world is for random ones.
  */
 import type { ReloadSummary } from '../../src/ipc/status.ts'
-import type { Action } from '../../src/master/actions.ts'
-import { apply, type FleetEvent } from '../../src/master/events.ts'
-import { type Child, childrenOf, createFleet, type Fleet, type Slot } from '../../src/master/fleet.ts'
-import { nextWakeAt, reconcile } from '../../src/master/reconcile.ts'
+import type { Action } from '../../src/master/policy/actions.ts'
+import { apply, type FleetEvent } from '../../src/master/policy/events.ts'
+import {
+  type Child,
+  type Conditions,
+  childrenOf,
+  createFleet,
+  type Fleet,
+  type Slot,
+} from '../../src/master/policy/fleet.ts'
+import type { ReloadRequest, ScaleRequest } from '../../src/master/policy/operations.ts'
+import { nextWakeAt, reconcile } from '../../src/master/policy/reconcile.ts'
+import type { Settings } from '../../src/spec/settings.ts'
 import type { Spec } from '../../src/spec/spec.ts'
+import { CONDITIONS } from './specs.ts'
 
 const FIRST_PID = 101
 
@@ -19,8 +29,14 @@ export class Stage {
   #nextPid = FIRST_PID
   #nextRequest = 1
 
-  constructor(specs: Spec[]) {
-    this.fleet = createFleet(specs, '1.0.0')
+  /** What the start file says: the first successor of a reload tells it. */
+  file: Spec[]
+  settings: Settings
+
+  constructor(specs: Spec[], conditions: Partial<Conditions> = {}) {
+    this.fleet = createFleet(specs, { ...CONDITIONS, ...conditions })
+    this.file = specs
+    this.settings = this.fleet.conditions.settings
   }
 
   /** A stage on which every slot serves. */
@@ -80,8 +96,19 @@ export class Stage {
     return slot
   }
 
+  /** It has read the start file. */
+  load(child: Child): string[] {
+    return this.send({ type: 'loaded', key: child.key, specs: this.file, settings: this.settings, version: '1.0.0' })
+  }
+
+  /** The process that only reads the start file has read it. */
+  read(): string[] {
+    const reading = { specs: this.file, settings: this.settings, version: '1.0.0' }
+    return this.send({ type: 'read', reading, failure: null, output: '' })
+  }
+
   prepare(child: Child): string[] {
-    return this.send({ type: 'prepared', key: child.key })
+    return [...this.load(child), ...this.send({ type: 'prepared', key: child.key })]
   }
 
   serve(child: Child): string[] {
@@ -117,9 +144,13 @@ export class Stage {
 
   // ---- operations --------------------------------------------------------------------------------------------------
 
-  reload(groups: string[] | null = null, how: { graceful?: boolean; timeoutMs?: number } = {}): string[] {
-    const { graceful = false, timeoutMs = null } = how
-    return this.send({ type: 'reload', request: { id: this.#nextRequest++, groups, graceful, timeoutMs } })
+  reload(groups: string[] | null = null, how: Partial<ReloadRequest> = {}): string[] {
+    const request = { ...PLAIN, ...how, kind: 'reload', id: this.#nextRequest++, groups } as const
+    return this.send({ type: 'request', request })
+  }
+
+  scale(to: ScaleRequest['to']): string[] {
+    return this.send({ type: 'request', request: { kind: 'scale', id: this.#nextRequest++, to } })
   }
 
   stop(how: { graceful?: boolean; timeoutMs?: number; force?: boolean } = {}): string[] {
@@ -139,6 +170,15 @@ export class Stage {
   }
 }
 
+const PLAIN = {
+  graceful: false,
+  timeoutMs: null,
+  strategy: 'rolling',
+  surge: null,
+  wait: 'done',
+  isWatch: false,
+} as const
+
 /** `spawn web/0 g2`, `drain web/0 g1 (reload, 25000 ms)`, `answer 1 done`. */
 function describe(action: Action): string {
   switch (action.do) {
@@ -152,7 +192,14 @@ function describe(action: Action): string {
     case 'answer':
       return `answer ${action.ids.join('+')} ${action.summary.result}`
     case 'close-listener':
-      return `close-listener ${action.name}`
+    case 'bind':
+      return `${action.do} ${action.key}`
+    case 'answer-scale':
+      return `answer-scale ${action.ids.join('+')} ${action.summary.result}`
+    case 'open-gate':
+    case 'end-gate':
+    case 'read-start-file':
+      return action.do
     case 'reload-began':
       return `reload-began ${action.groups.join('+')}`
     case 'reload-served':

@@ -2,15 +2,20 @@
  * What must hold of a group at any moment, whatever happened: how many may come, serve and drain, and
  * who leads. Each function returns the sentence for what is wrong, or null. Used by the inspector.
  */
-import { isComing } from '../../src/master/child.ts'
-import { type Child, childrenOf, currentOf, type Group, LEAVE_TIMEOUT_MS } from '../../src/master/fleet.ts'
-import { surgeOf } from '../../src/master/reconcile.ts'
+import { isComing } from '../../src/master/policy/child.ts'
+import { type Child, childrenOf, currentOf, type Group, LEAVE_TIMEOUT_MS } from '../../src/master/policy/fleet.ts'
+import { surgeOf } from '../../src/master/policy/reconcile.ts'
 import type { SimWorker } from './simworker.ts'
 import type { World } from './world.ts'
 
+/** Atomic: old and new serve beside each other until every successor does. */
+function isAtomic(group: Group, { fleet }: World): boolean {
+  return fleet.reload?.strategy === 'atomic' && fleet.reload.groups.includes(group.name)
+}
+
 export function faultOf(group: Group, world: World): string | null {
   const { fleet } = world
-  const { name, count } = group.spec
+  const { name, count } = group
   let active = 0
   for (const slot of group.slots) {
     const children = childrenOf(fleet, name, slot.id)
@@ -19,11 +24,12 @@ export function faultOf(group: Group, world: World): string | null {
     active += coming + serving
     if (coming > 1) return `${coming} successors at once in ${name}/${slot.id}`
     if (fleet.stopping) continue
-    if (serving > 1) return `${serving} serve at once in ${name}/${slot.id}`
+    if (serving > 1 && !isAtomic(group, world)) return `${serving} serve at once in ${name}/${slot.id}`
     const crowd = crowdOf(children, world.now)
     if (crowd > 0) return `${crowd} drain at once in ${name}/${slot.id}`
   }
-  if (active > count + surgeOf(group)) return `${active} children come or serve in ${name}`
+  // a stop takes everybody as they are, also in the middle of an atomic reload
+  if (!fleet.stopping && active > count + surgeOf(fleet, group)) return `${active} children come or serve in ${name}`
   return fleet.stopping ? null : leaderFault(group, world)
 }
 
@@ -40,9 +46,9 @@ function crowdOf(children: readonly Child[], now: number): number {
 
 function leaderFault(group: Group, { fleet }: World): string | null {
   const leader = group.leaderKey === null ? null : fleet.children.get(group.leaderKey)
-  if (leader === undefined) return `the leader of ${group.spec.name} is nobody`
-  const serves = group.slots.some((slot) => currentOf(fleet, group.spec.name, slot.id))
-  return serves && (leader === null || leader.resigned) ? `${group.spec.name} serves without a leader` : null
+  if (leader === undefined) return `the leader of ${group.name} is nobody`
+  const serves = group.slots.some((slot) => currentOf(fleet, group.name, slot.id))
+  return serves && (leader === null || leader.resigned) ? `${group.name} serves without a leader` : null
 }
 
 /** Asks the workers themselves: two of one group that both believe that they lead. */

@@ -4,14 +4,16 @@
  * everything to an inspector. The same seed gives the same world.
  */
 
-import type { Action } from '../../src/master/actions.ts'
-import { apply, type FleetEvent } from '../../src/master/events.ts'
-import { createFleet, type Fleet } from '../../src/master/fleet.ts'
-import { nextWakeAt, reconcile } from '../../src/master/reconcile.ts'
+import type { Action } from '../../src/master/policy/actions.ts'
+import { apply, type FleetEvent } from '../../src/master/policy/events.ts'
+import { type Conditions, createFleet, type Fleet } from '../../src/master/policy/fleet.ts'
+import type { ReloadRequest, ScaleRequest } from '../../src/master/policy/operations.ts'
+import { nextWakeAt, reconcile } from '../../src/master/policy/reconcile.ts'
 import type { Spec } from '../../src/spec/spec.ts'
 import { Inspector } from './inspector.ts'
 import type { Random } from './random.ts'
 import { SimWorker } from './simworker.ts'
+import { CONDITIONS, SETTINGS } from './specs.ts'
 
 export const BAD_KINDS = ['throws', 'exits', 'hangs', 'waits', 'dies-in-bake', 'cannot-listen'] as const
 export type BadKind = (typeof BAD_KINDS)[number]
@@ -40,6 +42,10 @@ export class World {
   readonly inspector: Inspector
   /** How often a fork fails. */
   forkFailures = 0
+  /** Addresses that somebody else has. */
+  readonly taken = new Set<string>()
+  /** How often the command before a reload fails. */
+  gateFailures = 0
   readonly #trace: string[] = []
   readonly #queue: Scheduled[] = []
   /** When the master wants to look again, and when its timer, a little late, lets it. */
@@ -48,10 +54,10 @@ export class World {
   #nextPid = 100
   #nextRequest = 1
 
-  constructor(random: Random, specs: Spec[]) {
+  constructor(random: Random, specs: Spec[], conditions: Conditions = CONDITIONS) {
     this.random = random
     this.code = { version: 1, kind: 'good', specs }
-    this.fleet = createFleet(specs, '1.0.0')
+    this.fleet = createFleet(specs, conditions)
     this.inspector = new Inspector(this)
   }
 
@@ -158,7 +164,41 @@ export class World {
       case 'kill':
         this.workerOf(action.child.key).kill()
         return
+      case 'bind':
+        this.#bind(action.key)
+        return
+      case 'read-start-file':
+        this.#answerLater(() => this.#read())
+        return
+      case 'open-gate':
+        this.#answerLater(() => this.#gate())
+        return
     }
+  }
+
+  // ---- what the master does by itself ------------------------------------------------------------------------------
+
+  #answerLater(answer: () => FleetEvent): void {
+    this.schedule(this.now + this.random.int(0, 300), () => this.dispatch(answer()))
+  }
+
+  #bind(listener: string): void {
+    const isTaken = this.taken.has(listener)
+    const failure = isTaken ? { message: 'address already in use', stack: '' } : null
+    this.#answerLater(() => ({ type: 'bound', listener, failure, inUse: isTaken }))
+  }
+
+  #read(): FleetEvent {
+    const { kind, specs } = this.code
+    if (kind === 'throws' || kind === 'exits')
+      return { type: 'read', reading: null, failure: { message: kind, stack: kind }, output: '' }
+    return { type: 'read', reading: { specs, settings: SETTINGS, version: '1.0.0' }, failure: null, output: '' }
+  }
+
+  #gate(): FleetEvent {
+    const failure = this.random.chance(this.gateFailures) ? { message: 'exited with code 1', stack: '' } : null
+    if (failure) this.inspector.noteGateFailure()
+    return { type: 'gate', failure, output: '' }
   }
 
   workerOf(key: number): SimWorker {
@@ -174,12 +214,20 @@ export class World {
   // ---- what people do ----------------------------------------------------------------------------------------------
 
   /** @param groups null: all that are reloadable. @returns the request's id. */
-  reload(groups: string[] | null, how: { graceful?: boolean; timeoutMs?: number | null } = {}): number {
+  reload(groups: string[] | null, how: Partial<ReloadRequest> = {}): number {
     const id = this.#nextRequest++
-    const request = { id, groups, graceful: how.graceful ?? false, timeoutMs: how.timeoutMs ?? null }
+    const plain = { graceful: false, timeoutMs: null, strategy: 'rolling', surge: null, wait: 'done' } as const
+    const request: ReloadRequest = { ...plain, isWatch: false, ...how, kind: 'reload', id, groups }
     this.inspector.onRequest(request)
-    this.dispatch({ type: 'reload', request })
+    this.dispatch({ type: 'request', request })
     return id
+  }
+
+  scale(to: ScaleRequest['to']): number {
+    const request: ScaleRequest = { kind: 'scale', id: this.#nextRequest++, to }
+    this.inspector.onScale(request)
+    this.dispatch({ type: 'request', request })
+    return request.id
   }
 
   stop(how: { graceful?: boolean; timeoutMs?: number | null; force?: boolean } = {}): void {

@@ -1,8 +1,7 @@
 /** A reload of code that is bad, or that changes under it: what is touched, and what the answer says. */
 import { describe, expect, it } from 'vitest'
-import type { Child } from '../../../src/master/fleet.ts'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 const BAKE = { bakeMs: 1_000 }
 
@@ -130,20 +129,16 @@ describe('bad code', () => {
 })
 
 describe('a start file that changes', () => {
-  const loaded = (stage: Stage, child: Child, ...specs: ReturnType<typeof spec>[]): string[] =>
-    stage.send({ type: 'loaded', version: '1.0.0', key: child.key, specs })
-
   it('during the reload fails the workers that read the later one', () => {
     const stage = Stage.started(spec('web', { count: 2, ...BAKE }))
     stage.reload()
-    loaded(stage, stage.child('web'), spec('web', { count: 2, ...BAKE }))
     bake(stage, 'web')
     stage.serve(stage.child('web'))
-    const other = spec('web', { count: 2, ...BAKE, stopTimeoutMs: 1 })
-    expect(loaded(stage, stage.child('web', 1), other)).toEqual(['drain web/1 g2 (cancelled, 2000 ms)'])
+    stage.file = [spec('web', { count: 2, ...BAKE, stopTimeoutMs: 1 })]
+    expect(stage.load(stage.child('web', 1))).toEqual(['drain web/1 g2 (cancelled, 2000 ms)'])
     stage.leave(stage.child('web', 1))
     stage.after(100)
-    loaded(stage, stage.child('web', 1), other)
+    stage.load(stage.child('web', 1))
     expect(stage.slot('web', 1).target).toBe(1)
     stage.leave(stage.child('web', 1))
     oldLeaves(stage, 'web', 0)
@@ -157,31 +152,31 @@ describe('a start file that changes', () => {
     const stage = Stage.started(spec('web'))
     stage.exit(stage.child('web'), 1)
     stage.after(100)
-    expect(loaded(stage, stage.child('web'), spec('web', { count: 9 }))).toEqual([])
+    stage.file = [spec('web', { count: 9 })]
     expect(stage.bringUp(stage.child('web'))).toEqual(['serve web/0 g1', 'lead web/0 g1'])
   })
 
-  it('gives its new times to the group when the reload is done, and names what needs a restart', () => {
+  it('gives its new times to the group when the reload is done', () => {
     const stage = Stage.started(spec('web', BAKE))
+    stage.file = [spec('web', { bakeMs: 5, stopTimeoutMs: 9 })]
     stage.reload()
-    loaded(stage, stage.child('web'), spec('web', { bakeMs: 5, stopTimeoutMs: 9, count: 4 }), spec('jobs'))
     bake(stage, 'web')
     expect(stage.fleet.groups.get('web')?.spec.stopTimeoutMs).toBe(25_000)
     stage.serve(stage.child('web'))
     oldLeaves(stage, 'web', 0)
-    expect(stage.fleet.groups.get('web')?.spec).toMatchObject({ bakeMs: 5, stopTimeoutMs: 9, count: 1 })
-    expect(stage.answer().needsRestart).toEqual(['web: count 1 → 4', 'jobs: new in the start file'])
+    expect(stage.fleet.groups.get('web')?.spec).toMatchObject({ bakeMs: 5, stopTimeoutMs: 9 })
   })
 
   it('gives nothing to the group when the reload is rejected', () => {
     const stage = Stage.started(spec('web', BAKE))
+    stage.file = [spec('web', { bakeMs: 5, count: 3 })]
     stage.reload()
     for (let attempt = 0; attempt < 2; attempt++) {
-      loaded(stage, stage.child('web'), spec('web', { bakeMs: 5 }))
+      stage.load(stage.child('web'))
       stage.fail(stage.child('web'))
       stage.after(100)
     }
     expect(stage.answer().result).toBe('rejected')
-    expect(stage.fleet.groups.get('web')?.spec.bakeMs).toBe(1_000)
+    expect(stage.fleet.groups.get('web')).toMatchObject({ count: 1, spec: { bakeMs: 1_000 } })
   })
 })

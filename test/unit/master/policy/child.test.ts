@@ -7,7 +7,7 @@ import {
   isComing,
   isGone,
   transition,
-} from '../../../src/master/child.ts'
+} from '../../../../src/master/policy/child.ts'
 
 const STATES = Object.keys(CHILD_TABLE) as ChildState[]
 const EVENTS: ChildEvent[] = ['prepared', 'admit', 'serving', 'failed', 'leaving', 'drain', 'deadline', 'exit']

@@ -1,8 +1,8 @@
 /** How a child is sent away, whoever orders it, and how many may take their time. */
 import { describe, expect, it } from 'vitest'
-import type { Child } from '../../../src/master/fleet.ts'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+import type { Child } from '../../../../src/master/policy/fleet.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 /** Reloads the one worker of `web`; its predecessors drain on. */
 function reloadWeb(stage: Stage, how: { graceful?: boolean } = {}): string[] {

@@ -1,8 +1,8 @@
 /** A reload, event by event: canaries, the roll, those that wait, and what the answer says. */
 import { describe, expect, it } from 'vitest'
-import type { Child } from '../../../src/master/fleet.ts'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+import type { Child } from '../../../../src/master/policy/fleet.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 const BAKE = { bakeMs: 1_000 }
 
@@ -120,9 +120,10 @@ describe('a good reload', () => {
     expect(stage.answer()).toMatchObject({ result: 'done', kept: ['web', 'jobs'] })
   })
 
-  it('with no group that is reloadable is done at once', () => {
+  it('with no group that is reloadable still reads the start file', () => {
     const stage = Stage.started(spec('gateway', { reloadable: false }))
-    expect(stage.reload()).toEqual(['reload-began ', 'reload-served  g1', 'answer 1 done'])
+    expect(stage.reload()).toEqual(['reload-began ', 'read-start-file'])
+    expect(stage.read()).toEqual(['reload-served  g1', 'answer 1 done'])
     expect(stage.answer()).toMatchObject({ replaced: [], kept: ['gateway'] })
   })
 

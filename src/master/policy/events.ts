@@ -2,16 +2,19 @@
  * How a report from a worker, an exit or a request changes what the master knows. Called by the
  * supervisor before each `reconcile`; no clock and no I/O: every time comes with the event.
  */
-import type { DrainReport, ReplaceReason } from '../ipc/messages.ts'
-import type { Failure } from '../ipc/status.ts'
-import type { Spec } from '../spec/spec.ts'
+import type { DrainReport, ReplaceReason } from '../../ipc/messages.ts'
+import type { Failure } from '../../ipc/status.ts'
+import type { Settings } from '../../spec/settings.ts'
+import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
-import { type Child, type Fleet, LEAVE_TIMEOUT_MS, move, type ReloadRequest, slotKey, slotOf } from './fleet.ts'
+import { type Child, type Fleet, LEAVE_TIMEOUT_MS, move, slotKey, slotOf } from './fleet.ts'
+import type { Reading, Request } from './operations.ts'
+import { holderAmong, keepAddress } from './topology.ts'
 
 /** What comes from outside, with the time it came. */
 export type FleetEvent =
-  | { type: 'loaded'; key: number; specs: Spec[]; version: string }
+  | { type: 'loaded'; key: number; specs: Spec[]; settings: Settings; version: string }
   | { type: 'prepared'; key: number }
   | { type: 'serving'; key: number }
   | { type: 'failed'; key: number; failure: Failure; output: string }
@@ -22,21 +25,79 @@ export type FleetEvent =
   | { type: 'output'; key: number; text: string }
   /** `chance` 0 to 1 spreads the backoff; `at` is the date for `lastExit`. */
   | { type: 'exit'; key: number; code: number | null; signal: string | null; chance: number; at: string }
-  | { type: 'reload'; request: ReloadRequest }
+  | { type: 'request'; request: Request }
+  /** A listener is held, or cannot be; `inUse`: somebody has its address. */
+  | { type: 'bound'; listener: string; failure: Failure | null; inUse: boolean }
+  /** The command that must succeed before a reload has ended. `output` is the last that it printed. */
+  | { type: 'gate'; failure: Failure | null; output: string }
+  /** A process that does nothing else has read the start file, or could not. */
+  | { type: 'read'; reading: Reading | null; failure: Failure | null; output: string }
   | { type: 'stop'; graceful: boolean; timeoutMs: number | null; force: boolean }
 
 /** Changes the data as the event says. An event of a child that is not known is dropped. */
 export function apply(fleet: Fleet, event: FleetEvent, now: number): void {
-  if (event.type === 'reload') {
-    fleet.waiting.push(event.request)
-    return
+  switch (event.type) {
+    case 'request':
+      fleet.waiting.push(event.request)
+      return
+    case 'stop':
+      applyStop(fleet, event, now)
+      return
+    case 'bound':
+      applyBound(fleet, event)
+      return
+    case 'gate':
+      applyGate(fleet, event)
+      return
+    case 'read':
+      applyRead(fleet, event)
+      return
+    default: {
+      const child = fleet.children.get(event.key)
+      if (child) applyReport(fleet, child, event, now)
+    }
   }
-  if (event.type === 'stop') {
-    applyStop(fleet, event, now)
-    return
+}
+
+// ---- what the master itself has done -------------------------------------------------------------------------------
+
+function applyBound(fleet: Fleet, event: Extract<FleetEvent, { type: 'bound' }>): void {
+  const { listener, failure } = event
+  if (!failure) fleet.listeners.add(listener)
+  const { reload } = fleet
+  // bound for a reload that is over: nobody needs it, and it is closed
+  if (!reload?.binding.delete(listener)) return
+  if (!failure) return
+  const running = [...fleet.groups.values()].filter((group) => !reload.topology?.added.includes(group.name))
+  const bind = reload.topology?.binds.find(({ key }) => key === listener)
+  const address = bind?.spec.address
+  const holder = event.inUse && address ? holderAmong(address, running) : null
+  if (reload.topology && holder !== null) dropAdded(fleet, keepAddress(reload.topology, listener, running, holder))
+  else reload.failure ??= { worker: bind?.spec.name ?? '', ...failure, output: '' }
+}
+
+/** A group that cannot come after all: what was started for it ends. */
+function dropAdded(fleet: Fleet, names: readonly string[]): void {
+  const { reload } = fleet
+  if (!reload) return
+  reload.groups = reload.groups.filter((name) => !names.includes(name))
+  for (const name of names) {
+    reload.next.delete(name)
+    const group = fleet.groups.get(name)
+    if (group) Object.assign(group, { isLeaving: true, count: 0 })
   }
-  const child = fleet.children.get(event.key)
-  if (child) applyReport(fleet, child, event, now)
+}
+
+function applyGate({ reload }: Fleet, { failure, output }: Extract<FleetEvent, { type: 'gate' }>): void {
+  if (reload?.phase !== 'gate') return
+  if (failure) reload.failure ??= { worker: 'preReload', ...failure, output }
+  else reload.isGateOpen = true
+}
+
+function applyRead({ reload }: Fleet, event: Extract<FleetEvent, { type: 'read' }>): void {
+  if (reload?.phase !== 'canary') return
+  if (event.reading) reload.read ??= event.reading
+  else if (event.failure) reload.failure ??= { worker: 'start file', ...event.failure, output: event.output }
 }
 
 function applyStop(fleet: Fleet, event: Extract<FleetEvent, { type: 'stop' }>, now: number): void {
@@ -54,7 +115,9 @@ function applyStop(fleet: Fleet, event: Extract<FleetEvent, { type: 'stop' }>, n
   Object.assign(stopping, { orderedAt: now, graceful, timeoutMs })
 }
 
-type Report = Exclude<FleetEvent, { type: 'reload' | 'stop' }>
+type Report = Extract<FleetEvent, { key: number }>
+
+// ---- what a worker says --------------------------------------------------------------------------------------------
 
 function applyReport(fleet: Fleet, child: Child, event: Report, now: number): void {
   switch (event.type) {
@@ -99,12 +162,11 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
 }
 
 /** The first successor of a reload tells what the start file says now; a later one must agree. */
-function noteSpecs(fleet: Fleet, child: Child, { specs, version }: { specs: Spec[]; version: string }): void {
+function noteSpecs(fleet: Fleet, child: Child, { specs, settings, version }: Reading): void {
   const { reload } = fleet
   if (!reload || reload.next.get(child.name) !== child.generation) return
-  reload.specs ??= specs
-  reload.version ??= version
-  child.disagrees = JSON.stringify(reload.specs) !== JSON.stringify(specs)
+  reload.read ??= { specs, settings, version }
+  child.disagrees = JSON.stringify(reload.read.specs) !== JSON.stringify(specs)
 }
 
 /** It failed, or crashed, by its own report; its exit follows. The slot counts as empty from now on. */
@@ -140,9 +202,10 @@ function applyExit(fleet: Fleet, child: Child, event: Extract<FleetEvent, { type
 
 /** An old child of a reload is gone: its line in that reload's summary. */
 function noteReplaced(fleet: Fleet, old: Child, now: number): void {
-  const reload = fleet.settling.find((settling) => settling.leaving.has(old.key)) ?? fleet.reload
+  const settling = fleet.settling.find((operation) => operation.leaving.has(old.key)) ?? fleet.reload
   const { successor } = old
-  if (!reload || !successor) return
+  if (settling?.kind !== 'reload' || !successor) return
+  const reload = settling
   reload.summary.replaced.push({
     name: old.name,
     id: old.id,

@@ -1,7 +1,7 @@
 /** A worker that wants to be replaced although its code is right: after `maxRequests`, or a signal of its own. */
 import { expect, it } from 'vitest'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 function want(stage: Stage, id = 0): string[] {
   return stage.send({ type: 'replace', key: stage.child('web', id).key, why: 'maxRequests', detail: null })

@@ -1,23 +1,40 @@
-/** A stop as policy: every child drains, group by group when its `stopDelayMs` is over. Called by `reconcile`. */
+/**
+ * A stop as policy: every child drains, group by group: when its `stopDelayMs` is over, and those that
+ * come after it are gone. Called by `reconcile`.
+ */
 import type { Action } from './actions.ts'
 import { isComing } from './child.ts'
-import { type Child, type Fleet, LEAVE_TIMEOUT_MS } from './fleet.ts'
+import { type Child, type Fleet, type Group, LEAVE_TIMEOUT_MS, type Stopping } from './fleet.ts'
 import { STOP_LINGER_MS, startDrain } from './retire.ts'
 
 export function stopAll(fleet: Fleet, now: number, actions: Action[]): void {
   const stopping = fleet.stopping
   if (!stopping) return
   for (const group of fleet.groups.values()) {
-    const due = fleet.startFailure !== null || stopping.force || now >= stopping.askedAt + group.spec.stopDelayMs
-    const children = [...fleet.children.values()].filter((child) => child.name === group.spec.name)
+    if (isTurnOf(fleet, stopping, group, now)) group.stopTurnAt ??= now
+    const isDue = group.stopTurnAt !== null
+    const children = [...fleet.children.values()].filter((child) => child.name === group.name)
     for (const child of children) {
       if (stopping.force) forceOut(child, now, actions)
-      else if (due || isComing(child.state)) stopChild(fleet, child, now, actions)
+      else if (isDue || isComing(child.state)) stopChild(fleet, child, now, actions)
     }
-    if (due && group.isOpen) {
-      group.isOpen = false
-      actions.push({ do: 'close-listener', name: group.spec.name })
-    }
+    if (isDue) closeListeners(fleet, group, actions)
+  }
+}
+
+/** When its `stopDelayMs` is over and all that come after it are gone. */
+function isTurnOf(fleet: Fleet, stopping: Stopping, group: Group, now: number): boolean {
+  if (fleet.startFailure !== null || stopping.force) return true
+  if (now < stopping.askedAt + group.spec.stopDelayMs) return false
+  const living = new Set([...fleet.children.values()].map((child) => child.name))
+  return ![...fleet.groups.values()].some((other) => other.spec.after.includes(group.name) && living.has(other.name))
+}
+
+function closeListeners(fleet: Fleet, group: Group, actions: Action[]): void {
+  const keys = [group.listener, ...[...group.variants.values()].map((variant) => variant.listener)]
+  for (const key of keys) {
+    if (key === null || !fleet.listeners.delete(key)) continue
+    actions.push({ do: 'close-listener', key })
   }
 }
 
@@ -42,10 +59,10 @@ function stopChild(fleet: Fleet, child: Child, now: number, actions: Action[]): 
 /** When a child must be gone by the stop under way; infinite with a graceful one. */
 function stopDeadline(fleet: Fleet, child: Child): number {
   const { stopping } = fleet
-  const spec = fleet.groups.get(child.name)?.spec
-  if (!stopping || !spec || stopping.graceful) return Number.POSITIVE_INFINITY
-  const beganAt = Math.max(stopping.orderedAt, fleet.startFailure ? 0 : stopping.askedAt + spec.stopDelayMs)
-  return beganAt + (stopping.timeoutMs ?? spec.stopTimeoutMs) + LEAVE_TIMEOUT_MS
+  const group = fleet.groups.get(child.name)
+  if (!stopping || !group || stopping.graceful) return Number.POSITIVE_INFINITY
+  const beganAt = Math.max(stopping.orderedAt, group.stopTurnAt ?? 0)
+  return beganAt + (stopping.timeoutMs ?? group.spec.stopTimeoutMs) + LEAVE_TIMEOUT_MS
 }
 
 function forceOut(child: Child, now: number, actions: Action[]): void {

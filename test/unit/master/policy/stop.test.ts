@@ -1,7 +1,7 @@
 /** A stop, event by event: who drains when, until when, and what else is told. */
 import { describe, expect, it } from 'vitest'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 describe('a stop', () => {
   it('tells everyone to leave, closes the listeners, and is over when the last one has left', () => {
@@ -9,9 +9,7 @@ describe('a stop', () => {
     expect(stage.stop()).toEqual([
       'drain web/0 g1 (stop, 25000 ms)',
       'drain web/1 g1 (stop, 25000 ms)',
-      'close-listener web',
       'drain jobs/0 g1 (stop, 500 ms)',
-      'close-listener jobs',
     ])
     for (const child of stage.children().slice(1)) expect(stage.leave(child)).toEqual([])
     expect(stage.leave(stage.child('web', 0))).toEqual(['stopped'])
@@ -21,7 +19,7 @@ describe('a stop', () => {
   it('lets idle connections stay for a second only', () => {
     const stage = Stage.started(spec('web'))
     stage.stop()
-    expect(stage.done.at(-2)).toMatchObject({ do: 'drain', lingerMs: 1_000 })
+    expect(stage.done.at(-1)).toMatchObject({ do: 'drain', lingerMs: 1_000 })
   })
 
   it('kills who has not left two seconds after the cut', () => {
@@ -74,18 +72,18 @@ describe('a stop', () => {
 describe('stopDelayMs', () => {
   it('keeps a group serving, with its listener, while the others leave', () => {
     const stage = Stage.started(spec('web', { stopDelayMs: 5_000 }), spec('jobs'))
-    expect(stage.stop()).toEqual(['drain jobs/0 g1 (stop, 25000 ms)', 'close-listener jobs'])
+    expect(stage.stop()).toEqual(['drain jobs/0 g1 (stop, 25000 ms)'])
     stage.leave(stage.child('jobs'))
     expect(stage.after(4_999)).toEqual([])
     expect(stage.child('web').state).toBe('serving')
-    expect(stage.after(1)).toEqual(['drain web/0 g1 (stop, 25000 ms)', 'close-listener web'])
+    expect(stage.after(1)).toEqual(['drain web/0 g1 (stop, 25000 ms)'])
   })
 
   it('is not waited for by a successor, nor by force', () => {
     const stage = Stage.started(spec('web', { stopDelayMs: 5_000, bakeMs: 100 }))
     stage.reload()
     expect(stage.stop()).toEqual(['drain web/0 g2 (stop, 2000 ms)', 'answer 1 cancelled'])
-    expect(stage.stop({ force: true })).toEqual(['kill web/0 g1', 'kill web/0 g2', 'close-listener web'])
+    expect(stage.stop({ force: true })).toEqual(['kill web/0 g1', 'kill web/0 g2'])
   })
 
   it('is not begun again by a second stop', () => {
@@ -147,11 +145,7 @@ describe('a stop and reloads', () => {
     const [old] = stage.children()
     stage.reload(null, { graceful: true })
     stage.bringUp(stage.child('web'))
-    expect(stage.stop()).toEqual([
-      'drain web/0 g1 (stop, 25000 ms)',
-      'drain web/0 g2 (stop, 25000 ms)',
-      'close-listener web',
-    ])
+    expect(stage.stop()).toEqual(['drain web/0 g1 (stop, 25000 ms)', 'drain web/0 g2 (stop, 25000 ms)'])
     stage.leave(stage.child('web'))
     if (old) expect(stage.leave(old)).toEqual(['answer 1 done', 'stopped'])
     expect(stage.answer().replaced).toMatchObject([{ oldPid: 101, newPid: 102 }])

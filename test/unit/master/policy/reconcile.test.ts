@@ -1,8 +1,8 @@
 /** The whole policy under random orders of events: hundreds of simulated masters, every promise looked at after each step. */
 import { expect, it } from 'vitest'
-import type { ReloadSummary } from '../../../src/ipc/status.ts'
-import { createWorld, disturb, LONG_MS } from '../script.ts'
-import { BAD_KINDS, type World } from '../world.ts'
+import type { ReloadSummary } from '../../../../src/ipc/status.ts'
+import { calm, createWorld, disturb, LONG_MS } from '../../script.ts'
+import { BAD_KINDS, type World } from '../../world.ts'
 
 /** Most of it for a machine that is busy otherwise, and for many seeds. */
 const TIMEOUT_MS = 10 * 60_000
@@ -51,8 +51,7 @@ it('keeps every promise through reloads, crashes, hangs and bad code, and comes 
       return
     }
     trouble(world, 50)
-    world.forkFailures = 0
-    world.change('good')
+    calm(world)
     world.settle(LONG_MS)
     world.inspector.checkConverged()
     world.reload(null)

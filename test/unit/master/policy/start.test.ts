@@ -1,7 +1,7 @@
 /** The first start: it serves in every slot, or it is given up with the worker's own error. */
 import { expect, it } from 'vitest'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 it('starts all slots at once, lets each serve when it is prepared, and has started when the last one serves', () => {
   const stage = new Stage([spec('web', { count: 2 }), spec('jobs')])
@@ -31,8 +31,6 @@ it("is given up when a slot fails twice, with that worker's own error and last l
   expect(stage.fail(stage.child('jobs'), 'still no database', 'connecting again…')).toEqual([
     'start-failed',
     'drain web/0 g1 (stop, 25000 ms)',
-    'close-listener web',
-    'close-listener jobs',
   ])
   expect(stage.fleet.startFailure).toEqual({
     worker: 'jobs/0',
@@ -47,7 +45,7 @@ it('is given up at the first deadline: trying again would wait for it again', ()
   const stage = new Stage([spec('web', { startTimeoutMs: 5_000 })])
   stage.run()
   expect(stage.after(4_999)).toEqual([])
-  expect(stage.after(1)).toEqual(['kill web/0 g1', 'start-failed', 'close-listener web'])
+  expect(stage.after(1)).toEqual(['kill web/0 g1', 'start-failed'])
   expect(stage.fleet.startFailure?.message).toBe('not ready 5000 ms after its start (startTimeoutMs)')
   expect(stage.exit(stage.child('web'), null, 'SIGKILL')).toEqual(['stopped'])
 })
@@ -58,7 +56,7 @@ it('is given up when a worker is told to listen and does not', () => {
   stage.after(4_000)
   stage.prepare(stage.child('web'))
   expect(stage.after(4_999)).toEqual([])
-  expect(stage.after(1)).toEqual(['kill web/0 g1', 'start-failed', 'close-listener web'])
+  expect(stage.after(1)).toEqual(['kill web/0 g1', 'start-failed'])
   expect(stage.fleet.startFailure?.message).toBe('did not listen within 5000 ms (startTimeoutMs)')
 })
 

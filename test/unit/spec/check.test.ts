@@ -1,10 +1,9 @@
 /** The one check of a start file: what it takes, and the sentence for each thing that is wrong. */
 import { availableParallelism } from 'node:os'
 import { describe, expect, it } from 'vitest'
-import { ShiftworkError } from '../../src/errors.ts'
-import { checkSpecs, type RawWorker } from '../../src/spec/check.ts'
-import { needsRestart } from '../../src/spec/difference.ts'
-import { spec } from './specs.ts'
+import { ShiftworkError } from '../../../src/errors.ts'
+import { checkSpecs, type RawWorker } from '../../../src/spec/check.ts'
+import { spec } from '../specs.ts'
 
 const HTTP = 'http://127.0.0.1:8080'
 
@@ -247,40 +246,5 @@ describe('a stopTimeoutMs that is not above the keep-alive timeout is warned abo
     [{ stopTimeoutMs: 2_000, server: { keepAliveTimeout: 1_000 } }, HTTP],
   ])('but not %o on %s', (options, listen) => {
     expect(warningsFor(options, listen)).toEqual([])
-  })
-})
-
-describe('needsRestart', () => {
-  it('names nothing when only what a reload applies has changed', () => {
-    const next = spec('web', { stopTimeoutMs: 1, startTimeoutMs: 2, bakeMs: 3, stopDelayMs: 4, maxRequests: 5 })
-    expect(needsRestart([spec('web')], [next])).toEqual([])
-  })
-
-  it('names every difference in what is built at the start', () => {
-    const old = spec('web', { backlog: 10 }, 'http+unix:///run/a.sock')
-    const next = spec(
-      'web',
-      { count: 3, reloadable: false, backlog: 20, user: 'me', group: 'us', socketMode: 0o600, socketOwner: 'you' },
-      'http+unix:///run/b.sock',
-    )
-    expect(needsRestart([old], [next])).toEqual([
-      'web: address http+unix:///run/a.sock → http+unix:///run/b.sock',
-      'web: count 1 → 3',
-      'web: reloadable true → false',
-      'web: backlog 10 → 20',
-      'web: user none → me',
-      'web: group none → us',
-      'web: socketMode none → 384',
-      'web: socketOwner none → you',
-    ])
-  })
-
-  it('names groups that came and went, and does not mind their order', () => {
-    const [web, jobs, mail] = [spec('web'), spec('jobs'), spec('mail')]
-    expect(needsRestart([web, jobs], [mail, web])).toEqual([
-      'jobs: removed from the start file',
-      'mail: new in the start file',
-    ])
-    expect(needsRestart([web, jobs], [jobs, web])).toEqual([])
   })
 })

@@ -1,9 +1,9 @@
 /** How long a slot waits before it is filled again, as numbers and as the policy uses them. */
 import { describe, expect, it } from 'vitest'
-import { backoffMs, RESET_AFTER_MS } from '../../../src/master/backoff.ts'
-import { Random } from '../random.ts'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+import { backoffMs, RESET_AFTER_MS } from '../../../../src/master/policy/backoff.ts'
+import { Random } from '../../random.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 const MIDDLE = 0.5
 

@@ -1,0 +1,86 @@
+/**
+ * What a reload would do, without doing it: one process reads the start file, the policy's own plan is
+ * made of it, and every new address is bound for a moment. Called for `reload --dry-run`.
+ */
+import { describeError, ShiftworkError } from '../errors.ts'
+import type { ReloadFailure, ReloadPlan } from '../ipc/status.ts'
+import { settingsNeedRestart } from '../spec/difference.ts'
+import { stagesOf } from '../spec/order.ts'
+import type { Spec } from '../spec/spec.ts'
+import { bindListener } from './listeners.ts'
+import type { ReloadRequest } from './policy/operations.ts'
+import { holderAmong, keepAddress, missingError, planTopology, type Topology } from './policy/topology.ts'
+import type { Supervisor } from './supervisor.ts'
+
+type Order = Pick<ReloadRequest, 'groups' | 'strategy' | 'surge'>
+
+export async function dryRun(supervisor: Supervisor, order: Order): Promise<ReloadPlan> {
+  const { conditions } = supervisor.fleet
+  const result = await supervisor.readStartFile()
+  const groups = [...supervisor.fleet.groups.values()].filter((group) => !group.isLeaving)
+  const affected = groups
+    .filter(({ name, spec }) => order.groups?.includes(name) ?? spec.reloadable)
+    .map((group) => group.name)
+  const plan: ReloadPlan = {
+    result: 'possible',
+    strategy: order.strategy,
+    preReload: conditions.settings.preReload?.command ?? null,
+    stages: [],
+    kept: groups.map((group) => group.name).filter((name) => !affected.includes(name)),
+    applied: [],
+    needsRestart: [],
+    error: null,
+  }
+  if (!result.reading) {
+    const { failure, output } = result
+    return { ...plan, result: 'rejected', error: { worker: 'start file', ...failure, output } }
+  }
+  const { specs, settings, version } = result.reading
+  const { listeners } = supervisor.fleet
+  const topology = planTopology(groups, specs, { groups: affected, isFull: order.groups === null }, listeners)
+  const missing = topology.missing === null ? null : missingError(topology.missing)
+  const error = missing ?? (await tryAddresses(topology, groups))
+  const needsRestart = [...topology.needsRestart, ...settingsNeedRestart(conditions.settings, settings)]
+  if (version !== conditions.version) needsRestart.push(`Shiftwork: ${conditions.version} → ${version}`)
+  const said = { applied: topology.applied, needsRestart, stages: stages(topology, order) }
+  return error ? { ...plan, ...said, result: 'rejected', error } : { ...plan, ...said }
+}
+
+function stages(topology: Topology, { strategy, surge }: Order): ReloadPlan['stages'] {
+  const specs = [...topology.variants.values()].map((variant) => variant.spec)
+  const rowOf = (name: string): ReloadPlan['stages'][number][number] => {
+    const count = topology.counts.get(name) ?? 0
+    const quarter = Math.max(1, Math.floor(count / 4))
+    return { name, count, surge: strategy === 'atomic' ? count : Math.min(count, surge ?? quarter) }
+  }
+  return stagesOf(specs).map((stage) => stage.map(rowOf))
+}
+
+/** The first address that somebody else has; what this master itself is in the way of is taken out of the plan. */
+async function tryAddresses(
+  topology: Topology,
+  running: Parameters<typeof keepAddress>[2],
+): Promise<ReloadFailure | null> {
+  for (const { key, spec } of [...topology.binds]) {
+    const failure = await tryToBind(spec)
+    if (!failure) continue
+    const holder = failure.inUse && spec.address ? holderAmong(spec.address, running) : null
+    if (holder === null) return failure.error
+    keepAddress(topology, key, running, holder)
+  }
+  return null
+}
+
+async function tryToBind(spec: Spec): Promise<{ error: ReloadFailure; inUse: boolean } | null> {
+  if (!spec.address) return null
+  try {
+    const listener = await bindListener(spec.address, spec)
+    listener.close()
+    return null
+  } catch (error) {
+    const { message } = describeError(error)
+    const known = error instanceof ShiftworkError ? error : null
+    const stack = known?.hint === undefined ? message : `${message}\n${known.hint}`
+    return { error: { worker: spec.name, message, stack, output: '' }, inUse: known?.code === 'ERR_ADDRESS_IN_USE' }
+  }
+}

@@ -1,0 +1,92 @@
+/**
+ * The command that must succeed before a reload (`preReload`): a build, a migration. Run by a shell,
+ * in a process group of its own, so that a deadline or a stop ends all of it; what it prints is passed
+ * on line by line. Called by the supervisor.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { systemCode } from '../errors.ts'
+import type { Failure } from '../ipc/status.ts'
+
+export interface GateOptions {
+  command: string
+  timeoutMs: number
+  cwd: string
+  /** A line that the command printed. */
+  onLine: (line: string) => void
+  /** Called once, when it has ended or was ended. `output` is the last that it printed. */
+  onEnd: (failure: Failure | null, output: string) => void
+}
+
+const TAIL_BYTES = 4 * 1024
+/** A line without an end is cut here: the master must not hold a megabyte of it. */
+const MAX_LINE_BYTES = 8 * 1024
+/** Between SIGTERM and SIGKILL. */
+const KILL_AFTER_MS = 2_000
+
+/** Starts the command. @returns a function that ends it before its time. */
+export function runGate({ command, timeoutMs, cwd, onLine, onEnd }: GateOptions): () => void {
+  let isEnded = false
+  let tail = ''
+  let whyEnded: string | null = null
+  const child = spawn('/bin/sh', ['-c', command], { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const end = (message: string | null): void => {
+    if (isEnded) return
+    isEnded = true
+    clearTimeout(timer)
+    onEnd(message === null ? null : { message, stack: message }, tail)
+  }
+  const abort = (why: string): void => {
+    whyEnded ??= why
+    signalGroup(child, 'SIGTERM')
+    setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_AFTER_MS).unref()
+  }
+  const timer = setTimeout(() => abort(`did not end within ${timeoutMs} ms: ${command}`), timeoutMs)
+  for (const stream of [child.stdout, child.stderr])
+    eachLine(stream, (line) => {
+      tail = `${tail}${line}\n`.slice(-TAIL_BYTES)
+      onLine(line)
+    })
+  child.once('error', (error) => end(`could not be started: ${error.message}`))
+  child.once('exit', (code, signal) => {
+    // what it left in the background would hold its output open
+    if (whyEnded !== null) signalGroup(child, 'SIGKILL')
+    const how = signal ? `was ended by ${signal}` : `exited with code ${code ?? 'unknown'}`
+    const message = code === 0 && whyEnded === null ? null : (whyEnded ?? `${how}: ${command}`)
+    // its last lines are read before it is judged
+    let isJudged = false
+    const judge = (): void => {
+      if (isJudged) return
+      isJudged = true
+      end(message)
+    }
+    child.once('close', judge)
+    setTimeout(judge, KILL_AFTER_MS).unref()
+  })
+  return () => abort('was ended')
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return
+  try {
+    process.kill(-child.pid, signal)
+  } catch (error) {
+    // nobody is left in the group
+    if (systemCode(error) !== 'ESRCH') throw error
+  }
+}
+
+function eachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
+  let rest = ''
+  stream.setEncoding('utf8')
+  stream.on('data', (text: string) => {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) onLine(line.slice(0, MAX_LINE_BYTES))
+    if (rest.length <= MAX_LINE_BYTES) return
+    onLine(rest.slice(0, MAX_LINE_BYTES))
+    rest = ''
+  })
+  stream.on('end', () => {
+    if (rest !== '') onLine(rest)
+  })
+}

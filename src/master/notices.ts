@@ -1,0 +1,25 @@
+/** What happens in a master, as it happens, for people and programs that watch: log, progress, hooks. */
+import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
+import type { Child } from './policy/fleet.ts'
+
+export type Notice =
+  | {
+      type: 'child'
+      what: 'spawned' | 'prepared' | 'serving' | 'draining' | 'failed'
+      child: Child
+      detail: string | null
+    }
+  | { type: 'left'; child: Child; code: number | null; signal: string | null }
+  | { type: 'kill'; child: Child; why: string }
+  | { type: 'leader'; child: Child }
+  | { type: 'listener'; what: 'bound' | 'closed'; address: string }
+  /** `text` is the command, or a line that it printed. */
+  | { type: 'gate'; what: 'began' | 'printed'; text: string }
+  | { type: 'started' }
+  /** `isWaiting`: for a change, instead of ending. */
+  | { type: 'start-failed'; failure: ReloadFailure | null; isWaiting: boolean }
+  | { type: 'reload-began'; groups: string[] }
+  | { type: 'reload-ended'; summary: ReloadSummary }
+  | { type: 'scale-ended'; summary: Scaled }
+  | { type: 'stopping' }
+  | { type: 'stopped' }

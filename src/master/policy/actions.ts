@@ -1,0 +1,29 @@
+/** What the policy wants done, as values. The supervisor does them in order; tests read them. */
+import type { StopReason } from '../../ipc/messages.ts'
+import type { ReloadSummary, Scaled } from '../../ipc/status.ts'
+import type { Spec } from '../../spec/spec.ts'
+import type { Child } from './fleet.ts'
+
+export type Action =
+  | { do: 'spawn'; child: Child; spec: Spec }
+  /** `listener` is the key of the one that it serves on. */
+  | { do: 'serve'; child: Child; listener: string | null }
+  | { do: 'drain'; child: Child; reason: StopReason; timeoutMs: number | null; lingerMs: number | null }
+  | { do: 'kill'; child: Child; why: string }
+  | { do: 'lead'; child: Child }
+  /** Answered by the event `bound`. */
+  | { do: 'bind'; key: string; spec: Spec }
+  | { do: 'close-listener'; key: string }
+  /** Runs the command that must succeed before a reload; answered by the event `gate`. */
+  | { do: 'open-gate' }
+  | { do: 'end-gate' }
+  /** A process only reads the start file; answered by the event `read`. */
+  | { do: 'read-start-file' }
+  | { do: 'started' }
+  | { do: 'start-failed' }
+  | { do: 'reload-began'; ids: number[]; groups: string[] }
+  | { do: 'reload-served'; groups: string[]; generation: number }
+  /** For those of its askers who are answered now. `isFinal`: the summary is complete. */
+  | { do: 'answer'; ids: number[]; summary: ReloadSummary; isFinal: boolean }
+  | { do: 'answer-scale'; ids: number[]; summary: Scaled }
+  | { do: 'stopped' }

@@ -1,0 +1,165 @@
+/**
+ * How an operation ends: its summary, who is told at once and who when the last old process is gone,
+ * and what becomes of those that wait when everything stops. Called by the policy only.
+ */
+import type { ReloadFailure, ReloadSummary, Replaced } from '../../ipc/status.ts'
+import { settingsNeedRestart } from '../../spec/difference.ts'
+import type { Action } from './actions.ts'
+import { isComing } from './child.ts'
+import { type Child, currentOf, type Fleet, type Group, highestGeneration, liveSlots } from './fleet.ts'
+import type { Reload, Scaling } from './operations.ts'
+
+export function emptySummary(fleet: Fleet, next: ReadonlyMap<string, number>): ReloadSummary {
+  return {
+    result: 'done',
+    generation: highestGeneration(fleet),
+    durationMs: 0,
+    error: null,
+    replaced: [],
+    kept: [...fleet.groups.values()].filter((group) => !group.isLeaving && !next.has(group.name)).map(nameOf),
+    applied: [],
+    needsRestart: [],
+  }
+}
+
+function nameOf(group: Group): string {
+  return group.name
+}
+
+/** The next operation may begin; the answer waits for those that leave, unless it was wanted now. */
+export function endServing(
+  fleet: Fleet,
+  reload: Reload,
+  end: { result: ReloadSummary['result']; error: ReloadFailure | null; now: number },
+  actions: Action[],
+): void {
+  const { summary, topology, read } = reload
+  const { settings, version } = fleet.conditions
+  summary.result = end.result
+  summary.error = end.error
+  summary.generation = highestGeneration(fleet)
+  if (end.result === 'done') summary.applied = topology?.applied ?? []
+  summary.needsRestart = [
+    ...(topology?.needsRestart ?? []),
+    ...(read ? settingsNeedRestart(settings, read.settings) : []),
+  ]
+  if (read && read.version !== version) summary.needsRestart.push(`Shiftwork: ${version} → ${read.version}`)
+  fleet.reload = null
+  if (end.result !== 'cancelled') collectLeaving(fleet, reload)
+  const now = reload.asks.filter((ask) => ask.wait === 'serving').map((ask) => ask.id)
+  if (now.length > 0)
+    actions.push({ do: 'answer', ids: now, summary: summaryNow(fleet, reload, end.now), isFinal: false })
+  fleet.settling.push(reload)
+}
+
+/** The affected groups, and those that it ends: every child that is not the one that serves its slot, or is about to. */
+function collectLeaving(fleet: Fleet, reload: Reload): void {
+  const { topology } = reload
+  const names = new Set([...reload.groups, ...(topology?.added ?? []), ...(topology?.removed ?? [])])
+  for (const child of fleet.children.values())
+    if (names.has(child.name) && !isWanted(fleet, child)) reload.leaving.add(child.key)
+}
+
+function isWanted(fleet: Fleet, child: Child): boolean {
+  const group = fleet.groups.get(child.name)
+  const slot = group && liveSlots(group)[child.id]
+  if (!slot) return false
+  if (isComing(child.state)) return child.generation === slot.target
+  return child === currentOf(fleet, child.name, child.id)
+}
+
+/** What can be said while the old ones still leave. */
+function summaryNow(fleet: Fleet, reload: Reload, now: number): ReloadSummary {
+  const draining = [...fleet.children.values()].filter((child) => reload.leaving.has(child.key))
+  const rows = draining.map((old) => rowFor(old, old.successor ?? currentOf(fleet, old.name, old.id), now))
+  const replaced = [...reload.summary.replaced, ...rows.filter((row) => row !== null)]
+  const filled = filledRows(fleet, reload, replaced)
+  return { ...reload.summary, replaced: [...replaced, ...filled], durationMs: Math.round(now - reload.startedAt) }
+}
+
+function rowFor(old: Child, successor: Child | null, now: number): Replaced | null {
+  if (!successor || successor === old || successor.generation === old.generation) return null
+  return {
+    name: old.name,
+    id: old.id,
+    oldPid: old.pid,
+    newPid: successor.pid,
+    startMs: Math.round((successor.preparedAt ?? now) - successor.startedAt),
+    drainMs: null,
+    connectionsMoved: 0,
+    connectionsCut: 0,
+  }
+}
+
+// ---- settle --------------------------------------------------------------------------------------------------------
+
+/** Answers every operation whose old children are gone; a stop cancels the rest. */
+export function settle(fleet: Fleet, now: number, actions: Action[]): void {
+  if (fleet.phase === 'stopping' || fleet.phase === 'stopped') cancel(fleet, now, actions)
+  for (const operation of [...fleet.settling]) {
+    for (const key of operation.leaving) if (!fleet.children.has(key)) operation.leaving.delete(key)
+    if (operation.leaving.size > 0) continue
+    fleet.settling.splice(fleet.settling.indexOf(operation), 1)
+    operation.summary.durationMs = Math.round(now - operation.startedAt)
+    if (operation.kind === 'reload') answerReload(fleet, operation, actions)
+    else answerScaling(operation, actions)
+  }
+}
+
+function answerReload(fleet: Fleet, reload: Reload, actions: Action[]): void {
+  const { summary } = reload
+  summary.replaced.push(...filledRows(fleet, reload, summary.replaced))
+  const ids = reload.asks.filter((ask) => summary.result === 'cancelled' || ask.wait === 'done').map((ask) => ask.id)
+  actions.push({ do: 'answer', ids, summary, isFinal: true })
+}
+
+function answerScaling({ ids, summary }: Scaling, actions: Action[]): void {
+  actions.push({ do: 'answer-scale', ids, summary })
+}
+
+/** A slot that was empty when its successor came has nobody whose exit would tell of the change. */
+function filledRows(fleet: Fleet, reload: Reload, rows: readonly Replaced[]): Replaced[] {
+  if (reload.summary.result === 'rejected' || reload.summary.result === 'cancelled') return []
+  const filled: Replaced[] = []
+  for (const name of reload.groups)
+    for (const { id } of fleet.groups.get(name)?.slots ?? []) {
+      const current = currentOf(fleet, name, id)
+      if (current?.generation !== reload.next.get(name) || rows.some((row) => row.name === name && row.id === id))
+        continue
+      const startMs = Math.round((current?.preparedAt ?? 0) - (current?.startedAt ?? 0))
+      const fresh = { oldPid: null, newPid: current?.pid ?? 0, startMs, drainMs: 0 }
+      filled.push({ name, id, ...fresh, connectionsMoved: 0, connectionsCut: 0 })
+    }
+  return filled
+}
+
+// ---- a stop --------------------------------------------------------------------------------------------------------
+
+function cancel(fleet: Fleet, now: number, actions: Action[]): void {
+  const { reload, scaling } = fleet
+  if (reload?.phase === 'gate') actions.push({ do: 'end-gate' })
+  if (reload) {
+    reload.asks.forEach((ask) => {
+      ask.wait = 'done'
+    })
+    endServing(fleet, reload, { result: 'cancelled', error: null, now }, actions)
+  }
+  if (scaling) {
+    scaling.summary.result = 'cancelled'
+    fleet.scaling = null
+    fleet.settling.push(scaling)
+  }
+  const waiting = fleet.waiting.splice(0)
+  const reloads = waiting.filter((request) => request.kind === 'reload').map((request) => request.id)
+  const scales = waiting.filter((request) => request.kind === 'scale').map((request) => request.id)
+  if (reloads.length > 0) {
+    const summary = { ...emptySummary(fleet, new Map()), result: 'cancelled' as const }
+    actions.push({ do: 'answer', ids: reloads, summary, isFinal: false })
+  }
+  if (scales.length > 0)
+    actions.push({
+      do: 'answer-scale',
+      ids: scales,
+      summary: { result: 'cancelled', groups: [], durationMs: 0, error: null },
+    })
+}

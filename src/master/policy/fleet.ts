@@ -1,0 +1,265 @@
+/**
+ * What the master knows, as plain data, and the questions that the policy asks of it. `events` changes
+ * it as reports come in, `reconcile` decides on it, the supervisor acts. No clock and no I/O.
+ */
+import type { DrainReport, ReplaceReason, StopReason } from '../../ipc/messages.ts'
+import type { Failure, LastExit, ReloadFailure } from '../../ipc/status.ts'
+import type { Settings } from '../../spec/settings.ts'
+import type { Spec } from '../../spec/spec.ts'
+import { type ChildEvent, type ChildState, transition } from './child.ts'
+import { listenerKey } from './listenerkey.ts'
+import type { Reload, Request, Scaling } from './operations.ts'
+
+/** Times are milliseconds of one monotonic clock. */
+export interface Child {
+  /** Never used twice in a master's life; slots and pids are. */
+  readonly key: number
+  readonly name: string
+  readonly id: number
+  readonly generation: number
+  /** 1, or more when the start before this one failed in the same slot. */
+  readonly attempt: number
+  pid: number
+  state: ChildState
+  readonly startedAt: number
+  preparedAt: number | null
+  servingAt: number | null
+  drainAt: number | null
+  /** When its present state has lasted too long; null: never. */
+  deadlineAt: number | null
+  /** Why it was told to drain; null while it was not. */
+  drainReason: StopReason | null
+  /** It wants a successor although its generation is right. */
+  replaceWanted: ReplaceReason | null
+  /** Who serves in its place since a reload; null for one that was not replaced by a reload. */
+  successor: Child | null
+  /** It has said that it is leader no more. */
+  resigned: boolean
+  /** It read another start file than the first successor of its reload. */
+  disagrees: boolean
+  failure: Failure | null
+  /** The last lines it wrote before it was prepared. */
+  output: string
+  report: DrainReport | null
+}
+
+export interface Slot {
+  readonly id: number
+  /** The generation that this slot ought to run. */
+  target: number
+  /** Failures since `target` was set; two end a reload or a first start. */
+  tries: number
+  /** Failures in a row, for the backoff. */
+  failures: number
+  retryAt: number
+  restarts: number
+  lastExit: LastExit | null
+  lastFailure: ReloadFailure | null
+  /** The last failure was a deadline: trying again would wait for it again. */
+  timedOut: boolean
+}
+
+/** What the children of one generation of a group are. */
+export interface Variant {
+  spec: Spec
+  /** The key of the listener that they serve on; null: none. */
+  listener: string | null
+}
+
+export interface Group extends Variant {
+  readonly name: string
+  /** How many slots ought to be filled: the start file's number, or what a `scale` made of it. */
+  count: number
+  /** Those behind `count` leave, and go when they are empty. */
+  slots: Slot[]
+  /** What a reload under way, or one that stopped halfway, has brought in beside its own. */
+  variants: Map<number, Variant>
+  /** The newest generation that a reload brought to serve. */
+  generation: number
+  /** The code on disk is known to be bad: nobody is replaced without need. */
+  suspended: boolean
+  leaderKey: number | null
+  /** The start file has it no more: it goes when its last child is gone. */
+  isLeaving: boolean
+  /** When a stop came to it; null: not yet. */
+  stopTurnAt: number | null
+}
+
+export interface Stopping {
+  readonly askedAt: number
+  /** When the deadline below was ordered: with the stop, or by a stricter one after it. */
+  orderedAt: number
+  graceful: boolean
+  timeoutMs: number | null
+  force: boolean
+}
+
+/** Everything about the master that the policy depends on. */
+export interface Conditions {
+  /** Of this package, as the master runs it. */
+  version: string
+  settings: Settings
+  /** A first start that fails waits for a reload, instead of ending everything. */
+  waitsForChange: boolean
+}
+
+export interface Fleet {
+  readonly conditions: Conditions
+  phase: 'starting' | 'running' | 'stopping' | 'stopped'
+  groups: Map<string, Group>
+  children: Map<number, Child>
+  /** The keys of the listeners that the master holds. */
+  listeners: Set<string>
+  reload: Reload | null
+  scaling: Scaling | null
+  /** Successors serve, old ones still leave: only the answer is due. */
+  settling: (Reload | Scaling)[]
+  waiting: Request[]
+  stopping: Stopping | null
+  /** Why the first start was given up. */
+  startFailure: ReloadFailure | null
+  /** The first start has failed, and nothing runs until a reload brings it up. */
+  isDormant: boolean
+  nextKey: number
+}
+
+/** Every address of the specs is taken to be bound. */
+export function createFleet(specs: readonly Spec[], conditions: Conditions): Fleet {
+  const groups = new Map(specs.map((spec) => [spec.name, createGroup(spec, listenerKey(spec), 1)]))
+  const bound = [...groups.values()].map((group) => group.listener).filter((key) => key !== null)
+  return {
+    conditions,
+    phase: 'starting',
+    groups,
+    children: new Map(),
+    listeners: new Set(bound),
+    reload: null,
+    scaling: null,
+    settling: [],
+    waiting: [],
+    stopping: null,
+    startFailure: null,
+    isDormant: false,
+    nextKey: 1,
+  }
+}
+
+/** A group whose slots are all to be filled with this generation. */
+export function createGroup(spec: Spec, listener: string | null, generation: number): Group {
+  const group: Group = {
+    name: spec.name,
+    spec,
+    listener,
+    count: spec.count,
+    slots: [],
+    variants: new Map(),
+    generation,
+    suspended: false,
+    leaderKey: null,
+    isLeaving: false,
+    stopTurnAt: null,
+  }
+  growSlots(group, spec.count, generation)
+  return group
+}
+
+/** Adds slots up to `count`, each to be filled with this generation. Those that are there stay as they are. */
+export function growSlots(group: Group, count: number, generation: number): void {
+  for (let id = group.slots.length; id < count; id++) group.slots.push(createSlot(id, generation))
+}
+
+function createSlot(id: number, target: number): Slot {
+  return {
+    id,
+    target,
+    tries: 0,
+    failures: 0,
+    retryAt: 0,
+    restarts: 0,
+    lastExit: null,
+    lastFailure: null,
+    timedOut: false,
+  }
+}
+
+/** How long a child may take to be gone after it failed, or after its connections were cut. */
+export const LEAVE_TIMEOUT_MS = 2_000
+
+export function slotKey(name: string, id: number): string {
+  return `${name}/${id}`
+}
+
+/** The slots that ought to be filled. */
+export function liveSlots(group: Group): Slot[] {
+  return group.slots.slice(0, group.count)
+}
+
+/** What a child of this generation is: as its reload brought it, or as the group is now. */
+export function variantOf(group: Group, generation: number): Variant {
+  return group.variants.get(generation) ?? group
+}
+
+/** Sets what a slot ought to run; what failed before counts no more. */
+export function retarget(slot: Slot, generation: number): void {
+  slot.target = generation
+  slot.tries = 0
+  slot.failures = 0
+  slot.timedOut = false
+  slot.retryAt = 0
+}
+
+/** The children of a slot that are not gone, eldest first. */
+export function childrenOf(fleet: Fleet, name: string, id: number): Child[] {
+  const found: Child[] = []
+  for (const child of fleet.children.values()) if (child.name === name && child.id === id) found.push(child)
+  return found
+}
+
+/** Moves the child if the table has a cell; the effect, if any, is the caller's to act on. */
+export function move(child: Child, event: ChildEvent): { effect: string | null } | null {
+  const cell = transition(child.state, event)
+  if (!cell) return null
+  child.state = cell.to
+  return { effect: cell.effect ?? null }
+}
+
+export function slotOf(fleet: Fleet, child: Child): Slot | undefined {
+  return fleet.groups.get(child.name)?.slots[child.id]
+}
+
+/** Who serves in a slot: the youngest of the generation that it ought to run, else the youngest. */
+export function currentOf(fleet: Fleet, name: string, id: number): Child | null {
+  const serving = childrenOf(fleet, name, id).filter((child) => child.state === 'serving')
+  if (serving.length < 2) return serving[0] ?? null
+  return chosenOf(serving, fleet.groups.get(name)?.slots[id]?.target)
+}
+
+/** Of several that serve in a slot, eldest first: the youngest of this generation, else the youngest. */
+export function chosenOf(serving: readonly Child[], generation: number | undefined): Child | null {
+  return serving.findLast((child) => child.generation === generation) ?? serving.at(-1) ?? null
+}
+
+/** Every slot that ought to be filled serves. */
+export function servesFully(fleet: Fleet, group: Group): boolean {
+  return liveSlots(group).every((slot) => currentOf(fleet, group.name, slot.id) !== null)
+}
+
+/** Two tries, or one that took all the time it had. */
+export function hasFailed(slot: Slot): boolean {
+  return slot.tries >= 2 || slot.timedOut
+}
+
+/** The highest generation that a reload brought to serve, of all groups. */
+export function highestGeneration(fleet: Fleet): number {
+  const staying = [...fleet.groups.values()].filter((group) => !group.isLeaving)
+  return Math.max(1, ...staying.map((group) => group.generation))
+}
+
+/** Above all that runs or ought to run in a group, so that no two codes share a number. */
+export function nextGeneration(fleet: Fleet, group: Group): number {
+  let highest = group.generation
+  for (const slot of group.slots) highest = Math.max(highest, slot.target)
+  for (const child of fleet.children.values())
+    if (child.name === group.name) highest = Math.max(highest, child.generation)
+  return highest + 1
+}

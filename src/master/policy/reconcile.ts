@@ -1,0 +1,324 @@
+/**
+ * The policy: what ought to be done about the fleet as it is. Run after every event and timer by the
+ * supervisor, who acts on what it returns. It changes the fleet's data (targets, phases, states) as
+ * it decides, reads no clock and touches nothing outside; so any order of events can be tried on it.
+ */
+import type { StopReason } from '../../ipc/messages.ts'
+import type { Spec } from '../../spec/spec.ts'
+import type { Action } from './actions.ts'
+import { settle } from './answers.ts'
+import { isComing } from './child.ts'
+import { failByMaster } from './events.ts'
+import {
+  type Child,
+  childrenOf,
+  currentOf,
+  type Fleet,
+  type Group,
+  hasFailed,
+  LEAVE_TIMEOUT_MS,
+  liveSlots,
+  move,
+  type Slot,
+  servesFully,
+  variantOf,
+} from './fleet.ts'
+import { advanceReload, bakeMsOf, beginReload, isAtomic, isHeld, isKept, isTurnOf, mayBeAdmitted } from './reload.ts'
+import { capDraining, startDrain } from './retire.ts'
+import { advanceScale, beginScale } from './scale.ts'
+import { stopAll } from './stop.ts'
+
+export function reconcile(fleet: Fleet, now: number): Action[] {
+  const actions: Action[] = []
+  if (fleet.phase === 'stopped') {
+    // whoever asks now gets an answer, too
+    settle(fleet, now, actions)
+    return actions
+  }
+  enforceDeadlines(fleet, now, actions)
+  if (fleet.phase === 'starting') endFirstStart(fleet, now, actions)
+  if (fleet.phase === 'stopping') stopAll(fleet, now, actions)
+  else operate(fleet, now, actions)
+  settle(fleet, now, actions)
+  if (fleet.phase === 'stopping' && fleet.children.size === 0) {
+    fleet.phase = 'stopped'
+    actions.push({ do: 'stopped' })
+  }
+  return actions
+}
+
+function operate(fleet: Fleet, now: number, actions: Action[]): void {
+  if (fleet.phase === 'running') advanceOperations(fleet, now, actions)
+  // before the last that listens on it leaves: what the kernel has queued is still accepted
+  releaseListeners(fleet, actions)
+  for (const group of [...fleet.groups.values()]) reconcileGroup(fleet, group, now, actions)
+}
+
+/** One after the other, as long as they end without an event to come. */
+function advanceOperations(fleet: Fleet, now: number, actions: Action[]): void {
+  do {
+    if (!fleet.reload && !fleet.scaling) beginNext(fleet, now, actions)
+    if (fleet.reload) advanceReload(fleet, fleet.reload, now, actions)
+    if (fleet.scaling) advanceScale(fleet, fleet.scaling, now, actions)
+  } while (!fleet.reload && !fleet.scaling && fleet.waiting.length > 0)
+}
+
+function beginNext(fleet: Fleet, now: number, actions: Action[]): void {
+  const [first] = fleet.waiting
+  if (!first) return
+  if (first.kind === 'scale') {
+    fleet.waiting.shift()
+    beginScale(fleet, first, now, actions)
+    return
+  }
+  const end = fleet.waiting.findIndex((request) => request.kind !== 'reload')
+  const reloads = fleet.waiting.splice(0, end < 0 ? fleet.waiting.length : end)
+  beginReload(
+    fleet,
+    reloads.filter((request) => request.kind === 'reload'),
+    now,
+    actions,
+  )
+}
+
+/** What no group listens on any more, and no reload under way is about to. */
+function releaseListeners(fleet: Fleet, actions: Action[]): void {
+  const needed = new Set<string | null>(fleet.reload?.binding)
+  for (const group of fleet.groups.values()) {
+    if (group.isLeaving) continue
+    needed.add(group.listener)
+    for (const { listener } of group.variants.values()) needed.add(listener)
+  }
+  for (const { listener } of fleet.reload?.topology?.variants.values() ?? []) needed.add(listener)
+  for (const key of fleet.listeners) {
+    if (needed.has(key)) continue
+    fleet.listeners.delete(key)
+    actions.push({ do: 'close-listener', key })
+  }
+}
+
+// ---- deadlines -----------------------------------------------------------------------------------------------------
+
+function enforceDeadlines(fleet: Fleet, now: number, actions: Action[]): void {
+  for (const child of [...fleet.children.values()]) {
+    if (child.disagrees && isComing(child.state)) {
+      failByMaster(fleet, child, 'the start file changed during the reload', now)
+      startDrain(fleet, child, 'cancelled', now, actions)
+    }
+    if (child.deadlineAt === null || now < child.deadlineAt) continue
+    const { state } = child
+    if (!move(child, 'deadline')) continue
+    child.deadlineAt = now + LEAVE_TIMEOUT_MS
+    const why = lateness(fleet, child, state)
+    if (isComing(state)) {
+      failByMaster(fleet, child, why, now)
+      markTimedOut(fleet, child)
+    }
+    actions.push({ do: 'kill', child, why })
+  }
+}
+
+function markTimedOut(fleet: Fleet, child: Child): void {
+  const slot = fleet.groups.get(child.name)?.slots[child.id]
+  if (slot && slot.target === child.generation) slot.timedOut = true
+}
+
+function lateness(fleet: Fleet, child: Child, state: Child['state']): string {
+  const group = fleet.groups.get(child.name)
+  const spec = group && variantOf(group, child.generation).spec
+  if (state === 'starting') return `not ready ${spec?.startTimeoutMs ?? 0} ms after its start (startTimeoutMs)`
+  if (state === 'admitted') return `did not listen within ${spec?.startTimeoutMs ?? 0} ms (startTimeoutMs)`
+  if (state === 'killed') return 'still there after SIGKILL'
+  return 'did not leave after its drain'
+}
+
+// ---- the first start -----------------------------------------------------------------------------------------------
+
+/** The start is over when every slot serves, or when one has failed. */
+function endFirstStart(fleet: Fleet, now: number, actions: Action[]): void {
+  const groups = [...fleet.groups.values()]
+  if (groups.every((group) => servesFully(fleet, group))) {
+    fleet.phase = 'running'
+    actions.push({ do: 'started' })
+    return
+  }
+  const failed = groups.flatMap(liveSlots).find(hasFailed)
+  if (!failed) return
+  fleet.startFailure = failed.lastFailure
+  if (fleet.conditions.waitsForChange) {
+    fleet.phase = 'running'
+    fleet.isDormant = true
+  } else {
+    fleet.phase = 'stopping'
+    fleet.stopping = { askedAt: now, orderedAt: now, graceful: false, timeoutMs: null, force: false }
+  }
+  actions.push({ do: 'start-failed' })
+}
+
+// ---- one group -----------------------------------------------------------------------------------------------------
+
+function reconcileGroup(fleet: Fleet, group: Group, now: number, actions: Action[]): void {
+  // first all that end: each makes room for one that comes
+  for (const slot of group.slots) retireOld(fleet, group, slot, now, actions)
+  for (const slot of group.slots) {
+    if (slot.id < group.count) bringUp(fleet, group, slot, now, actions)
+    capDraining(fleet, group, slot, now, actions)
+  }
+  chooseLeader(fleet, group, actions)
+  forgetEmpty(fleet, group)
+}
+
+/** Slots that are not wanted any more go with their last child, and a group with its last slot. */
+function forgetEmpty(fleet: Fleet, group: Group): void {
+  while (group.slots.length > group.count && childrenOf(fleet, group.name, group.slots.length - 1).length === 0)
+    group.slots.pop()
+  if (group.isLeaving && group.slots.length === 0) fleet.groups.delete(group.name)
+}
+
+/** A serving child whose successor serves drains; a coming child that is not wanted any more ends. */
+function retireOld(fleet: Fleet, group: Group, slot: Slot, now: number, actions: Action[]): void {
+  const current = currentOf(fleet, group.name, slot.id)
+  for (const child of childrenOf(fleet, group.name, slot.id)) {
+    const reason = isComing(child.state) ? endReason(fleet, group, slot, child) : leaveReason(fleet, group, slot, child)
+    if (reason === null) continue
+    if (reason === 'reload') child.successor = child === current ? null : current
+    startDrain(fleet, child, reason, now, actions)
+  }
+}
+
+/** Why one that has not served yet is not wanted any more; null: it is. */
+function endReason(fleet: Fleet, group: Group, slot: Slot, child: Child): StopReason | null {
+  if (fleet.isDormant && !fleet.reload) return 'cancelled'
+  return slot.id >= group.count || child.generation !== slot.target ? 'cancelled' : null
+}
+
+/** Why one that serves is to leave; null: it is not. */
+function leaveReason(fleet: Fleet, group: Group, slot: Slot, child: Child): StopReason | null {
+  if (child.state !== 'serving') return null
+  if (fleet.isDormant && !fleet.reload) return 'cancelled'
+  if (slot.id >= group.count) return group.isLeaving ? 'reload' : 'scale'
+  const current = currentOf(fleet, group.name, slot.id)
+  if (!current || child === current || isKept(fleet, group, child)) return null
+  if (child.generation === current.generation) return 'recycle'
+  return child.generation < current.generation ? 'reload' : 'cancelled'
+}
+
+function bringUp(fleet: Fleet, group: Group, slot: Slot, now: number, actions: Action[]): void {
+  const successor = childrenOf(fleet, group.name, slot.id).find((child) => isComing(child.state))
+  if (successor) {
+    if (successor.state === 'prepared' && mayBeAdmitted(fleet, group, successor)) admit(group, successor, now, actions)
+    return
+  }
+  if (now < slot.retryAt || !maySpawn(fleet, group, slot)) return
+  const { spec } = variantOf(group, slot.target)
+  actions.push({ do: 'spawn', child: addChild(fleet, { slot, spec, now }), spec })
+}
+
+function admit(group: Group, child: Child, now: number, actions: Action[]): void {
+  if (!move(child, 'admit')) return
+  const { spec, listener } = variantOf(group, child.generation)
+  child.deadlineAt = now + spec.startTimeoutMs
+  actions.push({ do: 'serve', child, listener })
+}
+
+function maySpawn(fleet: Fleet, group: Group, slot: Slot): boolean {
+  const current = currentOf(fleet, group.name, slot.id)
+  if (isHeld(fleet, group, slot)) return false
+  if (!current) return mayStart(fleet, group)
+  const outdated = current.generation !== slot.target
+  if (outdated) return isTurnOf(fleet, group) && replacementsUnderWay(fleet, group) < surgeOf(fleet, group)
+  return isRecycled(fleet, group, current) && replacementsUnderWay(fleet, group) < 1
+}
+
+/** At the first start a group waits for those that it comes after. */
+function mayStart(fleet: Fleet, group: Group): boolean {
+  if (fleet.phase !== 'starting' && !fleet.isDormant) return true
+  return variantOf(group, group.generation).spec.after.every((name) => {
+    const other = fleet.groups.get(name)
+    return other === undefined || servesFully(fleet, other)
+  })
+}
+
+/** It wants a successor of its own code: not by code that is known to be bad, unless it is ill itself. */
+function isRecycled(fleet: Fleet, group: Group, { replaceWanted }: Child): boolean {
+  if (replaceWanted === null || fleet.reload !== null) return false
+  return !group.suspended || replaceWanted === 'unhealthy'
+}
+
+/** How many slots of a group are replaced at a time: a quarter of them, at least one; atomic: all. */
+export function surgeOf(fleet: Fleet, group: Group): number {
+  if (isAtomic(fleet, group)) return group.count
+  return fleet.reload?.surge ?? Math.max(1, Math.floor(group.count / 4))
+}
+
+function replacementsUnderWay(fleet: Fleet, group: Group): number {
+  let count = 0
+  for (const slot of group.slots) {
+    const coming = childrenOf(fleet, group.name, slot.id).some((child) => isComing(child.state))
+    if (coming && currentOf(fleet, group.name, slot.id)) count++
+  }
+  return count
+}
+
+function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; now: number }): Child {
+  const child: Child = {
+    key: fleet.nextKey++,
+    name: spec.name,
+    id: slot.id,
+    generation: slot.target,
+    attempt: slot.tries + 1,
+    pid: 0,
+    state: 'starting',
+    startedAt: now,
+    preparedAt: null,
+    servingAt: null,
+    drainAt: null,
+    deadlineAt: now + spec.startTimeoutMs,
+    drainReason: null,
+    replaceWanted: null,
+    successor: null,
+    resigned: false,
+    disagrees: false,
+    failure: null,
+    output: '',
+    report: null,
+  }
+  fleet.children.set(child.key, child)
+  return child
+}
+
+// ---- leader --------------------------------------------------------------------------------------------------------
+
+/** Keeps the leader as long as it serves; a new one only when the old has said that it resigned, or is gone. */
+function chooseLeader(fleet: Fleet, group: Group, actions: Action[]): void {
+  const leader = group.leaderKey === null ? undefined : fleet.children.get(group.leaderKey)
+  if (leader && !leader.resigned) return
+  group.leaderKey = null
+  const next = liveSlots(group)
+    .map((slot) => currentOf(fleet, group.name, slot.id))
+    .find((child) => child !== null)
+  if (!next) return
+  group.leaderKey = next.key
+  actions.push({ do: 'lead', child: next })
+}
+
+// ---- when to look again --------------------------------------------------------------------------------------------
+
+/** The next time at which `reconcile` may decide something without an event; null: never. */
+export function nextWakeAt(fleet: Fleet, now: number): number | null {
+  let wakeAt = Number.POSITIVE_INFINITY
+  const consider = (at: number | null): void => {
+    if (at !== null && at > now) wakeAt = Math.min(wakeAt, at)
+  }
+  for (const child of fleet.children.values()) {
+    consider(child.deadlineAt)
+    const group = fleet.groups.get(child.name)
+    if (group && child.state === 'prepared' && child.preparedAt !== null)
+      consider(child.preparedAt + bakeMsOf(fleet.reload, group))
+  }
+  for (const group of fleet.groups.values()) {
+    for (const slot of group.slots) consider(slot.retryAt)
+    if (fleet.stopping) consider(fleet.stopping.askedAt + group.spec.stopDelayMs)
+  }
+  return wakeAt === Number.POSITIVE_INFINITY ? null : wakeAt
+}

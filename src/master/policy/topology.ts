@@ -1,0 +1,178 @@
+/**
+ * What a start file that was read anew changes: groups that come, go, grow, shrink or move to another
+ * address, and what a running master cannot do. Pure; used by a reload and by its dry run alike, so
+ * that the one does what the other has said.
+ */
+import { type Address, formatAddress } from '../../address.ts'
+import type { ReloadFailure } from '../../ipc/status.ts'
+import { type Difference, differencesOf } from '../../spec/difference.ts'
+import type { Spec } from '../../spec/spec.ts'
+import { listenerKey } from './listenerkey.ts'
+
+/** A group as it runs. */
+export interface Standing {
+  readonly name: string
+  readonly spec: Spec
+  readonly listener: string | null
+  readonly count: number
+}
+
+export interface Topology {
+  /** What each affected group becomes; those that come are in it. */
+  variants: Map<string, { spec: Spec; listener: string | null }>
+  /** The number of workers of each of them, which a `scale` may have set. */
+  counts: Map<string, number>
+  added: string[]
+  removed: string[]
+  /** Listeners that are not held yet. */
+  binds: { key: string; spec: Spec }[]
+  /** A sentence for each change that is made. */
+  applied: string[]
+  /** And for each that is not, with what to do. */
+  needsRestart: string[]
+  /** A group that was asked for by its name and is not there any more: it may have another name now. */
+  missing: string | null
+}
+
+export interface Affected {
+  /** The groups whose processes are replaced. */
+  groups: readonly string[]
+  /** Groups may come and go. */
+  isFull: boolean
+}
+
+/** @param held the keys of the listeners that the master holds. */
+export function planTopology(
+  running: readonly Standing[],
+  next: readonly Spec[],
+  affected: Affected,
+  held: ReadonlySet<string>,
+): Topology {
+  const plan: Topology = {
+    variants: new Map(),
+    counts: new Map(),
+    added: [],
+    removed: [],
+    binds: [],
+    applied: [],
+    needsRestart: [],
+    missing: null,
+  }
+  const after = new Map(next.map((spec) => [spec.name, spec]))
+  for (const group of running) {
+    const spec = after.get(group.name)
+    if (!affected.groups.includes(group.name)) leaveAlone(plan, group, spec, affected)
+    else if (spec) change(plan, group, spec)
+    else if (affected.isFull) remove(plan, group)
+    else plan.missing ??= group.name
+  }
+  const names = new Set(running.map((group) => group.name))
+  for (const spec of next) if (!names.has(spec.name)) add(plan, spec, running, affected)
+  for (const { spec, listener } of plan.variants.values())
+    if (listener !== null && !held.has(listener)) plan.binds.push({ key: listener, spec })
+  return plan
+}
+
+// ---- groups that are there -----------------------------------------------------------------------------------------
+
+/** Not part of this reload: what would change is named. */
+function leaveAlone(plan: Topology, group: Standing, spec: Spec | undefined, { isFull }: Affected): void {
+  const how = isFull ? `it is kept in reloads: reload --force ${group.name}` : `reload ${group.name}`
+  if (!spec) {
+    const end = isFull ? how : 'a reload of everything ends it'
+    plan.needsRestart.push(`${group.name}: removed from the start file (${isFull ? `${end} ends it` : end})`)
+    return
+  }
+  for (const { text } of differencesOf(group.spec, spec))
+    plan.needsRestart.push(`${group.name}: ${text} (${how} applies it)`)
+}
+
+function change(plan: Topology, group: Standing, spec: Spec): void {
+  const moves = listenerKey(spec) !== listenerKey(group.spec)
+  const differences = differencesOf(group.spec, spec)
+  for (const difference of differences) {
+    const isFixed = isFixedAtBind(difference) && !moves
+    plan[isFixed ? 'needsRestart' : 'applied'].push(`${group.name}: ${difference.text}`)
+  }
+  plan.variants.set(group.name, { spec, listener: moves ? listenerKey(spec) : group.listener })
+  const isResized = differences.some(({ key }) => key === 'count')
+  plan.counts.set(group.name, isResized ? spec.count : group.count)
+}
+
+/** What the master has given to a unix socket when it made it. */
+function isFixedAtBind({ key }: Difference): boolean {
+  return key === 'socketMode' || key === 'socketOwner'
+}
+
+function remove(plan: Topology, group: Standing): void {
+  plan.removed.push(group.name)
+  plan.applied.push(`${group.name}: removed from the start file`)
+}
+
+// ---- groups that come ----------------------------------------------------------------------------------------------
+
+function add(plan: Topology, spec: Spec, running: readonly Standing[], { isFull }: Affected): void {
+  if (!isFull) {
+    plan.needsRestart.push(`${spec.name}: new in the start file (a reload of everything starts it)`)
+    return
+  }
+  plan.added.push(spec.name)
+  plan.counts.set(spec.name, spec.count)
+  plan.variants.set(spec.name, { spec, listener: heirOf(plan, spec, running) ?? listenerKey(spec) })
+  plan.applied.push(`${spec.name}: new in the start file`)
+}
+
+/** A group on port 0 that only gets another name keeps the port that was chosen for it. */
+function heirOf(plan: Topology, spec: Spec, running: readonly Standing[]): string | null {
+  if (spec.address?.kind !== 'tcp' || spec.address.port !== 0) return null
+  const wants = spec.address.text
+  const free = running.filter((group) => plan.removed.includes(group.name) && group.spec.address?.text === wants)
+  return free.length === 1 ? (free[0]?.listener ?? null) : null
+}
+
+/** Only a reload of everything ends a group: with one of a name its successor would not come. */
+export function missingError(name: string): ReloadFailure {
+  const message = `the start file describes no worker "${name}" any more`
+  return { worker: name, message, stack: `${message}\nA reload of everything ends it.`, output: '' }
+}
+
+// ---- what cannot be had --------------------------------------------------------------------------------------------
+
+/** The key of a listener that the master itself holds on the same port: a new one cannot be bound beside it. */
+export function holderAmong(address: Address, groups: readonly Pick<Standing, 'spec' | 'listener'>[]): string | null {
+  if (address.kind !== 'tcp') return null
+  const own = groups.find(({ spec }) => spec.address?.kind === 'tcp' && spec.address.port === address.port)
+  return own?.spec.address?.text ?? null
+}
+
+/**
+ * Takes back what needs a listener that cannot be bound as long as this master runs: a group that is
+ * there stays where it is, one that would come does not. @returns the names of those that do not come.
+ */
+export function keepAddress(plan: Topology, key: string, running: readonly Standing[], holder: string): string[] {
+  const dropped: string[] = []
+  for (const [name, variant] of plan.variants) {
+    if (variant.listener !== key) continue
+    const group = running.find((candidate) => candidate.name === name)
+    const because = `this master holds ${holder}`
+    if (group) {
+      const text = `${name}: address ${addressText(group.spec)} → ${addressText(variant.spec)}`
+      plan.applied = plan.applied.filter((sentence) => sentence !== text)
+      plan.needsRestart.push(`${text} (${because})`)
+      plan.variants.set(name, { spec: { ...variant.spec, address: group.spec.address }, listener: group.listener })
+      continue
+    }
+    dropped.push(name)
+    plan.added = plan.added.filter((added) => added !== name)
+    plan.applied = plan.applied.filter((sentence) => sentence !== `${name}: new in the start file`)
+    plan.needsRestart.push(`${name}: new in the start file, on ${addressText(variant.spec)} (${because})`)
+    plan.variants.delete(name)
+    plan.counts.delete(name)
+  }
+  plan.binds = plan.binds.filter((bind) => bind.key !== key)
+  return dropped
+}
+
+function addressText(spec: Spec): string {
+  return spec.address ? formatAddress(spec.address) : 'none'
+}

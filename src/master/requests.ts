@@ -1,0 +1,167 @@
+/**
+ * What is asked on the control socket, led to who does it: one reply to each, with progress before it
+ * to those that wait for an operation. Called by the master's main.
+ */
+import type { Reply } from '../ipc/messages.ts'
+import type { ControlRequest, Count, ReloadOrder } from '../ipc/requests.ts'
+import { nearest } from '../words.ts'
+import type { Asker } from './control.ts'
+import { dryRun } from './dryrun.ts'
+import type { Notice } from './notices.ts'
+import type { ReloadRequest } from './policy/operations.ts'
+import { progressOf } from './report.ts'
+import type { StatusReporter } from './status.ts'
+import type { Supervisor } from './supervisor.ts'
+
+/** A reload of everything, as a signal asks for it. */
+export const PLAIN_RELOAD: Omit<ReloadRequest, 'kind' | 'id'> = {
+  groups: null,
+  graceful: false,
+  timeoutMs: null,
+  strategy: 'rolling',
+  surge: null,
+  wait: 'done',
+  isWatch: false,
+}
+
+type Refusal = Extract<Reply, { type: 'error' }>
+
+export class Requests {
+  readonly #supervisor: Supervisor
+  readonly #status: StatusReporter
+  readonly #watchers = new Set<Asker>()
+  readonly #stopAskers = new Set<Asker>()
+  #connectionsCut = 0
+  #processesEnded = 0
+  #isOver = false
+
+  constructor(supervisor: Supervisor, status: StatusReporter) {
+    this.#supervisor = supervisor
+    this.#status = status
+  }
+
+  answer(request: ControlRequest, asker: Asker): void {
+    switch (request.command) {
+      case 'status':
+        void this.#status.report().then((status) => asker.reply({ type: 'status', status }))
+        return
+      case 'reload':
+        this.#reload(request, asker)
+        return
+      case 'plan':
+        void this.#plan(request, asker)
+        return
+      case 'scale':
+        this.#scale(request.counts, asker)
+        return
+      case 'stop':
+        this.#watchers.add(asker)
+        if (this.#stopAskers.size === 0) this.#countFromHere()
+        this.#stopAskers.add(asker)
+        if (this.#isOver) this.#replyStopped()
+        this.#supervisor.stop({ graceful: request.graceful, timeoutMs: request.timeoutMs, force: false })
+        return
+    }
+  }
+
+  /** Tells those that wait, and counts what a stop will be answered with. */
+  note(notice: Notice, now: number): void {
+    if (notice.type === 'left') {
+      this.#processesEnded++
+      this.#connectionsCut += notice.child.report?.connectionsCut ?? 0
+    }
+    const progress = progressOf(notice, now)
+    if (progress) for (const asker of this.#watchers) asker.progress(progress)
+  }
+
+  /** Everything has stopped: whoever asked for it is answered, and whoever asks from now on. */
+  end(): void {
+    this.#isOver = true
+    this.#replyStopped()
+  }
+
+  // ---- reload ------------------------------------------------------------------------------------------------------
+
+  #reload(order: ReloadOrder, asker: Asker): void {
+    const refusal = this.#refuseOrder(order) ?? this.#refuseStopping()
+    if (refusal) {
+      asker.reply(refusal)
+      return
+    }
+    this.#watchers.add(asker)
+    this.#supervisor.reload(requestOf(order), (reload) => {
+      this.#watchers.delete(asker)
+      asker.reply({ type: 'reload', reload })
+    })
+  }
+
+  async #plan(order: ReloadOrder, asker: Asker): Promise<void> {
+    const refusal = this.#refuseOrder(order) ?? this.#refuseStopping()
+    asker.reply(refusal ?? { type: 'plan', plan: await dryRun(this.#supervisor, requestOf(order)) })
+  }
+
+  #refuseOrder({ groups, force }: ReloadOrder): Refusal | null {
+    if (force && groups.length === 0)
+      return usage('--force needs the names of the workers that it is for', 'Type: reload --force name')
+    for (const name of groups) {
+      const group = this.#supervisor.fleet.groups.get(name)
+      if (!group || group.isLeaving) return this.#unknown(name)
+      if (group.spec.reloadable || force) continue
+      return usage(`Worker "${name}" is not reloadable`, `reload --force ${name} replaces its processes all the same.`)
+    }
+    return null
+  }
+
+  // ---- scale -------------------------------------------------------------------------------------------------------
+
+  #scale(counts: Count[], asker: Asker): void {
+    const unknown = counts.find(({ name }) => this.#supervisor.fleet.groups.get(name)?.isLeaving !== false)
+    const refusal = unknown ? this.#unknown(unknown.name) : this.#refuseStopping()
+    if (refusal) {
+      asker.reply(refusal)
+      return
+    }
+    this.#watchers.add(asker)
+    this.#supervisor.scale(counts, (scaled) => {
+      this.#watchers.delete(asker)
+      asker.reply({ type: 'scaled', scaled })
+    })
+  }
+
+  #unknown(name: string): Refusal {
+    const groups = [...this.#supervisor.fleet.groups.values()]
+    const known = groups.filter((group) => !group.isLeaving).map((group) => group.name)
+    const guess = nearest(name, known)
+    return usage(
+      `There is no worker "${name}"`,
+      guess ? `Did you mean "${guess}"?` : `Known workers: ${known.join(', ')}.`,
+    )
+  }
+
+  #refuseStopping(): Refusal | null {
+    if (!this.#supervisor.fleet.stopping) return null
+    return { type: 'error', code: 'cancelled', message: 'The master is stopping', hint: null }
+  }
+
+  // ---- stop --------------------------------------------------------------------------------------------------------
+
+  #countFromHere(): void {
+    this.#connectionsCut = 0
+    this.#processesEnded = 0
+  }
+
+  #replyStopped(): void {
+    const reply = { processes: this.#processesEnded, connectionsCut: this.#connectionsCut }
+    for (const asker of this.#stopAskers) asker.reply({ type: 'stopped', ...reply })
+  }
+}
+
+function requestOf(order: ReloadOrder): Omit<ReloadRequest, 'kind' | 'id'> {
+  const { groups, graceful, timeoutMs, strategy, surge, wait } = order
+  const named = groups.length > 0 ? groups : null
+  return { groups: named, graceful, timeoutMs, strategy, surge, wait, isWatch: false }
+}
+
+function usage(message: string, hint: string): Refusal {
+  return { type: 'error', code: 'usage', message, hint }
+}

@@ -193,6 +193,7 @@ class Master {
       case 'child':
       case 'kill':
       case 'leader':
+      case 'replace':
       case 'stopping':
         return
     }

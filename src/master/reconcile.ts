@@ -148,7 +148,9 @@ function maySpawn(fleet: Fleet, group: Group, slot: Slot): boolean {
   if (isHeld(fleet, slot, group.spec.name)) return false
   if (!current) return true
   const outdated = current.generation < slot.target
-  const recycled = current.replaceWanted !== null && !group.suspended && fleet.reload === null
+  // a fault does not wait for a good reload: the old one stays until a successor has proven itself
+  const mayRecycle = !group.suspended || current.replaceWanted === 'unhealthy'
+  const recycled = current.replaceWanted !== null && mayRecycle && fleet.reload === null
   if (!outdated && !recycled) return false
   return replacementsUnderWay(fleet, group) < (outdated ? surgeOf(group) : 1)
 }

@@ -4,7 +4,7 @@
  * to know (log, progress of a reload, hooks) listens to its notices.
  */
 import { performance } from 'node:perf_hooks'
-import type { WorkerMessage, WorkerStats } from '../ipc/messages.ts'
+import type { ReplaceReason, WorkerMessage, WorkerStats } from '../ipc/messages.ts'
 import type { ReloadFailure, ReloadSummary } from '../ipc/status.ts'
 import { debug } from '../log.ts'
 import type { Spec } from '../spec/spec.ts'
@@ -26,6 +26,7 @@ export type Notice =
   | { type: 'left'; child: Child; code: number | null; signal: string | null }
   | { type: 'kill'; child: Child; why: string }
   | { type: 'leader'; child: Child }
+  | { type: 'replace'; child: Child; why: ReplaceReason; detail: string | null }
   | { type: 'started' }
   | { type: 'start-failed'; failure: ReloadFailure | null }
   | { type: 'reload-began'; groups: string[] }
@@ -250,8 +251,14 @@ export class Supervisor {
       case 'leaving':
         this.#dispatch({ ...message, key }, () => this.#tell('failed', child, message.failure.message))
         return
+      case 'replace': {
+        const before = child.replaceWanted
+        this.#dispatch({ ...message, key }, () => {
+          if (child.replaceWanted !== before) this.#notify({ ...message, child })
+        })
+        return
+      }
       case 'loaded':
-      case 'replace':
       case 'drained':
         this.#dispatch({ ...message, key })
         return

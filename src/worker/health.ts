@@ -31,7 +31,7 @@ export class Health {
 
   /** @throws ShiftworkError `ERR_WORKER_FAILED` when every try has failed. */
   async prove(): Promise<void> {
-    const fault = await this.#examine((text) => console.error(`shiftwork: ${this.#name} ${text}, it is tried again`))
+    const fault = await this.#examine((text) => this.#print(`${text}, it is tried again`))
     if (!fault || this.#isStopped) return
     throw new ShiftworkError('ERR_WORKER_FAILED', `${this.#name} ${fault.text}`, {
       hint: this.#check.path === null ? undefined : 'The worker asks its own server; 200 to 399 is healthy.',
@@ -51,8 +51,7 @@ export class Health {
       const fault = await this.#examine()
       if (this.#isStopped) return
       if (fault) onUnhealthy(path === null ? `its check ${fault.text}` : `GET ${path} ${fault.text}`)
-      if (fault?.cause !== undefined && wasHealthy)
-        console.error(`shiftwork: ${this.#name} threw: ${describeError(fault.cause).stack}`)
+      if (fault?.cause !== undefined && wasHealthy) this.#print(`threw: ${describeError(fault.cause).stack}`)
       wasHealthy = fault === null
       plan()
     }
@@ -60,6 +59,10 @@ export class Health {
       this.#timer = setTimeout(() => void look(), everyMs).unref()
     }
     plan()
+  }
+
+  #print(text: string): void {
+    console.error(`shiftwork: worker ${this.#runnable.subject.id}: ${this.#name} ${text}`)
   }
 
   /** Ends it for good, in the middle of a try too. */

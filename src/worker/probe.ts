@@ -39,7 +39,7 @@ export async function askOwnServer(server: HttpServer | HttpsServer, question: Q
     const { statusCode = 0 } = response
     return statusCode >= 200 && statusCode <= 399 ? null : `answered ${statusCode}`
   } catch (error) {
-    return `got no answer: ${error instanceof Error ? error.message : String(error)}`
+    return `got no answer: ${error instanceof Error ? error.message.trim() : String(error)}`
   } finally {
     clearTimeout(timer)
     signal.removeEventListener('abort', close)

@@ -78,8 +78,8 @@ it('the third try may be the good one; those before it are printed', async () =>
   expect(await outcomeOf(health)).toBe('healthy')
   expect(calls).toEqual([0, 500, 1_000])
   expect(printed).toEqual([
-    'shiftwork: health check returned false, it is tried again',
-    'shiftwork: health check threw: the queue is away, it is tried again',
+    'shiftwork: worker 3: health check returned false, it is tried again',
+    'shiftwork: worker 3: health check threw: the queue is away, it is tried again',
   ])
 })
 

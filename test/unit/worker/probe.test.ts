@@ -122,3 +122,10 @@ it('is ended from outside, at any moment', async () => {
     expect(await asked).not.toBe(null)
   }
 })
+
+it('reaches the handlers that a library has put in place of others', async () => {
+  const server = serverWith(() => expect.fail('it was taken away'))
+  server.removeAllListeners('request')
+  server.on('request', (_request, response) => response.writeHead(418).end())
+  expect(await ask(server)).toBe('answered 418')
+})

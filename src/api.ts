@@ -188,8 +188,14 @@ function describe(worker: Worker): Described {
       tls: options['tls'] as TlsOptions | undefined,
       serverOptions: (options['server'] ?? {}) as ServerOptions,
       maxMessageBytes: (options['maxMessageBytes'] as number | undefined) ?? DEFAULT_MAX_MESSAGE_BYTES,
+      healthFunction: healthFunctionOf(options['healthCheck']),
     },
   }
+}
+
+function healthFunctionOf(option: unknown): Runnable['healthFunction'] {
+  const check = typeof option === 'object' && option !== null && 'check' in option ? option.check : option
+  return typeof check === 'function' ? (check as HealthFunction) : null
 }
 
 /** Options as given to the constructor or assigned later; a property that looks misspelled is one, too. */

@@ -1,4 +1,5 @@
 /** What happens in a master, as it happens, for people and programs that watch: log, progress, hooks. */
+import type { ReplaceReason } from '../ipc/messages.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { Child } from './policy/fleet.ts'
 
@@ -12,6 +13,7 @@ export type Notice =
   | { type: 'left'; child: Child; code: number | null; signal: string | null }
   | { type: 'kill'; child: Child; why: string }
   | { type: 'leader'; child: Child }
+  | { type: 'replace'; child: Child; why: ReplaceReason; detail: string | null }
   | { type: 'listener'; what: 'bound' | 'closed'; address: string }
   /** `text` is the command, or a line that it printed. */
   | { type: 'gate'; what: 'began' | 'printed'; text: string }

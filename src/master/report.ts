@@ -22,6 +22,9 @@ export function logNotice(log: Log, notice: Notice, now: number): void {
     case 'leader':
       log.info(`${who(notice.child)} leads its group`)
       return
+    case 'replace':
+      logReplace(log, notice)
+      return
     case 'reload-began':
       log.info(notice.groups.length > 0 ? `reload of ${notice.groups.join(', ')}` : 'reload: no group is reloadable')
       return
@@ -89,6 +92,14 @@ function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: num
     case 'prepared':
       return
   }
+}
+
+function logReplace(log: Log, { child, why, detail }: Extract<Notice, { type: 'replace' }>): void {
+  // it leaves already
+  if (child.drainReason !== null) return
+  const more = detail === null ? '' : `: ${detail}`
+  if (why === 'unhealthy') log.warn(`${who(child)} is unhealthy, it will be replaced${more}`)
+  else log.info(`${who(child)} is due for replacement (${why})${more}`)
 }
 
 function logLeft(log: Log, notice: Extract<Notice, { type: 'left' }>, now: number): void {

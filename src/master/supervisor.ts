@@ -301,8 +301,14 @@ export class Supervisor {
       case 'leaving':
         this.#dispatch({ ...message, key }, () => this.#tell('failed', child, message.failure.message))
         return
+      case 'replace': {
+        const before = child.replaceWanted
+        this.#dispatch({ ...message, key }, () => {
+          if (child.replaceWanted !== before) this.#notify({ ...message, child })
+        })
+        return
+      }
       case 'loaded':
-      case 'replace':
       case 'drained':
         this.#dispatch({ ...message, key })
         return

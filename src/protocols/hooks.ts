@@ -39,4 +39,6 @@ export interface Runnable {
   readonly tls: TlsOptions | undefined
   readonly serverOptions: ServerOptions
   readonly maxMessageBytes: number
+  /** The health check, where it is a function; a path is in the spec. */
+  readonly healthFunction: ((worker: never) => unknown) | null
 }

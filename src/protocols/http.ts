@@ -15,6 +15,7 @@ import { comesTooLate, exchangeOf, refuse } from './answer.ts'
 import { connectionOf } from './connection.ts'
 import type { Runnable } from './hooks.ts'
 import { HttpRequest, readBody } from './http-request.ts'
+import { isUnseen } from './unseen.ts'
 
 /** Properties of a server that `createServer` does not take as options. */
 const PROPERTIES = ['timeout', 'maxRequestsPerSocket', 'maxHeadersCount'] as const
@@ -87,7 +88,7 @@ async function turnOf(response: ServerResponse): Promise<void> {
 
 function announce(runnable: Runnable, socket: Socket): void {
   const { onConnect, onClose } = runnable.subject
-  if (!onConnect && !onClose) return
+  if ((!onConnect && !onClose) || isUnseen(socket)) return
   const connection = connectionOf(socket)
   socket.once('close', () => callHook(runnable, () => runnable.subject.onClose?.(connection)))
   callHook(runnable, () => onConnect?.(connection))

@@ -14,6 +14,7 @@ import { Server as NetServer, type Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { closeAfter, type Exchange, exchangeOf } from './answer.ts'
 import { Roster } from './roster.ts'
+import { isUnseen } from './unseen.ts'
 
 type WebServer = HttpServer | HttpsServer
 
@@ -62,19 +63,21 @@ export class Traffic {
 
   /** A server is known once it listens, or from its first connection on; one that listens by other means is named. */
   register(server: NetServer): void {
-    if (this.#servers.has(server)) return
+    if (this.#servers.has(server) || isUnseen(server)) return
     this.#servers.add(server)
     if (server instanceof TlsServer) server.on('secureConnection', (socket) => this.#addSecured(socket))
     if (this.#isDraining) stopListening(server)
   }
 
   #add(socket: Socket, server: NetServer): void {
+    if (isUnseen(socket)) return
     this.register(server)
     this.#sockets.add(socket)
     socket.on('close', () => this.#remove(socket))
   }
 
   #addSecured(socket: Socket): void {
+    if (isUnseen(socket)) return
     this.#secured.add(socket)
     socket.on('close', () => this.#secured.delete(socket))
   }
@@ -85,11 +88,12 @@ export class Traffic {
   }
 
   #begin(request: IncomingMessage, response: ServerResponse): void {
-    this.requests++
     const exchange = exchangeOf(request.socket)
     exchange.open.push(response)
     response.on('close', forget)
     if (this.#isDraining) closeAfter(response, exchange)
+    if (isUnseen(request.socket)) return
+    this.requests++
     this.onRequest?.()
   }
 

@@ -6,13 +6,15 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeError, ShiftworkError } from '../errors.ts'
-import type { MasterMessage, StopReason, WorkerStats } from '../ipc/messages.ts'
+import type { MasterMessage, ReplaceReason, StopReason, WorkerStats } from '../ipc/messages.ts'
 import { dropPrivileges } from '../os/users.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { createWebServer, hasHandler } from '../protocols/http.ts'
 import { Traffic } from '../protocols/traffic.ts'
 import type { Spec } from '../spec/spec.ts'
 import { Drain, type DrainOrder } from './drain.ts'
+import { Health } from './health.ts'
+import { watchLimits } from './limits.ts'
 import { listenOn } from './listen.ts'
 import type { ParentLink } from './parent.ts'
 
@@ -21,8 +23,6 @@ const CRASH_DRAIN_MS = 2_000
 const CRASH_LINGER_MS = 1_000
 /** A master that is alive says `released` in a millisecond; a frozen one is not waited for. */
 const RELEASE_MS = 1_000
-/** Workers of one group reach `maxRequests` together: spread by up to a tenth. */
-const MAX_REQUESTS_JITTER = 0.1
 
 /** Runs the one worker that this process is. Every failure is reported to the master, none is thrown. */
 export async function runWorker(
@@ -53,7 +53,8 @@ class WorkerProcess {
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #drain: Drain | null = null
   #utilization = performance.eventLoopUtilization()
-  #requestLimit = Number.POSITIVE_INFINITY
+  readonly #health: Health | null
+  #stopLimits: () => void = () => undefined
   #onReleased: () => void = () => undefined
 
   constructor(link: ParentLink, runnable: Runnable, spec: Spec) {
@@ -61,6 +62,7 @@ class WorkerProcess {
     this.#runnable = runnable
     this.#subject = runnable.subject
     this.#spec = spec
+    this.#health = spec.healthCheck && new Health(runnable, spec.healthCheck)
     runnable.subject.id = link.identity.id
     runnable.subject.generation = link.identity.generation
   }
@@ -79,10 +81,11 @@ class WorkerProcess {
       throw new ShiftworkError('ERR_OPTION', `Worker "${this.#spec.name}" answers nothing`, {
         hint: 'Set worker.onRequest or worker.onMessage, in onWorkerStart or before runAll().',
       })
+    await this.#health?.prove()
     if (this.#phase !== 'starting') return
     this.#phase = 'prepared'
     this.#link.onCrash = (error) => this.#crash(error)
-    this.#link.onTerminate = () => this.#link.report({ type: 'replace', why: 'signal', detail: null })
+    this.#link.onTerminate = () => this.#askReplacement('signal', null)
     this.#link.report({ type: 'prepared' })
   }
 
@@ -90,16 +93,10 @@ class WorkerProcess {
     const server = createWebServer(this.#runnable, protocol)
     this.#subject.server = server
     this.#traffic.register(server)
-    const { maxRequests } = this.#spec
-    if (maxRequests === 0) return
-    this.#requestLimit = Math.round(maxRequests * (1 + MAX_REQUESTS_JITTER * Math.random()))
-    this.#traffic.onRequest = () => this.#countRequest()
   }
 
-  #countRequest(): void {
-    if (this.#traffic.requests < this.#requestLimit) return
-    this.#requestLimit = Number.POSITIVE_INFINITY
-    this.#link.report({ type: 'replace', why: 'maxRequests', detail: null })
+  readonly #askReplacement = (why: ReplaceReason, detail: string | null): void => {
+    this.#link.report({ type: 'replace', why, detail })
   }
 
   // ---- orders ------------------------------------------------------------------------------------------------------
@@ -135,6 +132,8 @@ class WorkerProcess {
     this.#phase = 'serving'
     this.#link.onServing?.()
     this.#link.report({ type: 'serving' })
+    this.#health?.watch((detail) => this.#askReplacement('unhealthy', detail))
+    this.#stopLimits = watchLimits(this.#spec, this.#traffic, this.#askReplacement)
   }
 
   #lead(): void {
@@ -184,6 +183,8 @@ class WorkerProcess {
     }
     const wasStarting = this.#phase === 'starting'
     this.#phase = 'draining'
+    this.#health?.stop()
+    this.#stopLimits()
     this.#subject.isLeader = false
     this.#traffic.stopListening()
     const released = this.#released()

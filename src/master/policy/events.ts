@@ -147,7 +147,9 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
       child.resigned = true
       return
     case 'replace':
-      child.replaceWanted ??= event.why
+      // one that is unhealthy is replaced even where recycling has to wait
+      if (event.why === 'unhealthy') child.replaceWanted = event.why
+      else child.replaceWanted ??= event.why
       return
     case 'drained':
       child.report = event.report

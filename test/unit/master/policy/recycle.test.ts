@@ -1,10 +1,11 @@
 /** A worker that wants to be replaced although its code is right: after `maxRequests`, or a signal of its own. */
 import { expect, it } from 'vitest'
+import type { ReplaceReason } from '../../../../src/ipc/messages.ts'
 import { spec } from '../../specs.ts'
 import { Stage } from '../../stage.ts'
 
-function want(stage: Stage, id = 0): string[] {
-  return stage.send({ type: 'replace', key: stage.child('web', id).key, why: 'maxRequests', detail: null })
+function want(stage: Stage, id = 0, why: ReplaceReason = 'maxRequests'): string[] {
+  return stage.send({ type: 'replace', key: stage.child('web', id).key, why, detail: null })
 }
 
 /** A reload of `web` that fails twice. */
@@ -52,6 +53,34 @@ it('waits after a rejected reload until a good one, for the code on disk is know
   stage.bringUp(stage.child('web', 1))
   expect(stage.fleet.groups.get('web')?.suspended).toBe(false)
   expect(want(stage, 1)).toEqual(['spawn web/1 g2'])
+})
+
+it('an unhealthy one does not wait for a good reload: its successor must prove itself, it stays until then', () => {
+  const stage = Stage.started(spec('web', { count: 2, bakeMs: 0 }))
+  rejectReload(stage)
+  stage.after(60_000)
+  // due already, and it had to wait
+  expect(want(stage, 1, 'maxRequests')).toEqual([])
+  expect(want(stage, 1, 'unhealthy')).toEqual(['spawn web/1 g1'])
+  stage.fail(stage.child('web', 1))
+  expect(stage.states('web', 1)).toEqual(['serving g1'])
+  expect(want(stage, 0, 'unhealthy')).toEqual(['spawn web/0 g1'])
+  // one at a time
+  expect(stage.after(100)).toEqual([])
+  expect(stage.bringUp(stage.child('web', 0))).toContain('spawn web/1 g1')
+  expect(stage.bringUp(stage.child('web', 1))).toContain('drain web/1 g1 (recycle, 25000 ms)')
+})
+
+it('an unhealthy one that is well again, or due for something else too, is replaced all the same', () => {
+  const stage = Stage.started(spec('web', { count: 2, bakeMs: 0 }))
+  stage.reload()
+  expect(want(stage, 1, 'unhealthy')).toEqual([])
+  expect(want(stage, 1, 'maxLifetimeMs')).toEqual([])
+  stage.fail(stage.child('web'))
+  stage.after(100)
+  stage.fail(stage.child('web'))
+  expect(stage.answer().result).toBe('rejected')
+  expect(stage.states('web', 1)).toEqual(['serving g1', 'starting g1'])
 })
 
 it('one that crashes after a rejected reload is restarted all the same', () => {

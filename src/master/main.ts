@@ -9,7 +9,7 @@ import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ControlRequest, ReloadOrder } from '../ipc/requests.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
-import { type Log, type LogLine, openLog } from '../log.ts'
+import type { Log, LogLine } from '../log.ts'
 import { releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { userIds } from '../os/users.ts'
@@ -19,6 +19,7 @@ import { packageVersion } from '../version.ts'
 import { nearest } from '../words.ts'
 import { type Asker, openControl } from './control.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
+import { type LogFiles, openLogFiles } from './logfiles.ts'
 import { logNotice, progressOf } from './report.ts'
 import { bindSignals } from './signals.ts'
 import type { Launcher } from './spawn.ts'
@@ -94,6 +95,7 @@ const STOP_HOOK_TIMEOUT_MS = 5_000
 
 class Master {
   readonly #options: MasterOptions
+  readonly #logFiles: LogFiles
   readonly #log: Log
   readonly #supervisor: Supervisor
   readonly #status: StatusReporter
@@ -109,12 +111,13 @@ class Master {
 
   constructor(options: MasterOptions, listeners: Map<string, Listener>) {
     this.#options = options
-    this.#log = openLog(options.logFile, (line) => options.screen.line(line))
+    this.#logFiles = openLogFiles(options)
+    this.#log = this.#logFiles.log
     this.#supervisor = new Supervisor({
       specs: options.specs,
       version: packageVersion(),
       listeners,
-      launcher: options.launcher,
+      launcher: this.#logFiles.launcher,
       onNotice: (notice) => this.#onNotice(notice),
     })
     this.#status = new StatusReporter(this.#supervisor, {
@@ -138,7 +141,7 @@ class Master {
     const unbindSignals = bindSignals({
       stop: ({ graceful, force }) => this.#supervisor.stop({ graceful, timeoutMs: null, force }),
       reload: () => this.#supervisor.reload({ groups: null, graceful: false, timeoutMs: null }, () => undefined),
-      reopenLog: () => this.#log.reopen(),
+      reopenLog: () => this.#logFiles.reopen(),
     })
     process.on('uncaughtException', this.#onUncaught)
     this.#log.info(`master ${process.pid} starts ${this.#options.launcher.startFile} on Node.js ${process.version}`)

@@ -82,8 +82,10 @@ async function runAsMain(described: readonly Described[], options: RunOptions, h
     startHere: async ({ keepStdoutPure, ...files }, screen) => {
       const checked = check(described, options)
       const { runMaster } = await import('./master/main.ts')
-      const workerStdout = keepStdoutPure ? 2 : 'inherit'
-      const how = { daemon: false, launcher: { ...launcher(startFile), workerStdout }, hooks, screen } as const
+      const launch = launcher(startFile)
+      // stdout is for JSON alone
+      if (keepStdoutPure) launch.workerOutput = () => [2, 'inherit']
+      const how = { daemon: false, launcher: launch, hooks, screen } as const
       return runMaster({ ...checked, ...files, ...how })
     },
   })
@@ -119,7 +121,7 @@ function launcher(startFile: string): Launcher {
     execArgv: loaderArgs(startFile, process.execArgv, cwd).map((arg) => throughLink(arg, startFile)),
     cwd: throughLink(cwd, startFile),
     startFile,
-    workerStdout: 'inherit',
+    workerOutput: () => ['inherit', 'inherit'],
   }
 }
 

@@ -82,7 +82,7 @@ function connectTo(path: string): Promise<Socket> {
 }
 
 /** Known at once: a process in state T reads nothing. */
-function frozen(pid: number): ShiftworkError {
+export function frozen(pid: number): ShiftworkError {
   return new ShiftworkError('ERR_NO_ANSWER', `The master (pid ${pid}) does not answer: a signal has stopped it`, {
     hint: `kill -CONT ${pid} lets it go on; stop --force ends it and its workers.`,
   })

@@ -25,6 +25,8 @@ export interface CommandLine {
   follow: boolean
   /** How many of the last lines of a log; null: the command's own number. */
   lines: number | null
+  /** `logs`: asks the master to open its log files again. */
+  reopen: boolean
   stateDir: string | null
   json: boolean
 }
@@ -74,6 +76,7 @@ const OPTIONS = {
   'dry-run': { type: 'boolean', describe: 'show what would be done, touch nothing', of: ['reload'] },
   follow: { alias: 'f', type: 'boolean', describe: 'and what is written from now on', of: ['logs'] },
   lines: { alias: 'n', type: 'string', describe: 'so many of the last lines', of: ['logs'] },
+  reopen: { type: 'boolean', describe: 'have them opened again, after a rotation', of: ['logs'] },
   'state-dir': { type: 'string', describe: 'where pid file, control socket and logs are' },
   json: { type: 'boolean', describe: 'print one JSON value and nothing else' },
   help: { alias: 'h', type: 'boolean', describe: 'show this help' },
@@ -106,6 +109,7 @@ export async function parseCommandLine(argv: readonly string[], usage: Usage): P
     dryRun: args['dryRun'] === true,
     follow: args['follow'] === true,
     lines: wholeNumber('lines', once('lines', args['lines']), 0, 'lines'),
+    reopen: args['reopen'] === true,
     stateDir: directory(once('state-dir', args['stateDir'])),
     json: args['json'] === true,
   }

@@ -1,7 +1,7 @@
 /** What a master in the foreground shows of itself: to a person line by line, to a program one JSON value. */
 import { EXIT } from '../ipc/commands.ts'
 import type { ReloadFailure, Status } from '../ipc/status.ts'
-import type { LogLine } from '../log.ts'
+import { indented, type LogLine } from '../log.ts'
 import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
 import { bannerLines } from './render.ts'
@@ -92,6 +92,6 @@ export function failedJson(message: string, hint: string | null, failure: Reload
 
 function logText(line: LogLine, paint: Paint): string {
   const time = paint.dim(line.at.toTimeString().slice(0, 8))
-  if (line.level === 'info') return `${time} ${line.text}`
-  return `${time} ${line.level === 'error' ? paint.red('error') : paint.yellow('warning')} ${line.text}`
+  if (line.level === 'info') return `${time} ${indented(line.text)}`
+  return `${time} ${line.level === 'error' ? paint.red('error') : paint.yellow('warning')} ${indented(line.text)}`
 }

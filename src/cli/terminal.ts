@@ -23,7 +23,13 @@ export function printJson(value: unknown): void {
   writeToStdout()(`${JSON.stringify(value)}\n`)
 }
 
-type Write = (text: string) => boolean
+/** Prints, and waits until the kernel has it. @returns false when whoever reads is gone. */
+export function printWhole(text: string): Promise<boolean> {
+  if (text === '') return Promise.resolve(true)
+  return new Promise((resolve) => writeToStdout()(text, (error) => resolve(!error)))
+}
+
+type Write = (text: string, done?: (error?: Error | null) => void) => boolean
 
 /** On the process: the start file may have been loaded with its own copy of this package. */
 const KEPT = Symbol.for('shiftwork.stdout')

@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
-import { type Log, type LogLine, openLog } from '../log.ts'
+import type { Log, LogLine } from '../log.ts'
 import { releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { userIds } from '../os/users.ts'
@@ -17,6 +17,7 @@ import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
 import { openControl } from './control.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
+import { type LogFiles, openLogFiles } from './logfiles.ts'
 import type { Notice } from './notices.ts'
 import { listenerKey } from './policy/listenerkey.ts'
 import { logNotice } from './report.ts'
@@ -99,6 +100,7 @@ const STOP_HOOK_TIMEOUT_MS = 5_000
 
 class Master {
   readonly #options: MasterOptions
+  readonly #logFiles: LogFiles
   readonly #log: Log
   readonly #supervisor: Supervisor
   readonly #status: StatusReporter
@@ -112,12 +114,13 @@ class Master {
     const { settings, watch } = options
     const isWatching = watch || settings.watch !== null
     this.#options = options
-    this.#log = openLog(options.logFile, (line) => options.screen.line(line))
+    this.#logFiles = openLogFiles(options)
+    this.#log = this.#logFiles.log
     this.#supervisor = new Supervisor({
       specs: options.specs,
       conditions: { version: packageVersion(), settings, waitsForChange: isWatching && !options.daemon },
       listeners,
-      launcher: options.launcher,
+      launcher: this.#logFiles.launcher,
       onNotice: (notice) => this.#onNotice(notice),
     })
     this.#status = new StatusReporter(this.#supervisor, {
@@ -142,7 +145,7 @@ class Master {
       stop: ({ graceful, force }) => this.#supervisor.stop({ graceful, timeoutMs: null, force }),
       reload: () => this.#supervisor.reload(PLAIN_RELOAD, () => undefined),
       scale: (by) => this.#supervisor.scale(by, () => undefined),
-      reopenLog: () => this.#log.reopen(),
+      reopenLog: () => this.#logFiles.reopen(),
     })
     process.on('uncaughtException', this.#onUncaught)
     this.#log.info(`master ${process.pid} starts ${this.#options.launcher.startFile} on Node.js ${process.version}`)

@@ -2,13 +2,14 @@
 
 import type { HookOutput, Progress } from '../ipc/messages.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
-import type { Log } from '../log.ts'
+import type { Log, LogFields } from '../log.ts'
 import { duration, plural } from '../words.ts'
 import type { Notice } from './notices.ts'
 import type { Child } from './policy/fleet.ts'
 import { slotKey } from './policy/fleet.ts'
 
-export function logNotice(log: Log, notice: Notice, now: number): void {
+export function logNotice(to: Log, notice: Notice, now: number): void {
+  const log = to.with(fieldsOf(notice))
   switch (notice.type) {
     case 'child':
       logChild(log, notice, now)
@@ -71,6 +72,17 @@ function logScale(log: Log, { result, groups, durationMs, error }: Scaled): void
   else log.warn(error ? `${text}: ${error.worker}: ${error.message}` : text)
 }
 
+/** What a program would have to read out of the text. */
+function fieldsOf(notice: Notice): LogFields {
+  const event = notice.type === 'child' ? notice.what : notice.type
+  if (notice.type === 'reload-ended' || notice.type === 'scale-ended')
+    return { event, result: notice.summary.result, durationMs: Math.round(notice.summary.durationMs) }
+  if (!('child' in notice)) return { event }
+  const { name, id, pid, generation } = notice.child
+  const exit = notice.type === 'left' ? { code: notice.code, signal: notice.signal } : {}
+  return { event, worker: slotKey(name, id), pid, generation, ...exit }
+}
+
 function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: number): void {
   const { child, what, detail } = notice
   switch (what) {
@@ -84,7 +96,7 @@ function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: num
       return
     case 'failed': {
       const stack = child.failure?.stack ?? ''
-      const more = stack !== '' && stack !== detail ? `\n${indent(stack)}` : ''
+      const more = stack !== '' && stack !== detail ? `\n${stack}` : ''
       log.error(`${who(child)} failed: ${detail ?? 'unknown'}${more}`)
       return
     }
@@ -120,8 +132,8 @@ function who(child: Child): string {
 
 /** One worker's failure for a log: its message, stack and last lines. */
 function describe(failure: ReloadFailure): string {
-  const output = failure.output === '' ? '' : `\n  its last output:\n${indent(failure.output)}`
-  return `${failure.worker}: ${failure.message}\n${indent(failure.stack)}${output}`
+  const output = failure.output === '' ? '' : `\nits last output:\n${indent(failure.output)}`
+  return `${failure.worker}: ${failure.message}\n${failure.stack}${output}`
 }
 
 function indent(text: string): string {

@@ -22,8 +22,8 @@ export interface Launcher {
   execArgv: string[]
   cwd: string
   startFile: string
-  /** Where what workers print goes: the master's stdout, or its stderr (2) when stdout is for JSON alone. */
-  workerStdout: 'inherit' | 2
+  /** Where a worker's stdout and stderr go, asked at each fork: as the master's do, or to a descriptor of the master. */
+  workerOutput: () => readonly [stdout: 'inherit' | number, stderr: 'inherit' | number]
 }
 
 export interface Handlers {
@@ -61,7 +61,7 @@ export function spawnProcess(
     // a title has only the room of the arguments that the process was started with
     args: [launcher.startFile, titleRoom(who.name)],
     cwd: launcher.cwd,
-    stdio: ['ignore', launcher.workerStdout, 'inherit', 'ipc'],
+    stdio: ['ignore', ...launcher.workerOutput(), 'ipc'],
   } as Parameters<typeof cluster.setupPrimary>[0])
   let worker: ClusterWorker
   try {

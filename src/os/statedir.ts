@@ -11,6 +11,8 @@ export interface StateDir {
   pidFile: string
   controlSocket: string
   logFile: string
+  /** Leads to the log when that is elsewhere, see `loglink`. */
+  logLink: string
   stdoutFile: string
 }
 
@@ -20,6 +22,7 @@ export function stateDirAt(path: string): StateDir {
     pidFile: join(path, 'master.pid'),
     controlSocket: join(path, 'control.sock'),
     logFile: join(path, 'shiftwork.log'),
+    logLink: join(path, 'log'),
     stdoutFile: join(path, 'stdout.log'),
   }
 }

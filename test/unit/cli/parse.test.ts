@@ -21,6 +21,7 @@ const NOTHING: CommandLine = {
   dryRun: false,
   follow: false,
   lines: null,
+  reopen: false,
   stateDir: null,
   json: false,
 }
@@ -54,6 +55,7 @@ describe('parseCommandLine reads', () => {
     ['status --watch 0.5', { command: 'status', watch: { everyMs: 500 } }],
     ['logs', { command: 'logs' }],
     ['logs -f -n 20', { command: 'logs', follow: true, lines: 20 }],
+    ['logs --reopen', { command: 'logs', reopen: true }],
     ['logs -fn 20', { command: 'logs', follow: true, lines: 20 }],
     ['status --state-dir /run/app', { command: 'status', stateDir: '/run/app' }],
     ['version', { command: 'version' }],

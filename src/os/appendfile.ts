@@ -1,0 +1,58 @@
+/**
+ * A file that is appended to and can be opened again under its name, after logrotate has moved it.
+ * Writing never throws: a full disk must not bring a server down.
+ */
+import { closeSync, openSync, writeSync } from 'node:fs'
+import { systemCode } from '../errors.ts'
+import { debug } from '../log.ts'
+
+const MODE = 0o640
+
+export class AppendFile {
+  readonly path: string
+  #fd: number
+  /** A disk that filled up in the middle of a line. */
+  #isTorn = false
+
+  /** @throws a system error when the file cannot be opened. */
+  constructor(path: string) {
+    this.path = path
+    this.#fd = openSync(path, 'a', MODE)
+  }
+
+  /** Changes with `reopen`: do not keep it. */
+  get fd(): number {
+    return this.#fd
+  }
+
+  /** At once and whole, or it is lost; never half a line before a whole one. */
+  write(data: string | Uint8Array): void {
+    const bytes = Buffer.from(this.#isTorn ? `\n${Buffer.from(data).toString()}` : data)
+    let written = 0
+    try {
+      while (written < bytes.length) written += writeSync(this.#fd, bytes, written)
+      this.#isTorn = false
+    } catch (error) {
+      if (written > 0) this.#isTorn = true
+      debug('%s: line lost: %s', this.path, error)
+    }
+  }
+
+  /** @returns null, or why it could not be opened (`ENOENT`): then the file that is open stays. */
+  reopen(): string | null {
+    let fd: number
+    try {
+      fd = openSync(this.path, 'a', MODE)
+    } catch (error) {
+      return systemCode(error) ?? String(error)
+    }
+    closeSync(this.#fd)
+    this.#fd = fd
+    this.#isTorn = false
+    return null
+  }
+
+  close(): void {
+    closeSync(this.#fd)
+  }
+}

@@ -54,7 +54,6 @@ class WorkerProcess {
   readonly #traffic = new Traffic()
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #drain: Drain | null = null
-  #utilization = performance.eventLoopUtilization()
   #requestLimit = Number.POSITIVE_INFINITY
   #onReleased: () => void = () => undefined
 
@@ -154,13 +153,11 @@ class WorkerProcess {
   }
 
   #stats(): WorkerStats {
-    const before = this.#utilization
-    this.#utilization = performance.eventLoopUtilization()
     return {
       connections: this.#traffic.connections,
       requests: this.#traffic.requests,
       heapUsedBytes: process.memoryUsage().heapUsed,
-      eventLoopUtilization: performance.eventLoopUtilization(this.#utilization, before).utilization,
+      eventLoopActiveMs: performance.eventLoopUtilization().active,
     }
   }
 

@@ -16,8 +16,8 @@ interface Room {
   rows: number
 }
 
-/** How it is looked at. */
-export interface Look {
+/** How it is shown. */
+export interface Style {
   nowMs: number
   paint: Paint
   isReloading: boolean
@@ -28,28 +28,28 @@ export interface Look {
 const INDENT = '  '
 
 /** At most as many lines as there is room for. */
-export function groupLines(groups: readonly GroupStatus[], room: Room, look: Look): string[] {
+export function groupLines(groups: readonly GroupStatus[], room: Room, style: Style): string[] {
   if (groups.length === 0) return []
   const all = new Map(groups.map((group) => [group, group.processes]))
-  const roomy = processLines(all, { room, look, isRoomy: true })
+  const roomy = processLines(all, { room, style, isRoomy: true })
   if (roomy.length <= room.rows) return roomy
-  const dense = processLines(all, { room, look, isRoomy: false })
+  const dense = processLines(all, { room, style, isRoomy: false })
   if (dense.length <= room.rows) return dense
   const share = shareRows(groups, room.rows - 1 - groups.length)
-  if (share) return processLines(share, { room, look, isRoomy: false })
-  const summary = summaryLines(groups, room, look)
-  return [...summary, ...movingLines(groups, { columns: room.columns, rows: room.rows - summary.length }, look)]
+  if (share) return processLines(share, { room, style, isRoomy: false })
+  const summary = summaryLines(groups, room, style)
+  return [...summary, ...movingLines(groups, { columns: room.columns, rows: room.rows - summary.length }, style)]
 }
 
 /** The groups by name, with how many of their workers serve: for a terminal of a line or two. */
-export function groupsInOneLine(groups: readonly GroupStatus[], look: Look): string {
+export function groupsInOneLine(groups: readonly GroupStatus[], style: Style): string {
   return troubledFirst(groups)
-    .map((group) => `${look.paint.bold(group.name)} ${servingSlots(group)}/${group.count} ${groupState(group, look)}`)
+    .map((group) => `${style.paint.bold(group.name)} ${servingSlots(group)}/${group.count} ${groupState(group, style)}`)
     .join('  ')
 }
 
 /** Two generations side by side are nothing to worry about in a reload. */
-function groupState({ state }: GroupStatus, { paint, isReloading }: Look): string {
+function groupState({ state }: GroupStatus, { paint, isReloading }: Style): string {
   return isReloading && state === 'mixed' ? paint.yellow(state) : stateText(state, paint)
 }
 
@@ -63,22 +63,22 @@ const MORE_COLUMNS: readonly Column[] = [
 
 interface How {
   room: Room
-  look: Look
+  style: Style
   isRoomy: boolean
 }
 
 /** One table for all groups, their titles between its rows: the columns stand below each other. */
 function processLines(
   shown: ReadonlyMap<GroupStatus, readonly ProcessStatus[]>,
-  { room, look, isRoomy }: How,
+  { room, style, isRoomy }: How,
 ): string[] {
-  const { nowMs, paint } = look
+  const { nowMs, paint } = style
   const cells = [...shown.values()].flat().map((row) => [...processCells(row, nowMs, paint), ...moreCells(row)])
   const width = room.columns - INDENT.length
   const [head = '', ...lines] = tableLines([...STATUS_COLUMNS, ...MORE_COLUMNS], cells, width)
   const air = isRoomy ? [''] : []
   const parts = [...shown].map(([group, rows]) => [
-    titleLine(group, room.columns, look),
+    titleLine(group, room.columns, style),
     ...lines.splice(0, rows.length).map((line) => INDENT + line),
     ...hiddenLine(group, rows),
     ...(isRoomy ? exitLines(group, paint) : []),
@@ -87,7 +87,7 @@ function processLines(
 }
 
 /** Below one line a group: the processes that are on their way or in trouble, as many as there is room for. */
-function movingLines(groups: readonly GroupStatus[], room: Room, { nowMs, paint }: Look): string[] {
+function movingLines(groups: readonly GroupStatus[], room: Room, { nowMs, paint }: Style): string[] {
   const cells = groups.flatMap((group) => {
     const moving = restless(group)
     const rows = group.processes.filter((row) => moving.includes(row))
@@ -104,13 +104,13 @@ function moreCells(row: ProcessStatus): string[] {
   return [eventLoopUtilization === null ? '' : `${(100 * eventLoopUtilization).toFixed(0)}%`, bytes(heapUsedBytes)]
 }
 
-function titleLine(group: GroupStatus, columns: number, look: Look): string {
+function titleLine(group: GroupStatus, columns: number, style: Style): string {
   const { listen, reloadable, user } = group
   return fitParts(
     [
-      `${look.paint.bold(group.name)}  ${groupState(group, look)}`,
+      `${style.paint.bold(group.name)}  ${groupState(group, style)}`,
       capacityText(group),
-      listen[0] ?? (look.isFrozen ? '' : 'no listener'),
+      listen[0] ?? (style.isFrozen ? '' : 'no listener'),
       ...(group.processes.length > 1 && listen.length > 0 ? trafficText(group) : []),
       reloadable ? '' : 'kept in reloads',
       user === null ? '' : `as ${user}`,
@@ -193,21 +193,21 @@ const SUMMARY_COLUMNS: readonly Column[] = [
   { title: 'LISTEN', rank: 7 },
 ]
 
-function summaryLines(groups: readonly GroupStatus[], room: Room, look: Look): string[] {
+function summaryLines(groups: readonly GroupStatus[], room: Room, style: Style): string[] {
   const hasHead = room.rows > groups.length
   const lines = room.rows - (hasHead ? 1 : 0)
   const isCut = lines < groups.length
   const chosen = isCut ? pickGroups(groups, Math.max(0, lines - 1)) : groups
   const [head = '', ...rows] = tableLines(
     SUMMARY_COLUMNS,
-    chosen.map((group) => summaryCells(group, look)),
+    chosen.map((group) => summaryCells(group, style)),
     room.columns,
   )
   const hidden = groups.filter((group) => !chosen.includes(group))
   const rest = isCut
     ? [`… ${plural(hidden.length, chosen.length === 0 ? 'group' : 'more group')}${troubleOf(hidden)}`]
     : []
-  return [...(hasHead ? [look.paint.dim(head)] : []), ...rows, ...rest]
+  return [...(hasHead ? [style.paint.dim(head)] : []), ...rows, ...rest]
 }
 
 function pickGroups(groups: readonly GroupStatus[], most: number): GroupStatus[] {
@@ -224,12 +224,12 @@ function troubleOf(groups: readonly GroupStatus[]): string {
   return trouble === 0 ? ', all ok' : `, ${trouble} not ok`
 }
 
-function summaryCells(group: GroupStatus, look: Look): string[] {
+function summaryCells(group: GroupStatus, style: Style): string[] {
   const { processes } = group
   const cpuPercent = sum(processes.map((row) => row.cpuPercent))
   return [
-    look.paint.bold(group.name),
-    groupState(group, look),
+    style.paint.bold(group.name),
+    groupState(group, style),
     `${servingSlots(group)}/${group.count}`,
     generations(processes),
     bytes(sum(processes.map((row) => row.rssBytes))),

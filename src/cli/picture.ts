@@ -6,7 +6,7 @@
 import type { Status } from '../ipc/status.ts'
 import { duration, plural } from '../words.ts'
 import { activityLine, type Seen } from './activity.ts'
-import { groupLines, groupsInOneLine, type Look } from './groups.ts'
+import { groupLines, groupsInOneLine, type Style } from './groups.ts'
 import { stateText } from './render.ts'
 import { bytes } from './table.ts'
 import type { Paint } from './terminal.ts'
@@ -43,7 +43,7 @@ export function pictureLines(scene: Scene, size: Size, paint: Paint): string[] {
 
 function tinyLines(scene: Scene, size: Size, paint: Paint): string[] {
   if (scene.master === 'gone') return [headLine(scene, size, paint)]
-  const groups = groupsInOneLine(scene.status.groups, lookOf(scene, paint))
+  const groups = groupsInOneLine(scene.status.groups, styleOf(scene, paint))
   return size.rows === 1
     ? [`${stateText(scene.status.master.state, paint)}  ${groups}`]
     : [headLine(scene, size, paint), groups]
@@ -55,12 +55,12 @@ function wholeLines(scene: Scene, size: Size, paint: Paint): string[] {
   const bottom = size.rows < KEYS_FROM_ROWS ? [] : [paint.dim(scene.footer)]
   const room = size.rows - top.length - bottom.length
   const groups = scene.master === 'gone' ? [] : scene.status.groups
-  const body = groupLines(groups, { columns: size.columns, rows: room }, lookOf(scene, paint))
+  const body = groupLines(groups, { columns: size.columns, rows: room }, styleOf(scene, paint))
   const gap = bottom.length === 0 ? 0 : Math.max(0, room - body.length)
   return [...top, ...body, ...Array<string>(gap).fill(''), ...bottom]
 }
 
-function lookOf({ nowMs, status }: Scene, paint: Paint): Look {
+function styleOf({ nowMs, status }: Scene, paint: Paint): Style {
   const { state } = status.master
   return { nowMs, paint, isReloading: state === 'reloading', isFrozen: state === 'frozen' }
 }

@@ -2,10 +2,10 @@
  * The lines of an operation under way: one per worker, kept in place on a terminal; elsewhere one
  * line for each step that matters, so that a log of it reads well.
  */
-import { stripVTControlCharacters } from 'node:util'
 import type { HookOutput, Progress } from '../ipc/messages.ts'
 import { duration } from '../words.ts'
 import { type Paint, paintFor } from './terminal.ts'
+import { fitText } from './text.ts'
 
 type Describe = (progress: Progress) => string | null
 
@@ -64,17 +64,12 @@ export class ProgressBoard {
     const width = this.#stream.columns ?? 80
     const lines = [...this.#rows].map(([slot, row]) => {
       const steps = [row.fresh, row.old].filter((step) => step !== '').join(this.#paint.dim(', '))
-      return CLEAR_LINE + clip(`${this.#paint.bold(slot)} ${steps}`, width)
+      // a line that wraps could not be drawn over
+      return CLEAR_LINE + fitText(`${this.#paint.bold(slot)} ${steps}`, width - 1)
     })
     this.#stream.write(`${up}${lines.join('\n')}\n`)
     this.#drawn = lines.length
   }
-}
-
-/** A line that wraps could not be drawn over: one that is too long is cut, and loses its colours. */
-function clip(line: string, width: number): string {
-  const plain = stripVTControlCharacters(line)
-  return plain.length < width ? line : `${plain.slice(0, width - 2)}…`
 }
 
 const MAX_DETAIL = 100

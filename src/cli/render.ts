@@ -23,18 +23,18 @@ export function bannerLines(status: Status, version: string, paint: Paint): stri
   ]
 }
 
-const STATUS_COLUMNS: readonly Column[] = [
-  { title: 'ID', align: 'right' },
-  { title: 'PID', align: 'right' },
-  { title: 'STATE' },
-  { title: 'GEN', align: 'right' },
-  { title: 'UP' },
-  { title: 'MEM', align: 'right' },
-  { title: 'CPU', align: 'right' },
-  { title: 'CONN', align: 'right' },
-  { title: 'REQ/S', align: 'right' },
-  { title: 'TOTAL', align: 'right' },
-  { title: 'LAG', align: 'right' },
+export const STATUS_COLUMNS: readonly Column[] = [
+  { title: 'ID', align: 'right', steadyWidth: 2 },
+  { title: 'PID', align: 'right', steadyWidth: 5, rank: 1 },
+  { title: 'STATE', steadyWidth: 12 },
+  { title: 'GEN', align: 'right', steadyWidth: 3, rank: 3 },
+  { title: 'UP', steadyWidth: 9, rank: 7 },
+  { title: 'MEM', align: 'right', steadyWidth: 6, rank: 5 },
+  { title: 'CPU', align: 'right', steadyWidth: 4, rank: 4 },
+  { title: 'CONN', align: 'right', steadyWidth: 4, rank: 6 },
+  { title: 'REQ/S', align: 'right', steadyWidth: 6, rank: 2 },
+  { title: 'TOTAL', align: 'right', steadyWidth: 6, rank: 9 },
+  { title: 'LAG', align: 'right', steadyWidth: 5, rank: 8 },
 ]
 
 export function statusLines(status: Status, nowMs: number, paint: Paint): string[] {
@@ -66,16 +66,11 @@ function groupLines(group: GroupStatus, nowMs: number, paint: Paint): string[] {
   ].join('  ')
   const rows = group.processes.map((row) => processCells(row, nowMs, paint))
   const [head = '', ...lines] = tableLines(STATUS_COLUMNS, rows)
-  const exits = group.processes.filter((row) => row.lastExit !== null && row.restarts + Number(row.pid === null) > 0)
-  return [
-    title,
-    `  ${paint.dim(head)}`,
-    ...lines.map((line) => `  ${line}`),
-    ...exits.map((row) => exitLine(row, paint)),
-  ]
+  return [title, `  ${paint.dim(head)}`, ...lines.map((line) => `  ${line}`), ...exitLines(group, paint)]
 }
 
-function processCells(row: ProcessStatus, nowMs: number, paint: Paint): string[] {
+/** What stands below `STATUS_COLUMNS`. */
+export function processCells(row: ProcessStatus, nowMs: number, paint: Paint): string[] {
   return [
     String(row.id),
     row.pid === null ? '' : String(row.pid),
@@ -91,6 +86,12 @@ function processCells(row: ProcessStatus, nowMs: number, paint: Paint): string[]
   ]
 }
 
+/** Why the processes of slots ended that crashed or are empty. */
+export function exitLines(group: GroupStatus, paint: Paint): string[] {
+  const exits = group.processes.filter((row) => row.lastExit !== null && row.restarts + Number(row.pid === null) > 0)
+  return exits.map((row) => exitLine(row, paint))
+}
+
 function exitLine(row: ProcessStatus, paint: Paint): string {
   const { lastExit } = row
   if (!lastExit) return ''
@@ -99,11 +100,13 @@ function exitLine(row: ProcessStatus, paint: Paint): string {
   return `  ${row.id}: ${crashes}${paint.dim(`last exit ${at}: ${firstLine(lastExit.reason)}`)}`
 }
 
-function firstLine(text: string): string {
+/** The first line of a message. */
+export function firstLine(text: string): string {
   return text.split('\n', 1)[0] ?? ''
 }
 
-function stateText(state: string, paint: Paint): string {
+/** A state in the colour of what it means. */
+export function stateText(state: string, paint: Paint): string {
   if (['running', 'serving', 'ok'].includes(state)) return paint.green(state)
   if (['backoff', 'frozen', 'hung', 'mixed'].includes(state)) return paint.red(state)
   return paint.yellow(state)
@@ -115,7 +118,8 @@ function lastReloadLines(reload: ReloadSummary | null, paint: Paint): string[] {
   return ['', `last reload ${resultText(reload, paint)} in ${duration(reload.durationMs)}${error}`]
 }
 
-function resultText(reload: ReloadSummary, paint: Paint): string {
+/** `done`, or what else became of a reload, in its colour. */
+export function resultText(reload: ReloadSummary, paint: Paint): string {
   return reload.result === 'done' ? paint.green('done') : paint.red(reload.result)
 }
 
@@ -154,7 +158,8 @@ export function planLines(plan: ReloadPlan, paint: Paint): string[] {
   return [...lines, `${plan.strategy} reload ${verdict}: nothing was touched`]
 }
 
-function outcome(reload: ReloadSummary): string {
+/** What a reload has changed, in words. */
+export function outcome(reload: ReloadSummary): string {
   const kept = reload.kept.length > 0 ? `, kept ${reload.kept.join(', ')}` : ''
   switch (reload.result) {
     case 'done':

@@ -1,32 +1,59 @@
 /** Columns of text. Pure. Colours may be in the cells: widths are counted without them. */
-import { stripVTControlCharacters } from 'node:util'
+import { textWidth } from './text.ts'
 
 export interface Column {
   title: string
   align?: 'right'
+  /** In a table that must fit a width it is at least so wide, so that the next picture looks like this one. */
+  steadyWidth?: number
+  /** Where not all columns fit, the one of the highest rank goes first; none: it stays. */
+  rank?: number
 }
 
-/** Lines of a table whose columns are two blanks apart; a column that is empty in every row is left out. */
-export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
-  const shown = columns.map((_, index) => index).filter((index) => rows.some((row) => (row[index] ?? '') !== ''))
-  const widths = shown.map((index) =>
-    Math.max(...[columns[index]?.title ?? '', ...rows.map((row) => row[index] ?? '')].map(width)),
-  )
+/**
+ * Lines of a table whose columns are two blanks apart; a column that is empty in every row is left out.
+ * @param maxWidth columns with a rank are left out until the lines are no longer than this.
+ */
+export function tableLines(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  maxWidth: number | null = null,
+): string[] {
+  const filled = columns.map((_, index) => index).filter((index) => rows.some((row) => (row[index] ?? '') !== ''))
+  const widths = columns.map((column, index) => {
+    const cells = [column.title, ...rows.map((row) => row[index] ?? '')]
+    return Math.max(maxWidth === null ? 0 : (column.steadyWidth ?? 0), ...cells.map(textWidth))
+  })
+  const shown = maxWidth === null ? filled : fitting(filled, { columns, widths, maxWidth })
   const line = (cells: readonly string[]): string =>
     shown
-      .map((index, position) => pad(cells[index] ?? '', widths[position] ?? 0, columns[index]?.align))
+      .map((index) => pad(cells[index] ?? '', widths[index] ?? 0, columns[index]?.align))
       .join('  ')
       .trimEnd()
   return [line(columns.map((column) => column.title)), ...rows.map(line)]
 }
 
-function pad(text: string, to: number, align: 'right' | undefined): string {
-  const blanks = ' '.repeat(Math.max(0, to - width(text)))
-  return align === 'right' ? blanks + text : text + blanks
+interface Room {
+  columns: readonly Column[]
+  widths: readonly number[]
+  maxWidth: number
 }
 
-function width(text: string): number {
-  return stripVTControlCharacters(text).length
+function fitting(indexes: readonly number[], room: Room): readonly number[] {
+  const total = indexes.reduce((sum, index) => sum + (room.widths[index] ?? 0) + 2, -2)
+  const ranks = indexes.map((index) => room.columns[index]?.rank ?? 0)
+  const worst = Math.max(0, ...ranks)
+  if (total <= room.maxWidth || worst === 0) return indexes
+  const at = ranks.lastIndexOf(worst)
+  return fitting(
+    indexes.filter((_, position) => position !== at),
+    room,
+  )
+}
+
+function pad(text: string, to: number, align: 'right' | undefined): string {
+  const blanks = ' '.repeat(Math.max(0, to - textWidth(text)))
+  return align === 'right' ? blanks + text : text + blanks
 }
 
 /** `54 MB`, `1.2 GB`. */

@@ -44,8 +44,8 @@ export interface WorkerStats {
   connections: number
   requests: number
   heapUsedBytes: number
-  /** 0 idle to 1 busy, since the last question. */
-  eventLoopUtilization: number
+  /** How long its event loop was busy since it began. */
+  eventLoopActiveMs: number
 }
 
 export type WorkerMessage =

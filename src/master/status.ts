@@ -5,6 +5,7 @@ import { blankProcess, type GroupStatus, type ProcessStatus, type ReloadSummary,
 import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
 import type { ChildState } from './policy/child.ts'
 import { type Child, childrenOf, type Fleet, type Group, highestGeneration, type Slot } from './policy/fleet.ts'
+import { ProcessRates } from './rates.ts'
 import type { Supervisor } from './supervisor.ts'
 
 /** A worker that has not answered by then is blocked: its numbers are null. */
@@ -19,17 +20,11 @@ export interface MasterFacts {
   lastReload: () => ReloadSummary | null
 }
 
-interface Sample {
-  atMs: number
-  cpuMs: number
-  requests: number
-}
-
-/** Rates (processor time, requests a second) are since the previous status, the first time since the start. */
+/** Rates (processor time, requests a second, the event loop's) are over about a second, see `rates.ts`. */
 export class StatusReporter {
   readonly #supervisor: Supervisor
   readonly #facts: MasterFacts
-  readonly #samples = new Map<number, Sample>()
+  readonly #rates = new Map<number, ProcessRates>()
 
   constructor(supervisor: Supervisor, facts: MasterFacts) {
     this.#supervisor = supervisor
@@ -39,7 +34,7 @@ export class StatusReporter {
   async report(): Promise<Status> {
     const answers = await this.#supervisor.askStats(STATS_TIMEOUT_MS)
     const { fleet } = this.#supervisor
-    for (const key of this.#samples.keys()) if (!fleet.children.has(key)) this.#samples.delete(key)
+    for (const key of this.#rates.keys()) if (!fleet.children.has(key)) this.#rates.delete(key)
     const groups = [...fleet.groups.values()].map((group) => this.#group(fleet, group, answers))
     return {
       version: 1,
@@ -85,15 +80,9 @@ export class StatusReporter {
 
   #process(group: Group, slot: Slot, child: Child, answer: Answer | undefined): ProcessStatus {
     const nowMs = performance.now()
-    const before = this.#samples.get(child.key) ?? { atMs: child.startedAt, cpuMs: 0, requests: 0 }
+    const rates = this.#ratesOf(child)
     const cpuMs = cpuMsOf(child.pid)
-    const spanMs = Math.max(1, nowMs - before.atMs)
     const stats = answer?.stats ?? null
-    this.#samples.set(child.key, {
-      atMs: nowMs,
-      cpuMs: cpuMs ?? before.cpuMs,
-      requests: stats?.requests ?? before.requests,
-    })
     return {
       pid: child.pid,
       id: child.id,
@@ -103,15 +92,23 @@ export class StatusReporter {
       startedAt: new Date(Date.now() - (nowMs - child.startedAt)).toISOString(),
       rssBytes: rssBytesOf(child.pid),
       heapUsedBytes: stats?.heapUsedBytes ?? null,
-      cpuPercent: cpuMs === null ? null : round((100 * (cpuMs - before.cpuMs)) / spanMs, 1),
+      cpuPercent: cpuMs === null ? null : round(100 * rates.cpuMs.note(nowMs, cpuMs), 1),
       connections: stats?.connections ?? null,
       requests: stats?.requests ?? null,
-      requestsPerSecond: stats ? round((1000 * (stats.requests - before.requests)) / spanMs, 1) : null,
-      eventLoopUtilization: stats ? round(stats.eventLoopUtilization, 3) : null,
+      requestsPerSecond: stats ? round(1000 * rates.requests.note(nowMs, stats.requests), 1) : null,
+      eventLoopUtilization: stats ? utilization(rates.eventLoopActiveMs.note(nowMs, stats.eventLoopActiveMs)) : null,
       eventLoopDelayMs: answer ? round(answer.tookMs, 1) : null,
       restarts: slot.restarts,
       lastExit: slot.lastExit,
     }
+  }
+
+  #ratesOf(child: Child): ProcessRates {
+    const known = this.#rates.get(child.key)
+    if (known) return known
+    const rates = new ProcessRates(child.startedAt)
+    this.#rates.set(child.key, rates)
+    return rates
   }
 }
 
@@ -147,6 +144,11 @@ function suspended(fleet: Fleet): string[] {
   const names = [...fleet.groups.values()].filter((group) => group.suspended).map((group) => group.spec.name)
   if (names.length === 0) return []
   return [`${names.join(', ')}: the code on disk failed its reload: recycling waits for a good reload`]
+}
+
+/** The worker's clock is read a moment before ours. */
+function utilization(activeMsPerMs: number): number {
+  return round(Math.min(1, activeMsPerMs), 3)
 }
 
 function round(value: number, digits: number): number {

@@ -52,7 +52,6 @@ class WorkerProcess {
   readonly #traffic = new Traffic()
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #drain: Drain | null = null
-  #utilization = performance.eventLoopUtilization()
   readonly #health: Health | null
   #stopLimits: () => void = () => undefined
   #onReleased: () => void = () => undefined
@@ -151,13 +150,11 @@ class WorkerProcess {
   }
 
   #stats(): WorkerStats {
-    const before = this.#utilization
-    this.#utilization = performance.eventLoopUtilization()
     return {
       connections: this.#traffic.connections,
       requests: this.#traffic.requests,
       heapUsedBytes: process.memoryUsage().heapUsed,
-      eventLoopUtilization: performance.eventLoopUtilization(this.#utilization, before).utilization,
+      eventLoopActiveMs: performance.eventLoopUtilization().active,
     }
   }
 

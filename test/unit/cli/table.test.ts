@@ -63,3 +63,23 @@ it.each([
 ])('count(%d) is "%s"', (value, text) => {
   expect(count(value)).toBe(text)
 })
+
+describe('tableLines in a width', () => {
+  const columns = [{ title: 'ID' }, { title: 'NAME', steadyWidth: 6, rank: 2 }, { title: 'N', rank: 1 }, { title: 'S' }]
+  const rows = [['1', 'web', '20', 'ok']]
+
+  it('keeps the columns where they are, however short the cells', () => {
+    expect(tableLines(columns, rows, 40)).toEqual(['ID  NAME    N   S', '1   web     20  ok'])
+  })
+
+  it('leaves out the column of the highest rank first, and never one without', () => {
+    expect(tableLines(columns, rows, 18)).toEqual(['ID  NAME    N   S', '1   web     20  ok'])
+    expect(tableLines(columns, rows, 17)).toEqual(['ID  N   S', '1   20  ok'])
+    expect(tableLines(columns, rows, 9)).toEqual(['ID  S', '1   ok'])
+    expect(tableLines(columns, rows, 1)).toEqual(['ID  S', '1   ok'])
+  })
+
+  it('counts wide letters as two', () => {
+    expect(tableLines([{ title: 'NAME' }, { title: 'N' }], [['网关', '1']])).toEqual(['NAME  N', '网关  1'])
+  })
+})

@@ -24,6 +24,7 @@ import { bindSignals } from './signals.ts'
 import type { Launcher } from './spawn.ts'
 import { StatusReporter } from './status.ts'
 import { type Notice, Supervisor } from './supervisor.ts'
+import type { Watch } from './watch.ts'
 
 /** The user's static hooks. What they throw is logged and changes nothing. */
 export interface MasterHooks {
@@ -105,6 +106,7 @@ class Master {
   #connectionsCut = 0
   #processesEnded = 0
   #isOver = false
+  #watch: Watch | null = null
   #end: (code: ExitCode) => void = () => undefined
 
   constructor(options: MasterOptions, listeners: Map<string, Listener>) {
@@ -137,15 +139,18 @@ class Master {
     )
     const unbindSignals = bindSignals({
       stop: ({ graceful, force }) => this.#supervisor.stop({ graceful, timeoutMs: null, force }),
-      reload: () => this.#supervisor.reload({ groups: null, graceful: false, timeoutMs: null }, () => undefined),
+      reload: () => this.#reloadAll(),
       reopenLog: () => this.#log.reopen(),
     })
     process.on('uncaughtException', this.#onUncaught)
     this.#log.info(`master ${process.pid} starts ${this.#options.launcher.startFile} on Node.js ${process.version}`)
     for (const warning of this.#options.warnings) this.#log.warn(warning)
     this.#options.screen.bound(await this.#status.report())
+    // before any worker reads the code: what changes after that is noticed
+    this.#watch = await this.#openWatch()
     this.#supervisor.start()
     const code = await ended
+    this.#watch?.close()
     const hook = this.#callHook('onMasterStop', this.#options.hooks.onMasterStop)
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
     this.#isOver = true
@@ -167,7 +172,7 @@ class Master {
 
   #onNotice(notice: Notice): void {
     const now = performance.now()
-    logNotice(this.#log, notice, now)
+    logNotice(this.#log, notice, { now, fleet: this.#supervisor.fleet })
     const progress = progressOf(notice, now)
     if (progress) for (const asker of this.#watchers) asker.progress(progress)
     switch (notice.type) {
@@ -193,7 +198,9 @@ class Master {
       case 'child':
       case 'kill':
       case 'leader':
+        return
       case 'stopping':
+        this.#watch?.close()
         return
     }
   }
@@ -217,6 +224,31 @@ class Master {
     } catch (error) {
       this.#log.error(`${name} threw: ${error instanceof Error ? error.stack : String(error)}`)
     }
+  }
+
+  /** By a signal or a watch, which hear no answer: the log tells them. */
+  #reloadAll(): void {
+    this.#supervisor.reload({ groups: null, graceful: false, timeoutMs: null }, () => undefined)
+  }
+
+  async #openWatch(): Promise<Watch | null> {
+    const { watch, settings, launcher, stateDir, logFile, stdoutFile, warnings } = this.#options
+    if (!watch && settings.watch === null) return null
+    const { openWatch } = await import('./watch.ts')
+    return openWatch({
+      startFile: launcher.startFile,
+      paths: settings.watch ?? [],
+      stateDir: stateDir.path,
+      logs: [logFile, stdoutFile],
+      onChange: (files) => {
+        this.#log.info(`${files} changed: reload`)
+        this.#reloadAll()
+      },
+      onWarning: (text) => {
+        this.#log.warn(text)
+        warnings.push(text)
+      },
+    })
   }
 
   // ---- what is asked -----------------------------------------------------------------------------------------------

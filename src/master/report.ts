@@ -1,17 +1,16 @@
 /** What the supervisor notices, in words: lines for the log, and progress for whoever asked. Pure. */
 
 import type { Progress } from '../ipc/messages.ts'
-import type { ReloadFailure } from '../ipc/status.ts'
+import type { ReloadFailure, ReloadSummary } from '../ipc/status.ts'
 import type { Log } from '../log.ts'
 import { duration, plural } from '../words.ts'
-import type { Child } from './fleet.ts'
-import { slotKey } from './fleet.ts'
+import { type Child, type Fleet, slotKey } from './fleet.ts'
 import type { Notice } from './supervisor.ts'
 
-export function logNotice(log: Log, notice: Notice, now: number): void {
+export function logNotice(log: Log, notice: Notice, { now, fleet }: { now: number; fleet: Fleet }): void {
   switch (notice.type) {
     case 'child':
-      logChild(log, notice, now)
+      logChild(log, notice, { now, isTried: isTried(fleet, notice.child) })
       return
     case 'left':
       logLeft(log, notice, now)
@@ -25,13 +24,9 @@ export function logNotice(log: Log, notice: Notice, now: number): void {
     case 'reload-began':
       log.info(notice.groups.length > 0 ? `reload of ${notice.groups.join(', ')}` : 'reload: no group is reloadable')
       return
-    case 'reload-ended': {
-      const { result, durationMs, replaced, error } = notice.summary
-      const done = `reload ${result} after ${duration(durationMs)}, ${plural(replaced.length, 'worker')} replaced`
-      if (result === 'done') log.info(done)
-      else log.warn(error ? `${done}: ${error.worker}: ${error.message}` : done)
+    case 'reload-ended':
+      logEnd(log, notice.summary)
       return
-    }
     case 'start-failed':
       log.error(`start failed: ${notice.failure ? describe(notice.failure) : 'unknown'}`)
       return
@@ -47,7 +42,27 @@ export function logNotice(log: Log, notice: Notice, now: number): void {
   }
 }
 
-function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: number): void {
+/** The error comes once and last, the line that says what now serves below it. */
+function logEnd(log: Log, { result, durationMs, replaced, error }: ReloadSummary): void {
+  const done = `reload ${result} after ${duration(durationMs)}, ${plural(replaced.length, 'worker')} replaced`
+  if (result === 'done') {
+    log.info(done)
+    return
+  }
+  if (error) log.error(describe(error))
+  log.warn(result === 'rejected' ? `${done}: the old code serves on` : done)
+}
+
+/** A successor that has not served: if its reload fails by it, the end of the reload tells all of it. */
+function isTried({ reload }: Fleet, child: Child): boolean {
+  return child.servingAt === null && reload?.next.get(child.name) === child.generation
+}
+
+function logChild(
+  log: Log,
+  notice: Extract<Notice, { type: 'child' }>,
+  { now, isTried }: { now: number; isTried: boolean },
+): void {
   const { child, what, detail } = notice
   switch (what) {
     case 'serving':
@@ -59,6 +74,10 @@ function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: num
       log.info(`${who(child)} drains (${detail ?? 'asked'})`)
       return
     case 'failed': {
+      if (isTried) {
+        log.warn(`${who(child)} failed, try ${child.attempt}: ${detail ?? 'unknown'}`)
+        return
+      }
       const stack = child.failure?.stack ?? ''
       const more = stack !== '' && stack !== detail ? `\n${indent(stack)}` : ''
       log.error(`${who(child)} failed: ${detail ?? 'unknown'}${more}`)

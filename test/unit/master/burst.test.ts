@@ -1,0 +1,54 @@
+/** Many events as one, by a fake clock. */
+import { expect, it } from 'vitest'
+import { Burst } from '../../../src/master/burst.ts'
+import { Random } from '../random.ts'
+
+const LIMITS = { quietMs: 50, maxMs: 2_000 }
+
+it('is not due while nothing has happened', () => {
+  const burst = new Burst(LIMITS)
+  expect(burst.dueAt).toBeNull()
+  expect(burst.take(1_000_000)).toBe(false)
+})
+
+it('is over once it was quiet, and is taken once', () => {
+  const burst = new Burst(LIMITS)
+  for (const at of [0, 20, 40]) burst.note(at)
+  expect(burst.take(89)).toBe(false)
+  expect(burst.take(90)).toBe(true)
+  expect(burst.take(90)).toBe(false)
+  expect(burst.dueAt).toBeNull()
+})
+
+it('endless events do not put it off for ever', () => {
+  const burst = new Burst(LIMITS)
+  const taken: number[] = []
+  for (let now = 0; now <= 10_000; now += 10) {
+    burst.note(now)
+    if (burst.take(now)) taken.push(now)
+  }
+  expect(taken).toEqual([2_000, 4_010, 6_020, 8_030])
+})
+
+it('no event is lost, whenever it comes: after each there is a take, not later than both limits allow', () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const random = new Random(seed)
+    const burst = new Burst(LIMITS)
+    let waiting: number[] = []
+    let now = 0
+    for (let step = 0; step < 200; step++) {
+      now += random.int(0, 70)
+      if (random.chance(0.6)) {
+        burst.note(now)
+        waiting.push(now)
+      }
+      const due = burst.dueAt
+      expect(due === null).toBe(waiting.length === 0)
+      if (due === null) continue
+      expect(due).toBeLessThanOrEqual((waiting.at(-1) ?? 0) + LIMITS.quietMs)
+      expect(due).toBeLessThanOrEqual((waiting[0] ?? 0) + LIMITS.maxMs)
+      if (burst.take(now)) waiting = []
+    }
+    if (waiting.length > 0) expect(burst.take(now + LIMITS.quietMs)).toBe(true)
+  }
+})

@@ -75,7 +75,7 @@ function logChild(
       return
     case 'failed': {
       if (isTried) {
-        log.warn(`${who(child)} failed, try ${child.attempt}: ${detail ?? 'unknown'}`)
+        log.warn(`${who(child)} failed, try ${child.attempt}: ${firstLine(detail ?? 'unknown')}`)
         return
       }
       const stack = child.failure?.stack ?? ''
@@ -108,7 +108,12 @@ function who(child: Child): string {
 /** One worker's failure for a log: its message, stack and last lines. */
 function describe(failure: ReloadFailure): string {
   const output = failure.output === '' ? '' : `\n  its last output:\n${indent(failure.output)}`
-  return `${failure.worker}: ${failure.message}\n${indent(failure.stack)}${output}`
+  const message = failure.stack.includes(failure.message) ? firstLine(failure.message) : failure.message
+  return `${failure.worker}: ${message}\n${indent(failure.stack)}${output}`
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? ''
 }
 
 function indent(text: string): string {

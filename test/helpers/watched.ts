@@ -56,28 +56,23 @@ export class Watched {
     await until(`${count} reloads have ended`, () => this.ends >= count, 30_000)
   }
 
+  /** Does something, and waits until this file is told to have changed. */
+  async tells(file: string, act: () => void): Promise<void> {
+    const before = this.running.stdout.length
+    act()
+    const line = new RegExp(`^\\S+ ${file}( and \\d+ more)? changed: reload$`, 'm')
+    await until(`${file} is told`, () => line.test(this.running.stdout.slice(before)), 30_000)
+  }
+
   /**
    * Writes one more file, which is told before all others of its burst, and waits for its reload: what
-   * was not told by then never is. Returns what was told besides it.
+   * was not told by then never is. Returns what was told besides it since the last look.
    */
   async settle(): Promise<string[]> {
-    const { name, told } = await this.#sentinel()
-    return told.filter((files) => files !== name)
-  }
-
-  /** What is told of something that was just done, each once: a machine that stops in the middle makes two of it. */
-  async told(): Promise<string[]> {
-    const before = this.running.stdout.length
-    await until('it is told', () => / changed: reload\n/.test(this.running.stdout.slice(before)))
-    const { name, told } = await this.#sentinel()
-    return [...new Set(told.filter((files) => !files.startsWith(name)))]
-  }
-
-  async #sentinel(): Promise<{ name: string; told: string[] }> {
     const name = `!${this.reloads}.js`
     writeFileSync(this.at(name), '')
     await this.running.line(new RegExp(`${name}( and \\d+ more)? changed: reload\n[\\s\\S]* reload of `))
     await until('every reload has ended', () => this.ends === this.reloads, 30_000)
-    return { name, told: this.changes() }
+    return this.changes().filter((files) => files !== name)
   }
 }

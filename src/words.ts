@@ -52,3 +52,10 @@ export function duration(ms: number): string {
 export function plural(count: number, noun: string, nouns = `${noun}s`): string {
   return `${count} ${count === 1 ? noun : nouns}`
 }
+
+/** `2 workers replaced, 1 started`: one is started where nobody was before. */
+export function replacedText(rows: readonly { oldPid: number | null }[]): string {
+  const started = rows.filter((row) => row.oldPid === null).length
+  const text = `${plural(rows.length - started, 'worker')} replaced`
+  return started > 0 ? `${text}, ${started} started` : text
+}

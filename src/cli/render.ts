@@ -1,6 +1,6 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
 import type { GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
-import { duration, plural } from '../words.ts'
+import { duration, plural, replacedText } from '../words.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import { describeFailure, type Paint } from './terminal.ts'
 
@@ -135,13 +135,6 @@ export function reloadLines(reload: ReloadSummary, paint: Paint): string[] {
   return lines
 }
 
-/** What was replaced, and what was started where nobody was before. */
-function replacedText({ replaced }: ReloadSummary): string {
-  const started = replaced.filter((row) => row.oldPid === null).length
-  const text = `${plural(replaced.length - started, 'worker')} replaced`
-  return started > 0 ? `${text}, ${started} started` : text
-}
-
 /** What `reload --dry-run` has found out: what would be done, in order. */
 export function planLines(plan: ReloadPlan, paint: Paint): string[] {
   const lines: string[] = []
@@ -163,7 +156,7 @@ export function outcome(reload: ReloadSummary): string {
   const kept = reload.kept.length > 0 ? `, kept ${reload.kept.join(', ')}` : ''
   switch (reload.result) {
     case 'done':
-      return `${replacedText(reload)}, generation ${reload.generation}${kept}`
+      return `${replacedText(reload.replaced)}, generation ${reload.generation}${kept}`
     case 'rejected':
       return 'nothing was touched, the old code serves'
     case 'cancelled':

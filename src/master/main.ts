@@ -26,6 +26,7 @@ import { bindSignals } from './signals.ts'
 import type { Launcher } from './spawn.ts'
 import { StatusReporter } from './status.ts'
 import { Supervisor } from './supervisor.ts'
+import type { Watch } from './watch.ts'
 
 /** The user's static hooks. What they throw is logged and changes nothing. */
 export interface MasterHooks {
@@ -108,6 +109,7 @@ class Master {
   readonly #startedAt = performance.now()
   #lastReload: ReloadSummary | null = null
   #warnings: string[] = []
+  #watch: Watch | null = null
   #end: (code: ExitCode) => void = () => undefined
 
   constructor(options: MasterOptions, listeners: Map<string, Listener>) {
@@ -151,8 +153,11 @@ class Master {
     this.#log.info(`master ${process.pid} starts ${this.#options.launcher.startFile} on Node.js ${process.version}`)
     for (const warning of this.#options.warnings) this.#log.warn(warning)
     this.#options.screen.bound(await this.#status.report())
+    // before any worker reads the code: what changes after that is noticed
+    this.#watch = await this.#openWatch()
     this.#supervisor.start()
     const code = await ended
+    this.#watch?.close()
     const hook = this.#callHook('onMasterStop', this.#options.hooks.onMasterStop)
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
     this.#requests.end()
@@ -171,7 +176,7 @@ class Master {
 
   #onNotice(notice: Notice): void {
     const now = performance.now()
-    logNotice(this.#log, notice, now)
+    logNotice(this.#log, notice, { now, fleet: this.#supervisor.fleet })
     this.#requests.note(notice, now)
     const { hooks, screen } = this.#options
     switch (notice.type) {
@@ -194,6 +199,9 @@ class Master {
         void this.#callHook('onWorkerExit', onWorkerExit && (() => onWorkerExit(child.name, code, signal, child.pid)))
         return
       }
+      case 'stopping':
+        this.#watch?.close()
+        return
       case 'stopped':
         this.#end(this.#supervisor.fleet.startFailure ? EXIT.failed : EXIT.done)
         return
@@ -203,6 +211,26 @@ class Master {
   async #onStarted(): Promise<void> {
     const durationMs = Math.round(performance.now() - this.#startedAt)
     this.#options.screen.started(await this.#status.report(), durationMs)
+  }
+
+  async #openWatch(): Promise<Watch | null> {
+    const { watch, settings, launcher, stateDir, logFile, stdoutFile, warnings } = this.#options
+    if (!watch && settings.watch === null) return null
+    const { openWatch } = await import('./watch.ts')
+    return openWatch({
+      startFile: launcher.startFile,
+      paths: settings.watch ?? [],
+      stateDir: stateDir.path,
+      logs: [logFile, stdoutFile],
+      onChange: (files) => {
+        this.#log.info(`${files} changed: reload`)
+        this.#supervisor.reload({ ...PLAIN_RELOAD, isWatch: true }, () => undefined)
+      },
+      onWarning: (text) => {
+        this.#log.warn(text)
+        warnings.push(text)
+      },
+    })
   }
 
   async #callHook(name: string, hook: (() => unknown) | null): Promise<void> {

@@ -1,18 +1,16 @@
-/** What the supervisor notices, in words: lines for the log, and progress for whoever asked. Pure. */
+/** What the supervisor notices, in words: lines for the log. Pure. */
 
-import type { HookOutput, Progress } from '../ipc/messages.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { Log, LogFields } from '../log.ts'
-import { duration, plural } from '../words.ts'
+import { duration, plural, replacedText } from '../words.ts'
 import type { Notice } from './notices.ts'
-import type { Child } from './policy/fleet.ts'
-import { slotKey } from './policy/fleet.ts'
+import { type Child, type Fleet, slotKey } from './policy/fleet.ts'
 
-export function logNotice(to: Log, notice: Notice, now: number): void {
+export function logNotice(to: Log, notice: Notice, { now, fleet }: { now: number; fleet: Fleet }): void {
   const log = to.with(fieldsOf(notice))
   switch (notice.type) {
     case 'child':
-      logChild(log, notice, now)
+      logChild(log, notice, { now, isTried: isTried(fleet, notice.child) })
       return
     case 'left':
       logLeft(log, notice, now)
@@ -60,9 +58,14 @@ export function logNotice(to: Log, notice: Notice, now: number): void {
 function logReload(log: Log, { result, durationMs, replaced, error, applied, needsRestart }: ReloadSummary): void {
   for (const change of applied) log.info(`applied: ${change}`)
   for (const change of needsRestart) log.warn(`needs a restart: ${change}`)
-  const done = `reload ${result} after ${duration(durationMs)}, ${plural(replaced.length, 'worker')} replaced`
-  if (result === 'done') log.info(done)
-  else log.warn(error ? `${done}: ${error.worker}: ${error.message}` : done)
+  const done = `reload ${result} after ${duration(durationMs)}, ${replacedText(replaced)}`
+  if (result === 'done') {
+    log.info(done)
+    return
+  }
+  // the error comes once, and below it what now serves
+  if (error) log.error(describe(error))
+  log.warn(result === 'rejected' ? `${done}: the old code serves on` : done)
 }
 
 function logScale(log: Log, { result, groups, durationMs, error }: Scaled): void {
@@ -83,7 +86,16 @@ function fieldsOf(notice: Notice): LogFields {
   return { event, worker: slotKey(name, id), pid, generation, ...exit }
 }
 
-function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: number): void {
+/** A successor that has not served: if its reload fails by it, the end of the reload tells all of it. */
+function isTried({ reload }: Fleet, child: Child): boolean {
+  return child.servingAt === null && reload?.next.get(child.name) === child.generation
+}
+
+function logChild(
+  log: Log,
+  notice: Extract<Notice, { type: 'child' }>,
+  { now, isTried }: { now: number; isTried: boolean },
+): void {
   const { child, what, detail } = notice
   switch (what) {
     case 'serving':
@@ -95,6 +107,10 @@ function logChild(log: Log, notice: Extract<Notice, { type: 'child' }>, now: num
       log.info(`${who(child)} drains (${detail ?? 'asked'})`)
       return
     case 'failed': {
+      if (isTried) {
+        log.warn(`${who(child)} failed, try ${child.attempt}: ${firstLine(detail ?? 'unknown')}`)
+        return
+      }
       const stack = child.failure?.stack ?? ''
       const more = stack !== '' && stack !== detail ? `\n${stack}` : ''
       log.error(`${who(child)} failed: ${detail ?? 'unknown'}${more}`)
@@ -133,7 +149,12 @@ function who(child: Child): string {
 /** One worker's failure for a log: its message, stack and last lines. */
 function describe(failure: ReloadFailure): string {
   const output = failure.output === '' ? '' : `\nits last output:\n${indent(failure.output)}`
-  return `${failure.worker}: ${failure.message}\n${failure.stack}${output}`
+  const message = failure.stack.includes(failure.message) ? firstLine(failure.message) : failure.message
+  return `${failure.worker}: ${message}\n${failure.stack}${output}`
+}
+
+function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? ''
 }
 
 function indent(text: string): string {
@@ -142,36 +163,4 @@ function indent(text: string): string {
     .split('\n')
     .map((line) => `    ${line}`)
     .join('\n')
-}
-
-/** The line that an operation's asker gets for this notice, or null. */
-export function progressOf(notice: Notice, now: number): Progress | HookOutput | null {
-  if (notice.type === 'gate') {
-    const text = notice.what === 'began' ? `$ ${notice.text}` : notice.text
-    return { type: 'output', source: 'preReload', text }
-  }
-  if (notice.type !== 'child' && notice.type !== 'left') return null
-  const { child } = notice
-  const state = notice.type === 'left' ? leftState(child) : stateOf(notice.what)
-  if (state === null) return null
-  const since = state === 'left' ? (child.drainAt ?? now) : child.startedAt
-  return {
-    type: 'progress',
-    name: child.name,
-    id: child.id,
-    state,
-    pid: child.pid,
-    generation: child.generation,
-    ms: Math.round(now - since),
-    detail: notice.type === 'child' ? notice.detail : null,
-  }
-}
-
-/** A child that failed has said so already. */
-function leftState(child: Child): Progress['state'] | null {
-  return child.drainReason === null || child.drainReason === 'crash' ? null : 'left'
-}
-
-function stateOf(what: Extract<Notice, { type: 'child' }>['what']): Progress['state'] {
-  return what === 'spawned' ? 'starting' : what
 }

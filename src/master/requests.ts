@@ -9,7 +9,7 @@ import type { Asker } from './control.ts'
 import { dryRun } from './dryrun.ts'
 import type { Notice } from './notices.ts'
 import type { ReloadRequest } from './policy/operations.ts'
-import { progressOf } from './report.ts'
+import { progressOf } from './progress.ts'
 import type { StatusReporter } from './status.ts'
 import type { Supervisor } from './supervisor.ts'
 

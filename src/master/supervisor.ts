@@ -299,7 +299,10 @@ export class Supervisor {
         return
       case 'failed':
       case 'leaving':
-        this.#dispatch({ ...message, key }, () => this.#tell('failed', child, message.failure.message))
+        this.#dispatch({ ...message, key }, () => {
+          // one that is not wanted any more may say what it likes
+          if (child.failure !== null) this.#tell('failed', child, message.failure.message)
+        })
         return
       case 'replace': {
         const before = child.replaceWanted

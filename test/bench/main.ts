@@ -9,6 +9,7 @@ import { failedInReloads } from './loss.ts'
 import { endSites } from './site.ts'
 import { heading, type Row, rowText, section } from './table.ts'
 import { daemonStart, reloads } from './times.ts'
+import { savedToServing } from './watch.ts'
 
 interface Section {
   what: string
@@ -41,6 +42,11 @@ const SECTIONS: Section[] = [
       () => reloads('js', often(2, 1), { count: 8 }),
       () => reloads('tsx', often(2, 1), { count: 2, bakeMs: 0 }),
     ],
+  },
+  {
+    what: 'Watching: from a saved file to the first answer of the new code',
+    other: 'a bare Node process with the same loader, until it listens',
+    measures: [() => savedToServing('js', often(8, 3)), () => savedToServing('tsx', often(8, 3))],
   },
   {
     what: 'An idle master',

@@ -5,6 +5,7 @@
  */
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { get } from '../helpers/client.ts'
 import { until } from '../helpers/processes.ts'
 import { Project, type Result, type Running } from '../helpers/project.ts'
 
@@ -28,6 +29,7 @@ export interface StartOptions {
   count?: number
   bakeMs?: number
   daemon?: boolean
+  watch?: boolean
 }
 
 export class Site {
@@ -76,6 +78,22 @@ export class Site {
     return check(await this.#open.shiftwork('reload'), 'reload').ms
   }
 
+  /** Saves the handler, and asks until another process answers. @returns milliseconds */
+  async save(port: number): Promise<number> {
+    const pidOf = async (): Promise<number> => (JSON.parse((await get({ port })).body) as { pid: number }).pid
+    const { processes } = (await this.#open.status()).groups[0] ?? { processes: [] }
+    const old = processes.map(({ pid }) => pid ?? 0)
+    const savedAt = performance.now()
+    this.#open.write('handler.js', this.#open.read('handler.js'))
+    await until('the new code answers', async () => !old.includes(await pidOf()), 60_000)
+    return performance.now() - savedAt
+  }
+
+  /** Until no reload goes on. */
+  async settled(): Promise<void> {
+    await until('the reload is over', async () => (await this.#open.status()).master.state === 'running', 60_000)
+  }
+
   /** Runs the load generator to its end. */
   async load(port: number, kind: 'short' | 'keep', requests: number): Promise<void> {
     const words = ['load.js', String(port), kind, '32', String(requests)]
@@ -101,9 +119,13 @@ export class Site {
   }
 
   async #startForeground(options: StartOptions): Promise<Running> {
-    const running = this.#open.launch(process.execPath, [...this.#words('start'), 'start'], {
-      env: variables(options),
-    })
+    const running = this.#open.launch(
+      process.execPath,
+      [...this.#words('start'), 'start', ...(options.watch ? ['--watch'] : [])],
+      {
+        env: variables(options),
+      },
+    )
     await running.line(/^ready in /m)
     return running
   }

@@ -3,7 +3,7 @@ import { type Pair, summarize } from './figures.ts'
 import { type Loader, Site, type StartOptions } from './site.ts'
 import { compared, milliseconds, type Row } from './table.ts'
 
-const LABELS = { js: 'JS', tsx: 'tsx' } as const satisfies Record<Loader, string>
+export const LABELS = { js: 'JS', tsx: 'tsx' } as const satisfies Record<Loader, string>
 
 /** The wall time of `start -d`, which returns when every worker serves. */
 export async function daemonStart(loader: Loader, pairs: number): Promise<Row> {
@@ -31,7 +31,8 @@ export async function reloads(loader: Loader, pairs: number, options: StartOptio
   return compared(what, summarize(measured), { format: milliseconds })
 }
 
-async function bareStart(site: Site): Promise<number> {
+/** From the spawn of a bare process until it listens. */
+export async function bareStart(site: Site): Promise<number> {
   const bare = await site.launch('bare')
   await bare.stop()
   return bare.ms

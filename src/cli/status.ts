@@ -60,6 +60,7 @@ function frozenStatus(master: ProcessId): Status {
       daemon: false,
       watching: false,
       rssBytes: rssBytesOf(master.pid),
+      metrics: null,
       warnings: [],
     },
     lastReload: null,

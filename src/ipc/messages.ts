@@ -41,9 +41,15 @@ export interface WorkerStats {
   connections: number
   requests: number
   heapUsedBytes: number
-  /** 0 idle to 1 busy, since the last question. */
-  eventLoopUtilization: number
+  /** Processor time, user and system, since the process started. */
+  cpuMs: number
+  /** How long the event loop was busy, and idle, since then. */
+  loopActiveMs: number
+  loopIdleMs: number
 }
+
+/** The `question` of numbers that nobody asked for: a worker's last. */
+export const UNASKED = 0
 
 export type WorkerMessage =
   /** Hears orders from now on; comes before anything else. */

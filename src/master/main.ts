@@ -19,10 +19,11 @@ import { packageVersion } from '../version.ts'
 import { nearest } from '../words.ts'
 import { type Asker, openControl } from './control.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
+import type { MetricsServer } from './metrics.ts'
 import { logNotice, progressOf } from './report.ts'
 import { bindSignals } from './signals.ts'
 import type { Launcher } from './spawn.ts'
-import { StatusReporter } from './status.ts'
+import { type MasterFacts, StatusReporter } from './status.ts'
 import { type Notice, Supervisor } from './supervisor.ts'
 
 /** The user's static hooks. What they throw is logged and changes nothing. */
@@ -70,14 +71,24 @@ export async function runMaster(options: MasterOptions): Promise<ExitCode> {
       hint: 'Use reload to load new code, or restart to begin anew.',
     })
   const listeners = new Map<string, Listener>()
+  let metrics: MetricsServer | null = null
   try {
+    metrics = await openMetrics(options)
     for (const spec of options.specs) if (spec.address) listeners.set(spec.name, await bindListener(spec.address, spec))
-    const master = new Master(options, listeners)
+    const master = new Master(options, listeners, metrics)
     return await master.run()
   } finally {
     for (const listener of listeners.values()) listener.close()
+    metrics?.close()
     releasePidFile(options.stateDir.pidFile)
   }
+}
+
+/** What serves the metrics is loaded only where they are wanted. */
+async function openMetrics({ settings, specs }: MasterOptions): Promise<MetricsServer | null> {
+  if (!settings.metrics) return null
+  const { MetricsServer } = await import('./metrics.ts')
+  return MetricsServer.open(settings.metrics, specs)
 }
 
 function assertUser(spec: Spec): void {
@@ -97,6 +108,7 @@ class Master {
   readonly #log: Log
   readonly #supervisor: Supervisor
   readonly #status: StatusReporter
+  readonly #metrics: MetricsServer | null
   readonly #startedAt = performance.now()
   readonly #watchers = new Set<Asker>()
   readonly #stopAskers = new Set<Asker>()
@@ -107,8 +119,9 @@ class Master {
   #isOver = false
   #end: (code: ExitCode) => void = () => undefined
 
-  constructor(options: MasterOptions, listeners: Map<string, Listener>) {
+  constructor(options: MasterOptions, listeners: Map<string, Listener>, metrics: MetricsServer | null) {
     this.#options = options
+    this.#metrics = metrics
     this.#log = openLog(options.logFile, (line) => options.screen.line(line))
     this.#supervisor = new Supervisor({
       specs: options.specs,
@@ -117,7 +130,7 @@ class Master {
       launcher: options.launcher,
       onNotice: (notice) => this.#onNotice(notice),
     })
-    this.#status = new StatusReporter(this.#supervisor, {
+    const facts: MasterFacts = {
       entry: options.launcher.startFile,
       startedAt: new Date(),
       daemon: options.daemon,
@@ -125,7 +138,10 @@ class Master {
       warnings: () => [...options.warnings, ...this.#warnings],
       listeners: new Map(listeners),
       lastReload: () => this.#lastReload,
-    })
+      metrics: metrics?.address ?? null,
+    }
+    this.#status = new StatusReporter(this.#supervisor, facts)
+    metrics?.attend(this.#supervisor, facts)
   }
 
   async run(): Promise<ExitCode> {
@@ -150,6 +166,7 @@ class Master {
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
     this.#isOver = true
     this.#replyStopped()
+    this.#metrics?.close()
     // the lock goes last but one: a start that waits for it finds the ports free
     releasePidFile(this.#options.stateDir.pidFile)
     await control.close()
@@ -168,6 +185,7 @@ class Master {
   #onNotice(notice: Notice): void {
     const now = performance.now()
     logNotice(this.#log, notice, now)
+    this.#metrics?.note(notice)
     const progress = progressOf(notice, now)
     if (progress) for (const asker of this.#watchers) asker.progress(progress)
     switch (notice.type) {
@@ -193,6 +211,7 @@ class Master {
       case 'child':
       case 'kill':
       case 'leader':
+      case 'stats':
       case 'stopping':
         return
     }

@@ -44,6 +44,8 @@ export function logNotice(log: Log, notice: Notice, now: number): void {
     case 'stopped':
       log.info('stopped')
       return
+    case 'stats':
+      return
   }
 }
 

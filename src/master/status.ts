@@ -20,12 +20,17 @@ export interface MasterFacts {
   warnings: () => string[]
   listeners: ReadonlyMap<string, Listener>
   lastReload: () => ReloadSummary | null
+  metrics: string | null
 }
 
 interface Sample {
+  /** Told the same each time: two clocks never agree to the millisecond. */
+  startedAt: string
   atMs: number
   cpuMs: number
   requests: number
+  loopActiveMs: number
+  loopIdleMs: number
 }
 
 /** Rates (processor time, requests a second) are since the previous status, the first time since the start. */
@@ -56,6 +61,7 @@ export class StatusReporter {
         daemon: this.#facts.daemon,
         watching: this.#facts.watching,
         rssBytes: process.memoryUsage.rss(),
+        metrics: this.#facts.metrics,
         warnings: [...this.#facts.warnings(), ...suspended(fleet)],
       },
       lastReload: this.#facts.lastReload(),
@@ -88,14 +94,17 @@ export class StatusReporter {
 
   #process(group: Group, slot: Slot, child: Child, answer: Answer | undefined): ProcessStatus {
     const nowMs = performance.now()
-    const before = this.#samples.get(child.key) ?? { atMs: child.startedAt, cpuMs: 0, requests: 0 }
+    const before = this.#samples.get(child.key) ?? firstSample(child, nowMs)
     const cpuMs = cpuMsOf(child.pid)
     const spanMs = Math.max(1, nowMs - before.atMs)
     const stats = answer?.stats ?? null
     this.#samples.set(child.key, {
+      startedAt: before.startedAt,
       atMs: nowMs,
       cpuMs: cpuMs ?? before.cpuMs,
       requests: stats?.requests ?? before.requests,
+      loopActiveMs: stats?.loopActiveMs ?? before.loopActiveMs,
+      loopIdleMs: stats?.loopIdleMs ?? before.loopIdleMs,
     })
     return {
       pid: child.pid,
@@ -103,19 +112,30 @@ export class StatusReporter {
       generation: child.generation,
       state: isStopped(child.pid) ? 'stopped' : shownState(child.state),
       leader: group.leaderKey === child.key && !child.resigned,
-      startedAt: new Date(Date.now() - (nowMs - child.startedAt)).toISOString(),
+      startedAt: before.startedAt,
       rssBytes: rssBytesOf(child.pid),
       heapUsedBytes: stats?.heapUsedBytes ?? null,
       cpuPercent: cpuMs === null ? null : round((100 * (cpuMs - before.cpuMs)) / spanMs, 1),
       connections: stats?.connections ?? null,
       requests: stats?.requests ?? null,
       requestsPerSecond: stats ? round((1000 * (stats.requests - before.requests)) / spanMs, 1) : null,
-      eventLoopUtilization: stats ? round(stats.eventLoopUtilization, 3) : null,
+      eventLoopUtilization: stats ? round(utilization(before, stats), 3) : null,
       eventLoopDelayMs: answer ? round(answer.tookMs, 1) : null,
       restarts: slot.restarts,
       lastExit: slot.lastExit,
     }
   }
+}
+
+function firstSample(child: Child, nowMs: number): Sample {
+  const startedAt = new Date(Date.now() - (nowMs - child.startedAt)).toISOString()
+  return { startedAt, atMs: child.startedAt, cpuMs: 0, requests: 0, loopActiveMs: 0, loopIdleMs: 0 }
+}
+
+/** 0 idle to 1 busy. */
+function utilization(before: Sample, now: WorkerStats): number {
+  const activeMs = now.loopActiveMs - before.loopActiveMs
+  return activeMs / Math.max(activeMs, activeMs + now.loopIdleMs - before.loopIdleMs, 1)
 }
 
 type Answer = { stats: WorkerStats; tookMs: number }

@@ -23,6 +23,8 @@ export type Notice =
       child: Child
       detail: string | null
     }
+  /** A worker's numbers, asked for or its last. */
+  | { type: 'stats'; child: Child; stats: WorkerStats }
   | { type: 'left'; child: Child; code: number | null; signal: string | null }
   | { type: 'kill'; child: Child; why: string }
   | { type: 'leader'; child: Child }
@@ -230,6 +232,7 @@ export class Supervisor {
     const { key } = child
     switch (message.type) {
       case 'stats':
+        this.#notify({ type: 'stats', child, stats: message.stats })
         this.#noteStats(key, message.question, message.stats)
         return
       case 'exiting':

@@ -52,6 +52,7 @@ function frozenStatus(master: ProcessId): Status {
       entry: titleOf(master.pid),
       daemon: false,
       watching: false,
+      metrics: null,
       rssBytes: rssBytesOf(master.pid),
       warnings: [],
     },

@@ -20,7 +20,12 @@ export function bannerLines(status: Status, version: string, paint: Paint): stri
     `${paint.bold('Shiftwork')} ${version}  master ${master.pid}  Node.js ${master.node}`,
     paint.dim(head),
     ...body.map((line) => line),
+    ...metricsLines(status, paint),
   ]
+}
+
+function metricsLines({ master }: Status, paint: Paint): string[] {
+  return master.metrics === null ? [] : [paint.dim(`metrics ${master.metrics}`)]
 }
 
 export const STATUS_COLUMNS: readonly Column[] = [
@@ -49,6 +54,7 @@ export function statusLines(status: Status, nowMs: number, paint: Paint): string
   return [
     head.join('  '),
     paint.dim(master.entry),
+    ...metricsLines(status, paint),
     ...status.groups.flatMap((group) => ['', ...groupLines(group, nowMs, paint)]),
     ...lastReloadLines(status.lastReload, paint),
     ...master.warnings.map((warning) => `${paint.yellow('warning')} ${warning}`),

@@ -44,9 +44,15 @@ export interface WorkerStats {
   connections: number
   requests: number
   heapUsedBytes: number
-  /** How long its event loop was busy since it began. */
-  eventLoopActiveMs: number
+  /** Processor time, user and system, since the process started. */
+  cpuMs: number
+  /** How long the event loop was busy, and idle, since then. */
+  loopActiveMs: number
+  loopIdleMs: number
 }
+
+/** The `question` of numbers that nobody asked for: a worker's last. */
+export const UNASKED = 0
 
 export type WorkerMessage =
   /** Hears orders from now on; comes before anything else. */

@@ -108,6 +108,8 @@ export interface MasterStatus {
   /** Reloads when a file changes. */
   watching: boolean
   rssBytes: number | null
+  /** Where it answers `/metrics`, `/live` and `/ready`; null: nowhere. */
+  metrics: string | null
   warnings: string[]
 }
 

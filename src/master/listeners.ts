@@ -69,6 +69,14 @@ async function bindTcp(address: Extract<Address, { kind: 'tcp' }>): Promise<List
   return { handle, text: formatAddress(address, port), port, close: () => handle.close() }
 }
 
+/** Where an ordinary server of the master's own may listen: the host looked up, a dead socket file out of the way. */
+export async function placeOf(address: Address): Promise<{ host: string; port: number } | { path: string }> {
+  if (address.kind === 'tcp') return { host: (await resolveHost(address)).address, port: address.port }
+  assertDirectory(address)
+  await clearStaleSocket(address)
+  return { path: address.path }
+}
+
 async function resolveHost(address: Extract<Address, { kind: 'tcp' }>): Promise<{ address: string; family: number }> {
   try {
     return await lookup(address.host)
@@ -147,7 +155,8 @@ function create(address: Address, ip: string, port: number, family: number): Lis
   return result
 }
 
-function failure(address: Address, code: string, cause?: unknown): ShiftworkError {
+/** The sentence for what the system says (`EADDRINUSE`) when an address cannot be had. */
+export function failure(address: Address, code: string, cause?: unknown): ShiftworkError {
   const sentence = `Cannot listen on ${address.text}`
   switch (code) {
     case 'EADDRINUSE': {

@@ -18,13 +18,14 @@ import { packageVersion } from '../version.ts'
 import { openControl } from './control.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
 import { type LogFiles, openLogFiles } from './logfiles.ts'
+import type { MetricsServer } from './metrics.ts'
 import type { Notice } from './notices.ts'
 import { listenerKey } from './policy/listenerkey.ts'
 import { logNotice } from './report.ts'
 import { PLAIN_RELOAD, Requests } from './requests.ts'
 import { bindSignals } from './signals.ts'
 import type { Launcher } from './spawn.ts'
-import { StatusReporter } from './status.ts'
+import { type MasterFacts, StatusReporter } from './status.ts'
 import { Supervisor } from './supervisor.ts'
 import type { Watch } from './watch.ts'
 
@@ -74,17 +75,27 @@ export async function runMaster(options: MasterOptions): Promise<ExitCode> {
       hint: 'Use reload to load new code, or restart to begin anew.',
     })
   const listeners = new Map<string, Listener>()
+  let metrics: MetricsServer | null = null
   try {
+    metrics = await openMetrics(options)
     for (const spec of options.specs) {
       const key = listenerKey(spec)
       if (spec.address && key !== null) listeners.set(key, await bindListener(spec.address, spec))
     }
-    const master = new Master(options, listeners)
+    const master = new Master(options, listeners, metrics)
     return await master.run()
   } finally {
     for (const listener of listeners.values()) listener.close()
+    metrics?.close()
     releasePidFile(options.stateDir.pidFile)
   }
+}
+
+/** What serves the metrics is loaded only where they are wanted. */
+async function openMetrics({ settings, specs }: MasterOptions): Promise<MetricsServer | null> {
+  if (!settings.metrics) return null
+  const { MetricsServer } = await import('./metrics.ts')
+  return MetricsServer.open(settings.metrics, specs)
 }
 
 function assertUser(spec: Spec): void {
@@ -106,16 +117,18 @@ class Master {
   readonly #supervisor: Supervisor
   readonly #status: StatusReporter
   readonly #requests: Requests
+  readonly #metrics: MetricsServer | null
   readonly #startedAt = performance.now()
   #lastReload: ReloadSummary | null = null
   #warnings: string[] = []
   #watch: Watch | null = null
   #end: (code: ExitCode) => void = () => undefined
 
-  constructor(options: MasterOptions, listeners: Map<string, Listener>) {
+  constructor(options: MasterOptions, listeners: Map<string, Listener>, metrics: MetricsServer | null) {
     const { settings, watch } = options
     const isWatching = watch || settings.watch !== null
     this.#options = options
+    this.#metrics = metrics
     this.#logFiles = openLogFiles(options)
     this.#log = this.#logFiles.log
     this.#supervisor = new Supervisor({
@@ -125,14 +138,17 @@ class Master {
       launcher: this.#logFiles.launcher,
       onNotice: (notice) => this.#onNotice(notice),
     })
-    this.#status = new StatusReporter(this.#supervisor, {
+    const facts: MasterFacts = {
       entry: options.launcher.startFile,
       startedAt: new Date(),
       daemon: options.daemon,
       watching: isWatching,
       warnings: () => [...options.warnings, ...this.#warnings],
       lastReload: () => this.#lastReload,
-    })
+      metrics: metrics?.address ?? null,
+    }
+    this.#status = new StatusReporter(this.#supervisor, facts)
+    metrics?.attend(this.#supervisor, facts)
     this.#requests = new Requests(this.#supervisor, this.#status)
   }
 
@@ -161,6 +177,7 @@ class Master {
     const hook = this.#callHook('onMasterStop', this.#options.hooks.onMasterStop)
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
     this.#requests.end()
+    this.#metrics?.close()
     // the lock goes last but one: a start that waits for it finds the ports free
     releasePidFile(this.#options.stateDir.pidFile)
     await control.close()
@@ -178,6 +195,7 @@ class Master {
     const now = performance.now()
     logNotice(this.#log, notice, { now, fleet: this.#supervisor.fleet })
     this.#requests.note(notice, now)
+    this.#metrics?.note(notice)
     const { hooks, screen } = this.#options
     switch (notice.type) {
       case 'started':

@@ -1,5 +1,5 @@
 /** What happens in a master, as it happens, for people and programs that watch: log, progress, hooks. */
-import type { ReplaceReason } from '../ipc/messages.ts'
+import type { ReplaceReason, WorkerStats } from '../ipc/messages.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { Child } from './policy/fleet.ts'
 
@@ -14,6 +14,8 @@ export type Notice =
   | { type: 'kill'; child: Child; why: string }
   | { type: 'leader'; child: Child }
   | { type: 'replace'; child: Child; why: ReplaceReason; detail: string | null }
+  /** A worker's numbers, asked for or its last. */
+  | { type: 'stats'; child: Child; stats: WorkerStats }
   | { type: 'listener'; what: 'bound' | 'closed'; address: string }
   /** `text` is the command, or a line that it printed. */
   | { type: 'gate'; what: 'began' | 'printed'; text: string }

@@ -48,11 +48,11 @@ export class Rate {
 export class ProcessRates {
   readonly cpuMs: Rate
   readonly requests: Rate
-  readonly eventLoopActiveMs: Rate
+  readonly loopActiveMs: Rate
 
   constructor(startedAtMs: number) {
     this.cpuMs = new Rate(startedAtMs)
     this.requests = new Rate(startedAtMs)
-    this.eventLoopActiveMs = new Rate(startedAtMs)
+    this.loopActiveMs = new Rate(startedAtMs)
   }
 }

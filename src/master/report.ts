@@ -52,6 +52,8 @@ export function logNotice(to: Log, notice: Notice, { now, fleet }: { now: number
     case 'stopped':
       log.info('stopped')
       return
+    case 'stats':
+      return
   }
 }
 

@@ -18,6 +18,7 @@ export interface MasterFacts {
   watching: boolean
   warnings: () => string[]
   lastReload: () => ReloadSummary | null
+  metrics: string | null
 }
 
 /** Rates (processor time, requests a second, the event loop's) are over about a second, see `rates.ts`. */
@@ -48,6 +49,7 @@ export class StatusReporter {
         daemon: this.#facts.daemon,
         watching: this.#facts.watching,
         rssBytes: process.memoryUsage.rss(),
+        metrics: this.#facts.metrics,
         warnings: [...this.#facts.warnings(), ...suspended(fleet)],
       },
       lastReload: this.#facts.lastReload(),
@@ -89,14 +91,15 @@ export class StatusReporter {
       generation: child.generation,
       state: isStopped(child.pid) ? 'stopped' : shownState(child.state),
       leader: group.leaderKey === child.key && !child.resigned,
-      startedAt: new Date(Date.now() - (nowMs - child.startedAt)).toISOString(),
+      // two clocks never agree to the millisecond: told the same each time
+      startedAt: new Date(performance.timeOrigin + child.startedAt).toISOString(),
       rssBytes: rssBytesOf(child.pid),
       heapUsedBytes: stats?.heapUsedBytes ?? null,
       cpuPercent: cpuMs === null ? null : round(100 * rates.cpuMs.note(nowMs, cpuMs), 1),
       connections: stats?.connections ?? null,
       requests: stats?.requests ?? null,
       requestsPerSecond: stats ? round(1000 * rates.requests.note(nowMs, stats.requests), 1) : null,
-      eventLoopUtilization: stats ? utilization(rates.eventLoopActiveMs.note(nowMs, stats.eventLoopActiveMs)) : null,
+      eventLoopUtilization: stats ? utilization(rates.loopActiveMs.note(nowMs, stats.loopActiveMs)) : null,
       eventLoopDelayMs: answer ? round(answer.tookMs, 1) : null,
       restarts: slot.restarts,
       lastExit: slot.lastExit,

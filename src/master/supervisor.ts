@@ -281,6 +281,7 @@ export class Supervisor {
     const { key } = child
     switch (message.type) {
       case 'stats':
+        this.#notify({ type: 'stats', child, stats: message.stats })
         this.#questions.answer(key, message.question, message.stats)
         return
       case 'exiting':

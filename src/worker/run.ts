@@ -6,7 +6,7 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeError, ShiftworkError } from '../errors.ts'
-import type { MasterMessage, ReplaceReason, StopReason, WorkerStats } from '../ipc/messages.ts'
+import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
 import { dropPrivileges } from '../os/users.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { createWebServer, hasHandler } from '../protocols/http.ts'
@@ -73,6 +73,7 @@ class WorkerProcess {
     Object.assign(process.env, this.#spec.env)
     dropPrivileges(this.#spec.user, this.#spec.group)
     this.#traffic.watch()
+    process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec
     if (address) this.#openServer(address.protocol)
     await this.#subject.onWorkerStart?.(this.#subject as never)
@@ -118,7 +119,7 @@ class WorkerProcess {
         void this.#callHook('onWorkerReload', () => this.#subject.onWorkerReload?.(this.#subject as never))
         return
       case 'stats':
-        this.#link.report({ type: 'stats', question: order.question, stats: this.#stats() })
+        this.#reportStats(order.question)
         return
     }
   }
@@ -149,12 +150,20 @@ class WorkerProcess {
     }
   }
 
+  #reportStats(question: number): void {
+    this.#link.report({ type: 'stats', question, stats: this.#stats() })
+  }
+
   #stats(): WorkerStats {
+    const { user, system } = process.cpuUsage()
+    const { active, idle } = performance.eventLoopUtilization()
     return {
       connections: this.#traffic.connections,
       requests: this.#traffic.requests,
       heapUsedBytes: process.memoryUsage().heapUsed,
-      eventLoopActiveMs: performance.eventLoopUtilization().active,
+      cpuMs: (user + system) / 1000,
+      loopActiveMs: active,
+      loopIdleMs: idle,
     }
   }
 
@@ -192,6 +201,7 @@ class WorkerProcess {
     this.#drain = new Drain(this.#traffic, () => this.#subject.onWorkerStop?.(this.#subject as never, reason))
     const report = await this.#drain.run(order)
     if (reason !== 'orphaned') await released
+    this.#reportStats(UNASKED)
     this.#link.report({ type: 'drained', report }, () => this.#exit(reason === 'crash' ? 1 : 0))
   }
 

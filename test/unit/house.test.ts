@@ -167,6 +167,15 @@ describe('only one place knows', () => {
     expect(importersOf('yargs')).toEqual(['cli/parse.ts'])
   })
 
+  it('the metrics: the master, where they are wanted, and only then', () => {
+    expect(importersOf('master/metrics.ts')).toEqual(['master/main.ts'])
+    expect(offences((_, target, how) => target === 'master/metrics.ts' && !how.isTypeOnly && !how.isDynamic)).toEqual(
+      [],
+    )
+    for (const part of ['metrics-page', 'exposition', 'readiness', 'counters'])
+      expect(importersOf(`master/${part}.ts`).filter((path) => !path.startsWith('master/metrics'))).toEqual([])
+  })
+
   it('node:cluster: the master where it forks, the worker where it meets its master', () => {
     expect(importersOf('node:cluster')).toEqual(['master/spawn.ts', 'worker/parent.ts'])
   })

@@ -72,6 +72,7 @@ function status(changes: Partial<Status> = {}): Status {
       daemon: true,
       watching: false,
       rssBytes: 60 * 1024 * 1024,
+      metrics: null,
       warnings: [],
     },
     lastReload: null,

@@ -45,6 +45,7 @@ export function status(groups: GroupStatus[], master: Partial<Status['master']> 
       entry: '/srv/app/current/start.ts',
       daemon: true,
       watching: false,
+      metrics: null,
       rssBytes: 60 * 1024 * 1024,
       warnings: [],
       ...master,

@@ -40,6 +40,8 @@ export interface Reload {
   readonly surge: number | null
   /** null: the groups' own. */
   readonly bakeMs: number | null
+  /** Only changed files asked for it. */
+  readonly isWatch: boolean
   readonly startedAt: number
   /** Each group's generation after it. */
   readonly next: Map<string, number>

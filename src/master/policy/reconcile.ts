@@ -23,7 +23,17 @@ import {
   servesFully,
   variantOf,
 } from './fleet.ts'
-import { advanceReload, bakeMsOf, beginReload, isAtomic, isHeld, isKept, isTurnOf, mayBeAdmitted } from './reload.ts'
+import {
+  advanceReload,
+  bakeMsOf,
+  beginReload,
+  isAtomic,
+  isHeld,
+  isKept,
+  isTurnOf,
+  mayBeAdmitted,
+  overtakenAt,
+} from './reload.ts'
 import { capDraining, startDrain } from './retire.ts'
 import { advanceScale, beginScale } from './scale.ts'
 import { stopAll } from './stop.ts'
@@ -316,6 +326,7 @@ export function nextWakeAt(fleet: Fleet, now: number): number | null {
     if (group && child.state === 'prepared' && child.preparedAt !== null)
       consider(child.preparedAt + bakeMsOf(fleet.reload, group))
   }
+  if (fleet.reload) consider(overtakenAt(fleet.reload))
   for (const group of fleet.groups.values()) {
     for (const slot of group.slots) consider(slot.retryAt)
     if (fleet.stopping) consider(fleet.stopping.askedAt + group.spec.stopDelayMs)

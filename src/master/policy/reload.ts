@@ -31,6 +31,8 @@ import { missingError, planTopology, type Topology } from './topology.ts'
 
 /** The slot whose successor tries the new code first. */
 const CANARY_ID = 0
+/** How long a change that is watched for may take to become ready while the next one waits. */
+const PATIENCE_MS = 5_000
 
 export function advanceReload(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
   if (reload.failure) {
@@ -148,6 +150,7 @@ export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], no
     strategy: requests.some((request) => request.strategy === 'atomic') ? 'atomic' : 'rolling',
     surge: surges.length > 0 ? Math.max(...surges) : null,
     bakeMs: isWatch ? 0 : null,
+    isWatch,
     startedAt: now,
     next,
     previous: new Map(),
@@ -258,9 +261,30 @@ function advanceCanaries(fleet: Fleet, reload: Reload, now: number, actions: Act
     reject(fleet, reload, failed.slot.lastFailure, now, actions)
     return
   }
+  if (isOvertaken(fleet, reload, now)) {
+    overtake(fleet, reload, now, actions)
+    return
+  }
   if (!reload.topology || reload.binding.size > 0) return
   if (!proving.every(({ group, slot }) => isBaked(fleet, reload, group, slot, now))) return
   beginRoll(fleet, reload)
+}
+
+/** When a later change may overtake it; null: never. */
+export function overtakenAt(reload: Reload): number | null {
+  return reload.isWatch && reload.phase === 'canary' ? reload.startedAt + PATIENCE_MS : null
+}
+
+/** Code that a person has changed again while it does not become ready: they need not wait for its deadline. */
+function isOvertaken(fleet: Fleet, reload: Reload, now: number): boolean {
+  const at = overtakenAt(reload)
+  if (at === null || now < at) return false
+  return fleet.waiting.some((request) => request.kind === 'reload' && request.isWatch)
+}
+
+function overtake(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
+  const message = 'a file has changed again before this code was ready'
+  reject(fleet, reload, { worker: 'watch', message, stack: message, output: '' }, now, actions)
 }
 
 function isBaked(fleet: Fleet, reload: Reload, group: Group, slot: Slot, now: number): boolean {

@@ -18,7 +18,7 @@ import { packageVersion } from '../version.ts'
 import { openControl } from './control.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
 import { type LogFiles, openLogFiles } from './logfiles.ts'
-import type { MetricsServer } from './metrics.ts'
+import type { MetricsServer } from './metrics/server.ts'
 import type { Notice } from './notices.ts'
 import { listenerKey } from './policy/listenerkey.ts'
 import { logNotice } from './report.ts'
@@ -27,7 +27,7 @@ import { bindSignals } from './signals.ts'
 import type { Launcher } from './spawn.ts'
 import { type MasterFacts, StatusReporter } from './status.ts'
 import { Supervisor } from './supervisor.ts'
-import type { Watch } from './watch.ts'
+import type { Watch } from './watch/watch.ts'
 
 /** The user's static hooks. What they throw is logged and changes nothing. */
 export interface MasterHooks {
@@ -94,7 +94,7 @@ export async function runMaster(options: MasterOptions): Promise<ExitCode> {
 /** What serves the metrics is loaded only where they are wanted. */
 async function openMetrics({ settings, specs }: MasterOptions): Promise<MetricsServer | null> {
   if (!settings.metrics) return null
-  const { MetricsServer } = await import('./metrics.ts')
+  const { MetricsServer } = await import('./metrics/server.ts')
   return MetricsServer.open(settings.metrics, specs)
 }
 
@@ -234,7 +234,7 @@ class Master {
   async #openWatch(): Promise<Watch | null> {
     const { watch, settings, launcher, stateDir, logFile, stdoutFile, warnings } = this.#options
     if (!watch && settings.watch === null) return null
-    const { openWatch } = await import('./watch.ts')
+    const { openWatch } = await import('./watch/watch.ts')
     return openWatch({
       startFile: launcher.startFile,
       paths: settings.watch ?? [],

@@ -6,7 +6,7 @@
 import type { ReplaceReason, StopReason } from '../../src/ipc/messages.ts'
 import type { FleetEvent } from '../../src/master/policy/events.ts'
 import type { Child } from '../../src/master/policy/fleet.ts'
-import { bakeMsOf } from '../../src/master/policy/reload.ts'
+import { bakeMsOf } from '../../src/master/policy/succession.ts'
 import { SETTINGS } from './specs.ts'
 import type { Code, World } from './world.ts'
 

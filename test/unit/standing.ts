@@ -2,9 +2,10 @@
  * What must hold of a group at any moment, whatever happened: how many may come, serve and drain, and
  * who leads. Each function returns the sentence for what is wrong, or null. Used by the inspector.
  */
+
+import { surgeOf } from '../../src/master/policy/bringup.ts'
 import { isComing } from '../../src/master/policy/child.ts'
 import { type Child, childrenOf, currentOf, type Group, LEAVE_TIMEOUT_MS } from '../../src/master/policy/fleet.ts'
-import { surgeOf } from '../../src/master/policy/reconcile.ts'
 import type { SimWorker } from './simworker.ts'
 import type { World } from './world.ts'
 

@@ -9,16 +9,10 @@ import type { Action } from './actions.ts'
 import { emptySummary, endServing } from './answers.ts'
 import { isComing } from './child.ts'
 import {
-  type Child,
   childrenOf,
-  chosenOf,
-  createGroup,
-  currentOf,
   type Fleet,
   type Group,
-  growSlots,
   hasFailed,
-  highestGeneration,
   liveSlots,
   nextGeneration,
   retarget,
@@ -26,13 +20,10 @@ import {
   slotKey,
 } from './fleet.ts'
 import type { Reload, ReloadRequest } from './operations.ts'
+import { growTo, reshape } from './reshape.ts'
 import { retireExtra, startDrain } from './retire.ts'
-import { missingError, planTopology, type Topology } from './topology.ts'
-
-/** The slot whose successor tries the new code first. */
-const CANARY_ID = 0
-/** How long a change that is watched for may take to become ready while the next one waits. */
-const PATIENCE_MS = 5_000
+import { bakeMsOf, groupsOf, missing, nextCount, overtakenAt, previousOf, provingSlots } from './succession.ts'
+import { missingError } from './topology.ts'
 
 export function advanceReload(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
   if (reload.failure) {
@@ -42,86 +33,6 @@ export function advanceReload(fleet: Fleet, reload: Reload, now: number, actions
   if (reload.phase === 'gate' && reload.isGateOpen) openCanaries(fleet, reload, actions)
   if (reload.phase === 'canary') advanceCanaries(fleet, reload, now, actions)
   if (reload.phase === 'roll') advanceRoll(fleet, reload, now, actions)
-}
-
-// ---- questions of reconcile ----------------------------------------------------------------------------------------
-
-/** It belongs to the reload under way, and to the new code. */
-function isSuccessor(reload: Reload | null, child: Child): reload is Reload {
-  return reload?.next.get(child.name) === child.generation
-}
-
-/** A prepared successor waits until all are baked, and for its group's turn; one that fills a gap does not. */
-export function mayBeAdmitted(fleet: Fleet, group: Group, child: Child): boolean {
-  const { reload } = fleet
-  if (!isSuccessor(reload, child)) return true
-  if (reload.phase !== 'roll') return false
-  const isGap = child.id < (reload.counts.get(child.name) ?? 0) && currentOf(fleet, child.name, child.id) === null
-  return isGap || isTurnOf(fleet, group)
-}
-
-/** While canaries bake, the other slots of their groups are not filled: it would be by unproven code. */
-export function isHeld(fleet: Fleet, group: Group, slot: Slot): boolean {
-  const { reload } = fleet
-  const isAffected = reload !== null && reload.phase !== 'gate' && reload.groups.includes(group.name)
-  if (fleet.isDormant && !isAffected) return true
-  return isAffected && reload.phase === 'canary' && !isProving(fleet, reload, group, slot)
-}
-
-/** The groups that it comes after have changed over. */
-export function isTurnOf(fleet: Fleet, group: Group): boolean {
-  const { reload } = fleet
-  if (reload?.phase !== 'roll' || !reload.groups.includes(group.name)) return true
-  const after = reload.topology?.variants.get(group.name)?.spec.after ?? []
-  return after.every((name) => {
-    const other = reload.groups.includes(name) ? fleet.groups.get(name) : undefined
-    return other === undefined || hasChangedOver(fleet, reload, other)
-  })
-}
-
-export function isAtomic(fleet: Fleet, group: Group): boolean {
-  const { reload } = fleet
-  return reload?.strategy === 'atomic' && reload.groups.includes(group.name)
-}
-
-/** Atomic: what ran before stays until every successor serves. */
-export function isKept(fleet: Fleet, group: Group, child: Child): boolean {
-  const { reload } = fleet
-  if (!reload || !isAtomic(fleet, group)) return false
-  const { name, id } = child
-  const old = childrenOf(fleet, name, id).filter(
-    (one) => one.state === 'serving' && one.generation !== reload.next.get(name),
-  )
-  return child === chosenOf(old, reload.previous.get(slotKey(name, id)))
-}
-
-/** Where nothing serves there is nothing to protect: a start that has failed is simply done again. */
-function isProving(fleet: Fleet, reload: Reload, group: Group, slot: Slot): boolean {
-  if (fleet.isDormant) return false
-  return reload.strategy === 'atomic' ? slot.id < nextCount(reload, group) : slot.id === CANARY_ID
-}
-
-function provingSlots(fleet: Fleet, reload: Reload, group: Group): Slot[] {
-  return group.slots.filter((slot) => isProving(fleet, reload, group, slot))
-}
-
-function nextCount(reload: Reload, group: Group): number {
-  return reload.topology?.counts.get(group.name) ?? group.count
-}
-
-function hasChangedOver(fleet: Fleet, reload: Reload, group: Group): boolean {
-  return missing(fleet, reload, group).length === 0
-}
-
-/** The slots of a group that do not serve the new generation yet. */
-function missing(fleet: Fleet, reload: Reload, group: Group): Slot[] {
-  const generation = reload.next.get(group.name)
-  const slots = group.slots.slice(0, nextCount(reload, group))
-  return slots.filter((slot) => currentOf(fleet, group.name, slot.id)?.generation !== generation)
-}
-
-export function groupsOf(fleet: Fleet, reload: Reload): Group[] {
-  return reload.groups.map((name) => fleet.groups.get(name)).filter((group) => group !== undefined)
 }
 
 // ---- begin ---------------------------------------------------------------------------------------------------------
@@ -180,75 +91,10 @@ function openCanaries(fleet: Fleet, reload: Reload, actions: Action[]): void {
   if (reload.groups.length === 0 || fleet.isDormant) actions.push({ do: 'read-start-file' })
 }
 
-// ---- what the start file says now ----------------------------------------------------------------------------------
-
-function applyTopology(
-  fleet: Fleet,
-  reload: Reload,
-  specs: Parameters<typeof planTopology>[1],
-  actions: Action[],
-): void {
-  const running = [...fleet.groups.values()].filter((group) => !group.isLeaving)
-  const topology = planTopology(running, specs, { groups: reload.groups, isFull: reload.isFull }, fleet.listeners)
-  reload.topology = topology
-  if (topology.missing !== null) {
-    reload.failure = missingError(topology.missing)
-    return
-  }
-  for (const name of topology.removed) spare(fleet, reload, name)
-  for (const name of topology.added) bringIn(fleet, reload, topology, name)
-  if (reload.strategy === 'atomic') for (const group of groupsOf(fleet, reload)) fitToCount(reload, group)
-  for (const { key, spec } of topology.binds) {
-    reload.binding.add(key)
-    actions.push({ do: 'bind', key, spec })
-  }
-}
-
-/** A group that is to go needs no successors: it serves until those of the others do. */
-function spare(fleet: Fleet, reload: Reload, name: string): void {
-  const group = fleet.groups.get(name)
-  if (group) for (const slot of group.slots) retarget(slot, previousOf(reload, group, slot))
-  reload.groups = reload.groups.filter((other) => other !== name)
-  reload.next.delete(name)
-}
-
-function bringIn(fleet: Fleet, reload: Reload, topology: Topology, name: string): void {
-  const variant = topology.variants.get(name)
-  if (!variant) return
-  const old = fleet.groups.get(name)
-  const newest = Math.max(highestGeneration(fleet), ...reload.next.values())
-  const generation = old ? Math.max(newest, nextGeneration(fleet, old)) : newest
-  const group = createGroup(variant.spec, variant.listener, generation)
-  // one of that name still leaves: its children keep their slots, which are filled anew
-  if (old) {
-    group.slots = [...group.slots, ...old.slots.slice(group.count)]
-    group.leaderKey = old.leaderKey
-  }
-  fleet.groups.set(name, group)
-  reload.groups = [...reload.groups, name]
-  reload.next.set(name, generation)
-}
-
-/** Every slot of the new number proves itself, those beyond it do not. */
-function fitToCount(reload: Reload, group: Group): void {
-  const generation = reload.next.get(group.name)
-  const count = nextCount(reload, group)
-  if (generation === undefined) return
-  for (const slot of group.slots.slice(count)) retarget(slot, previousOf(reload, group, slot))
-  growTo(group, count, generation)
-}
-
-function growTo(group: Group, count: number, generation: number): void {
-  if (count <= group.count) return
-  for (const slot of group.slots.slice(group.count, count)) retarget(slot, generation)
-  growSlots(group, count, generation)
-  group.count = count
-}
-
 // ---- canaries ------------------------------------------------------------------------------------------------------
 
 function advanceCanaries(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
-  if (reload.read && !reload.topology) applyTopology(fleet, reload, reload.read.specs, actions)
+  if (reload.read && !reload.topology) reshape(fleet, reload, reload.read.specs, actions)
   if (reload.failure) {
     reject(fleet, reload, reload.failure, now, actions)
     return
@@ -268,11 +114,6 @@ function advanceCanaries(fleet: Fleet, reload: Reload, now: number, actions: Act
   if (!reload.topology || reload.binding.size > 0) return
   if (!proving.every(({ group, slot }) => isBaked(fleet, reload, group, slot, now))) return
   beginRoll(fleet, reload)
-}
-
-/** When a later change may overtake it; null: never. */
-export function overtakenAt(reload: Reload): number | null {
-  return reload.isWatch && reload.phase === 'canary' ? reload.startedAt + PATIENCE_MS : null
 }
 
 /** Code that a person has changed again while it does not become ready: they need not wait for its deadline. */
@@ -296,11 +137,6 @@ function isBaked(fleet: Fleet, reload: Reload, group: Group, slot: Slot, now: nu
       child.preparedAt !== null &&
       now >= child.preparedAt + bakeMsOf(reload, group),
   )
-}
-
-/** How long a canary of the reload must live before it may serve. */
-export function bakeMsOf(reload: Reload | null, group: Group): number {
-  return reload?.bakeMs ?? group.spec.bakeMs
 }
 
 /** Nothing old was touched: the successors end, also those that serve already, and every target is what it was. */
@@ -409,8 +245,4 @@ function stopRoll(fleet: Fleet, reload: Reload, failure: ReloadFailure | null, n
 function retireExtraOf(fleet: Fleet, name: string, now: number, actions: Action[]): void {
   const group = fleet.groups.get(name)
   if (group) retireExtra(fleet, group, now, actions)
-}
-
-function previousOf(reload: Reload, group: Group, slot: Slot): number {
-  return reload.previous.get(slotKey(group.name, slot.id)) ?? slot.target
 }

@@ -1,7 +1,7 @@
 /** Text format 0.0.4, to the byte. */
 import { expect, it } from 'vitest'
-import { exposition, type Family } from '../../../src/master/exposition.ts'
-import { checkByPromtool, hasPromtool, parseExposition } from '../../helpers/prometheus.ts'
+import { exposition, type Family } from '../../../../src/master/metrics/exposition.ts'
+import { checkByPromtool, hasPromtool, parseExposition } from '../../../helpers/prometheus.ts'
 
 it('is a HELP, a TYPE and the samples of each family, in its order, each line ended', () => {
   const families: Family[] = [

@@ -2,9 +2,9 @@
 import { mkdirSync, renameSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { rulesFor } from '../../../src/master/watch-rules.ts'
-import { anchorsOf, WatchTree } from '../../../src/master/watch-tree.ts'
-import { temporaryDirectory } from '../tempdir.ts'
+import { rulesFor } from '../../../../src/master/watch/rules.ts'
+import { anchorsOf, WatchTree } from '../../../../src/master/watch/tree.ts'
+import { temporaryDirectory } from '../../tempdir.ts'
 
 interface Place {
   root: string

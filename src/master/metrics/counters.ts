@@ -3,9 +3,9 @@
  * A slot's counts go on when its process is replaced: what the old one counted is carried over, so
  * that old and new are one number while both live. No clock and no I/O.
  */
-import type { ReloadSummary } from '../ipc/status.ts'
-import type { Notice } from './notices.ts'
-import type { Child } from './policy/fleet.ts'
+import type { ReloadSummary } from '../../ipc/status.ts'
+import type { Notice } from '../notices.ts'
+import type { Child } from '../policy/fleet.ts'
 
 export interface SlotCounts {
   requests: number

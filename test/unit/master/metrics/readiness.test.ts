@@ -1,8 +1,8 @@
 /** When a load balancer may send traffic, and what it is told when it may not. */
 import { describe, expect, it } from 'vitest'
-import { readinessOf } from '../../../src/master/readiness.ts'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+import { readinessOf } from '../../../../src/master/metrics/readiness.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 const no = (text: string): unknown => ({ isReady: false, text })
 const YES = { isReady: true, text: 'ready' }

@@ -3,7 +3,7 @@
  * server. Labels are the group and the slot, never the pid, which is another after each reload: old
  * and new of one slot are one series. A number that is not known is left out, never 0. Pure.
  */
-import type { GroupStatus, MasterStatus, ProcessStatus, Status } from '../ipc/status.ts'
+import type { GroupStatus, MasterStatus, ProcessStatus, Status } from '../../ipc/status.ts'
 import type { Counters, GroupCounts, ReloadResult, SlotCounts } from './counters.ts'
 import type { Family, Sample } from './exposition.ts'
 

@@ -1,5 +1,5 @@
 /** Whether the fleet as a whole can take traffic, for load balancers and Kubernetes. Pure. */
-import type { Fleet, Group } from './policy/fleet.ts'
+import type { Fleet, Group } from '../policy/fleet.ts'
 
 export interface Readiness {
   isReady: boolean

@@ -7,7 +7,7 @@
 import type { Stats } from 'node:fs'
 import { lstat, readdir, realpath, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { isWithin, type WatchRules } from './watch-rules.ts'
+import { isWithin, type WatchRules } from './rules.ts'
 
 export interface Difference {
   /** Files that are new, written or gone. */

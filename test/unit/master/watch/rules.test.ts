@@ -7,7 +7,7 @@ import {
   nameFiles,
   rulesFor,
   type WatchRules,
-} from '../../../src/master/watch-rules.ts'
+} from '../../../../src/master/watch/rules.ts'
 
 const PROJECT = { path: '/srv/app', isWhole: false }
 const OWN = { realRoot: '/srv/app', directories: ['/srv/app/state'], logs: ['/srv/app/logs/app.json'] }

@@ -1,7 +1,7 @@
 /** Many events as one, by a fake clock. */
 import { expect, it } from 'vitest'
-import { Burst } from '../../../src/master/burst.ts'
-import { Random } from '../random.ts'
+import { Burst } from '../../../../src/master/watch/burst.ts'
+import { Random } from '../../random.ts'
 
 const LIMITS = { quietMs: 50, maxMs: 2_000 }
 

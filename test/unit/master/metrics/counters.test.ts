@@ -1,10 +1,10 @@
 /** What is counted, and what is carried over when a process is replaced. */
 import { describe, expect, it } from 'vitest'
-import type { ReloadSummary } from '../../../src/ipc/status.ts'
-import type { SlotCounts } from '../../../src/master/counters.ts'
-import { Counters } from '../../../src/master/counters.ts'
-import type { Notice } from '../../../src/master/notices.ts'
-import type { Child } from '../../../src/master/policy/fleet.ts'
+import type { ReloadSummary } from '../../../../src/ipc/status.ts'
+import type { SlotCounts } from '../../../../src/master/metrics/counters.ts'
+import { Counters } from '../../../../src/master/metrics/counters.ts'
+import type { Notice } from '../../../../src/master/notices.ts'
+import type { Child } from '../../../../src/master/policy/fleet.ts'
 
 let nextKey = 1
 

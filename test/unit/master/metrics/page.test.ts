@@ -1,20 +1,20 @@
 /** What the page of metrics says, and that it never says one thing twice. */
 import { describe, expect, it } from 'vitest'
-import { blankProcess, type GroupStatus, type ProcessStatus, type Status } from '../../../src/ipc/status.ts'
-import { Counters } from '../../../src/master/counters.ts'
-import { exposition } from '../../../src/master/exposition.ts'
-import { families } from '../../../src/master/metrics-page.ts'
-import type { Child } from '../../../src/master/policy/fleet.ts'
+import { blankProcess, type GroupStatus, type ProcessStatus, type Status } from '../../../../src/ipc/status.ts'
+import { Counters } from '../../../../src/master/metrics/counters.ts'
+import { exposition } from '../../../../src/master/metrics/exposition.ts'
+import { families } from '../../../../src/master/metrics/page.ts'
+import type { Child } from '../../../../src/master/policy/fleet.ts'
 import {
   checkByPromtool,
   countSeriesByPython,
   hasPromtool,
   hasPythonClient,
   parseExposition,
-} from '../../helpers/prometheus.ts'
-import { Random } from '../random.ts'
-import { spec } from '../specs.ts'
-import { Stage } from '../stage.ts'
+} from '../../../helpers/prometheus.ts'
+import { Random } from '../../random.ts'
+import { spec } from '../../specs.ts'
+import { Stage } from '../../stage.ts'
 
 function row(changes: Partial<ProcessStatus> = {}): ProcessStatus {
   return {

@@ -1,0 +1,104 @@
+/**
+ * How a slot gets its process: when one may be started, and when it may serve. Policy, called by
+ * `reconcile` for each slot that ought to be filled; returns what to do as actions.
+ */
+import type { Spec } from '../../spec/spec.ts'
+import type { Action } from './actions.ts'
+import { isComing } from './child.ts'
+import {
+  type Child,
+  childrenOf,
+  currentOf,
+  type Fleet,
+  type Group,
+  move,
+  type Slot,
+  servesFully,
+  variantOf,
+} from './fleet.ts'
+import { isAtomic, isHeld, isTurnOf, mayBeAdmitted } from './succession.ts'
+
+/** Fills an empty slot, or starts a successor where one is due; a prepared one that may serve is told to. */
+export function bringUp(fleet: Fleet, group: Group, slot: Slot, now: number, actions: Action[]): void {
+  const successor = childrenOf(fleet, group.name, slot.id).find((child) => isComing(child.state))
+  if (successor) {
+    if (successor.state === 'prepared' && mayBeAdmitted(fleet, group, successor)) admit(group, successor, now, actions)
+    return
+  }
+  if (now < slot.retryAt || !maySpawn(fleet, group, slot)) return
+  const { spec } = variantOf(group, slot.target)
+  actions.push({ do: 'spawn', child: addChild(fleet, { slot, spec, now }), spec })
+}
+
+function admit(group: Group, child: Child, now: number, actions: Action[]): void {
+  if (!move(child, 'admit')) return
+  const { spec, listener } = variantOf(group, child.generation)
+  child.deadlineAt = now + spec.startTimeoutMs
+  actions.push({ do: 'serve', child, listener })
+}
+
+function maySpawn(fleet: Fleet, group: Group, slot: Slot): boolean {
+  const current = currentOf(fleet, group.name, slot.id)
+  if (isHeld(fleet, group, slot)) return false
+  if (!current) return mayStart(fleet, group)
+  const outdated = current.generation !== slot.target
+  if (outdated) return isTurnOf(fleet, group) && replacementsUnderWay(fleet, group) < surgeOf(fleet, group)
+  return isRecycled(fleet, group, current) && replacementsUnderWay(fleet, group) < 1
+}
+
+/** At the first start a group waits for those that it comes after. */
+function mayStart(fleet: Fleet, group: Group): boolean {
+  if (fleet.phase !== 'starting' && !fleet.isDormant) return true
+  return variantOf(group, group.generation).spec.after.every((name) => {
+    const other = fleet.groups.get(name)
+    return other === undefined || servesFully(fleet, other)
+  })
+}
+
+/** It wants a successor of its own code: not by code that is known to be bad, unless it is ill itself. */
+function isRecycled(fleet: Fleet, group: Group, { replaceWanted }: Child): boolean {
+  if (replaceWanted === null || fleet.reload !== null) return false
+  return !group.suspended || replaceWanted === 'unhealthy'
+}
+
+/** How many slots of a group are replaced at a time: a quarter of them, at least one; atomic: all. */
+export function surgeOf(fleet: Fleet, group: Group): number {
+  if (isAtomic(fleet, group)) return group.count
+  return fleet.reload?.surge ?? Math.max(1, Math.floor(group.count / 4))
+}
+
+function replacementsUnderWay(fleet: Fleet, group: Group): number {
+  let count = 0
+  for (const slot of group.slots) {
+    const coming = childrenOf(fleet, group.name, slot.id).some((child) => isComing(child.state))
+    if (coming && currentOf(fleet, group.name, slot.id)) count++
+  }
+  return count
+}
+
+function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; now: number }): Child {
+  const child: Child = {
+    key: fleet.nextKey++,
+    name: spec.name,
+    id: slot.id,
+    generation: slot.target,
+    attempt: slot.tries + 1,
+    pid: 0,
+    state: 'starting',
+    startedAt: now,
+    preparedAt: null,
+    servingAt: null,
+    drainAt: null,
+    deadlineAt: now + spec.startTimeoutMs,
+    drainReason: null,
+    replaceWanted: null,
+    successor: null,
+    resigned: false,
+    disagrees: false,
+    failure: null,
+    output: '',
+    report: null,
+  }
+  fleet.children.set(child.key, child)
+  return child
+}

@@ -10,7 +10,8 @@ export default defineConfig({
       outputFile: { json: `${report}-${process.pid}.json` },
     }),
     projects: [
-      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], environment: 'node' } },
+      // pure, but on a machine that is busy with other things
+      { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], environment: 'node', testTimeout: 30_000 } },
       {
         test: {
           name: 'process',

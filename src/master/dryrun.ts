@@ -16,7 +16,7 @@ type Order = Pick<ReloadRequest, 'groups' | 'strategy' | 'surge'>
 
 export async function dryRun(supervisor: Supervisor, order: Order): Promise<ReloadPlan> {
   const { conditions } = supervisor.fleet
-  const result = await supervisor.readStartFile()
+  const result = await supervisor.preparations.readStartFile()
   const groups = [...supervisor.fleet.groups.values()].filter((group) => !group.isLeaving)
   const affected = groups
     .filter(({ name, spec }) => order.groups?.includes(name) ?? spec.reloadable)

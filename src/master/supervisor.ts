@@ -4,21 +4,19 @@
  * to know (log, progress of an operation, hooks) listens to its notices.
  */
 import { performance } from 'node:perf_hooks'
-import { describeError, ShiftworkError } from '../errors.ts'
 import type { WorkerMessage } from '../ipc/messages.ts'
 import type { ReloadSummary, Scaled } from '../ipc/status.ts'
 import { debug } from '../log.ts'
 import type { Spec } from '../spec/spec.ts'
-import { runGate } from './gate.ts'
-import { bindListener, type Listener } from './listeners.ts'
+import type { Listener } from './listeners.ts'
 import type { Notice } from './notices.ts'
 import type { Action } from './policy/actions.ts'
 import { apply, type FleetEvent } from './policy/events.ts'
 import { type Child, type Conditions, createFleet, type Fleet } from './policy/fleet.ts'
 import type { ReloadRequest, ScaleRequest } from './policy/operations.ts'
 import { nextWakeAt, reconcile } from './policy/reconcile.ts'
+import { Preparations } from './preparations.ts'
 import { Questions, type StatsAnswer } from './questions.ts'
-import { type ReadResult, readStartFile } from './reader.ts'
 import { type Launcher, type Process, spawnProcess } from './spawn.ts'
 
 export interface SupervisorOptions {
@@ -33,15 +31,13 @@ export interface SupervisorOptions {
 export class Supervisor {
   readonly fleet: Fleet
   readonly listeners: ReadonlyMap<string, Listener>
-  readonly #listeners: Map<string, Listener>
+  readonly preparations: Preparations
   readonly #launcher: Launcher
   readonly #notify: (notice: Notice) => void
   readonly #processes = new Map<number, Process>()
   readonly #reloadAskers = new Map<number, (summary: ReloadSummary) => void>()
   readonly #scaleAskers = new Map<number, (summary: Scaled) => void>()
-  readonly #readers = new Set<() => void>()
   readonly #questions = new Questions()
-  #endGate: () => void = () => undefined
   #nextId = 1
   #decidedAt = 0
   #timer: NodeJS.Timeout | null = null
@@ -50,10 +46,14 @@ export class Supervisor {
 
   constructor(options: SupervisorOptions) {
     this.fleet = createFleet(options.specs, options.conditions)
-    this.#listeners = options.listeners
     this.listeners = options.listeners
     this.#launcher = options.launcher
     this.#notify = options.onNotice
+    this.preparations = new Preparations({
+      ...options,
+      settings: options.conditions.settings,
+      onEvent: (event) => this.#dispatch(event),
+    })
   }
 
   start(): void {
@@ -77,19 +77,8 @@ export class Supervisor {
   /** Asks everything to end; a later call may add `force`. The notice `stopped` tells the end. */
   stop(how: { graceful: boolean; timeoutMs: number | null; force: boolean }): void {
     if (!this.fleet.stopping) this.#notify({ type: 'stopping' })
-    for (const end of this.#readers) end()
+    this.preparations.endReaders()
     this.#dispatch({ type: 'stop', ...how })
-  }
-
-  /** What the start file says now. */
-  async readStartFile(): Promise<ReadResult> {
-    let end: () => void = () => undefined
-    const result = await readStartFile(this.#launcher, (kill) => {
-      end = kill
-      this.#readers.add(end)
-    })
-    this.#readers.delete(end)
-    return result
   }
 
   /** Asks every living worker for its numbers; one that does not answer in time is missing. */
@@ -143,7 +132,7 @@ export class Supervisor {
         this.#spawn(action.child, action.spec)
         return
       case 'serve': {
-        const listener = action.listener === null ? undefined : this.#listeners.get(action.listener)
+        const listener = action.listener === null ? undefined : this.listeners.get(action.listener)
         this.#processes.get(action.child.key)?.send({ type: 'serve' }, listener?.handle)
         return
       }
@@ -162,19 +151,11 @@ export class Supervisor {
         this.#notify({ type: 'leader', child: action.child })
         return
       case 'bind':
-        void this.#bind(action.key, action.spec)
-        return
       case 'close-listener':
-        this.#close(action.key)
-        return
       case 'open-gate':
-        this.#openGate()
-        return
       case 'end-gate':
-        this.#endGate()
-        return
       case 'read-start-file':
-        void this.#readForReload()
+        this.preparations.act(action)
         return
       case 'started':
         this.#notify({ type: 'started' })
@@ -228,51 +209,6 @@ export class Supervisor {
       this.#reloadAskers.get(id)?.(summary)
       this.#reloadAskers.delete(id)
     }
-  }
-
-  // ---- listeners ---------------------------------------------------------------------------------------------------
-
-  async #bind(key: string, spec: Spec): Promise<void> {
-    if (!spec.address) return
-    try {
-      const listener = await bindListener(spec.address, spec)
-      this.#listeners.set(key, listener)
-      this.#notify({ type: 'listener', what: 'bound', address: listener.text })
-      this.#dispatch({ type: 'bound', listener: key, failure: null, inUse: false })
-    } catch (error) {
-      const failure = describeError(error)
-      const inUse = error instanceof ShiftworkError && error.code === 'ERR_ADDRESS_IN_USE'
-      const hint = error instanceof ShiftworkError && error.hint !== undefined ? `\n${error.hint}` : ''
-      this.#dispatch({ type: 'bound', listener: key, failure: { ...failure, stack: failure.message + hint }, inUse })
-    }
-  }
-
-  #close(key: string): void {
-    const listener = this.#listeners.get(key)
-    if (!listener) return
-    this.#listeners.delete(key)
-    listener.close()
-    this.#notify({ type: 'listener', what: 'closed', address: listener.text })
-  }
-
-  // ---- before a reload ---------------------------------------------------------------------------------------------
-
-  #openGate(): void {
-    const { preReload } = this.fleet.conditions.settings
-    if (!preReload) return
-    this.#notify({ type: 'gate', what: 'began', text: preReload.command })
-    this.#endGate = runGate({
-      ...preReload,
-      cwd: this.#launcher.cwd,
-      onLine: (text) => this.#notify({ type: 'gate', what: 'printed', text }),
-      onEnd: (failure, output) => this.#dispatch({ type: 'gate', failure, output }),
-    })
-  }
-
-  async #readForReload(): Promise<void> {
-    const result = await this.readStartFile()
-    if (result.reading) this.#dispatch({ type: 'read', reading: result.reading, failure: null, output: '' })
-    else this.#dispatch({ type: 'read', reading: null, failure: result.failure, output: result.output })
   }
 
   // ---- reports -----------------------------------------------------------------------------------------------------

@@ -297,9 +297,10 @@ describe('every picture, in every size', () => {
     scene(status([]), { master: 'silent', problem: ['it does not answer'] }),
   ]
 
+  const COLOUR_CODE = new RegExp(`${String.fromCharCode(27)}\\[[\\d;]*m`, 'g')
+
   const faultsOf = (lines: readonly string[], columns: number, rows: number): string[] => {
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: escape codes are what is looked for
-    const isClean = (line: string): boolean => !/[\u0000-\u001f\u007f]/.test(line.replaceAll(/\u001b\[[\d;]*m/g, ''))
+    const isClean = (line: string): boolean => !/\p{Cc}/u.test(line.replaceAll(COLOUR_CODE, ''))
     const bad = lines.filter((line) => textWidth(line) > columns || !isClean(line))
     return lines.length > rows ? [`${lines.length} lines`, ...bad] : bad
   }

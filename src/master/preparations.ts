@@ -1,0 +1,121 @@
+/**
+ * What a reload needs beside workers: listeners bound and let go, the command before it, the start file
+ * read by a process of its own. Owned by the supervisor; each outcome goes back to it as an event.
+ */
+import { describeError, ShiftworkError } from '../errors.ts'
+import type { Settings } from '../spec/settings.ts'
+import type { Spec } from '../spec/spec.ts'
+import { runGate } from './gate.ts'
+import { bindListener, type Listener } from './listeners.ts'
+import type { Notice } from './notices.ts'
+import type { Action } from './policy/actions.ts'
+import type { FleetEvent } from './policy/events.ts'
+import { type ReadResult, readStartFile } from './reader.ts'
+import type { Launcher } from './spawn.ts'
+
+export interface PreparationsOptions {
+  /** What is bound, by key. */
+  listeners: Map<string, Listener>
+  launcher: Launcher
+  settings: Settings
+  onNotice: (notice: Notice) => void
+  onEvent: (event: FleetEvent) => void
+}
+
+export type Preparation = Extract<
+  Action,
+  { do: 'bind' | 'close-listener' | 'open-gate' | 'end-gate' | 'read-start-file' }
+>
+
+export class Preparations {
+  readonly #options: PreparationsOptions
+  readonly #readers = new Set<() => void>()
+  #endGate: () => void = () => undefined
+
+  constructor(options: PreparationsOptions) {
+    this.#options = options
+  }
+
+  act(action: Preparation): void {
+    switch (action.do) {
+      case 'bind':
+        void this.#bind(action.key, action.spec)
+        return
+      case 'close-listener':
+        this.#close(action.key)
+        return
+      case 'open-gate':
+        this.#openGate()
+        return
+      case 'end-gate':
+        this.#endGate()
+        return
+      case 'read-start-file':
+        void this.#readForReload()
+        return
+    }
+  }
+
+  /** What the start file says now. */
+  async readStartFile(): Promise<ReadResult> {
+    let end: () => void = () => undefined
+    const result = await readStartFile(this.#options.launcher, (kill) => {
+      end = kill
+      this.#readers.add(end)
+    })
+    this.#readers.delete(end)
+    return result
+  }
+
+  /** Everything stops: nobody wants to know any more. */
+  endReaders(): void {
+    for (const end of this.#readers) end()
+  }
+
+  async #bind(key: string, spec: Spec): Promise<void> {
+    const { listeners, onEvent, onNotice } = this.#options
+    if (!spec.address) return
+    try {
+      const listener = await bindListener(spec.address, spec)
+      listeners.set(key, listener)
+      onNotice({ type: 'listener', what: 'bound', address: listener.text })
+      onEvent({ type: 'bound', listener: key, failure: null, inUse: false })
+    } catch (error) {
+      const { message } = describeError(error)
+      const known = error instanceof ShiftworkError ? error : null
+      const stack = known?.hint === undefined ? message : `${message}\n${known.hint}`
+      const inUse = known?.code === 'ERR_ADDRESS_IN_USE'
+      onEvent({ type: 'bound', listener: key, failure: { message, stack }, inUse })
+    }
+  }
+
+  #close(key: string): void {
+    const { listeners, onNotice } = this.#options
+    const listener = listeners.get(key)
+    if (!listener) return
+    listeners.delete(key)
+    listener.close()
+    onNotice({ type: 'listener', what: 'closed', address: listener.text })
+  }
+
+  #openGate(): void {
+    const { settings, launcher, onEvent, onNotice } = this.#options
+    if (!settings.preReload) return
+    onNotice({ type: 'gate', what: 'began', text: settings.preReload.command })
+    this.#endGate = runGate({
+      ...settings.preReload,
+      cwd: launcher.cwd,
+      onLine: (text) => onNotice({ type: 'gate', what: 'printed', text }),
+      onEnd: (failure, output) => onEvent({ type: 'gate', failure, output }),
+    })
+  }
+
+  async #readForReload(): Promise<void> {
+    const result = await this.readStartFile()
+    const { reading } = result
+    const event = reading
+      ? { reading, failure: null, output: '' }
+      : { reading, failure: result.failure, output: result.output }
+    this.#options.onEvent({ type: 'read', ...event })
+  }
+}

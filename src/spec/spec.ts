@@ -56,6 +56,9 @@ export const DEFAULTS = {
   maxLifetimeMs: 0,
 } as const
 
+/** The most workers of a group. */
+export const MAX_COUNT = 1_024
+
 /** Every name that may stand in the options. */
 export const OPTION_NAMES = [
   'name',

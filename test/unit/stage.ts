@@ -13,7 +13,7 @@ import {
   type Fleet,
   type Slot,
 } from '../../src/master/policy/fleet.ts'
-import type { ReloadRequest, ScaleRequest } from '../../src/master/policy/operations.ts'
+import { PLAIN_RELOAD, type ReloadRequest, type ScaleRequest } from '../../src/master/policy/operations.ts'
 import { nextWakeAt, reconcile } from '../../src/master/policy/reconcile.ts'
 import type { Settings } from '../../src/spec/settings.ts'
 import type { Spec } from '../../src/spec/spec.ts'
@@ -145,7 +145,7 @@ export class Stage {
   // ---- operations --------------------------------------------------------------------------------------------------
 
   reload(groups: string[] | null = null, how: Partial<ReloadRequest> = {}): string[] {
-    const request = { ...PLAIN, ...how, kind: 'reload', id: this.#nextRequest++, groups } as const
+    const request = { ...PLAIN_RELOAD, ...how, kind: 'reload', id: this.#nextRequest++, groups } as const
     return this.send({ type: 'request', request })
   }
 
@@ -169,15 +169,6 @@ export class Stage {
     return last.summary
   }
 }
-
-const PLAIN = {
-  graceful: false,
-  timeoutMs: null,
-  strategy: 'rolling',
-  surge: null,
-  wait: 'done',
-  isWatch: false,
-} as const
 
 /** `spawn web/0 g2`, `drain web/0 g1 (reload, 25000 ms)`, `answer 1 done`. */
 function describe(action: Action): string {

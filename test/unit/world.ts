@@ -7,7 +7,7 @@
 import type { Action } from '../../src/master/policy/actions.ts'
 import { apply, type FleetEvent } from '../../src/master/policy/events.ts'
 import { type Conditions, createFleet, type Fleet } from '../../src/master/policy/fleet.ts'
-import type { ReloadRequest, ScaleRequest } from '../../src/master/policy/operations.ts'
+import { PLAIN_RELOAD, type ReloadRequest, type ScaleRequest } from '../../src/master/policy/operations.ts'
 import { nextWakeAt, reconcile } from '../../src/master/policy/reconcile.ts'
 import type { Spec } from '../../src/spec/spec.ts'
 import { Inspector } from './inspector.ts'
@@ -216,8 +216,7 @@ export class World {
   /** @param groups null: all that are reloadable. @returns the request's id. */
   reload(groups: string[] | null, how: Partial<ReloadRequest> = {}): number {
     const id = this.#nextRequest++
-    const plain = { graceful: false, timeoutMs: null, strategy: 'rolling', surge: null, wait: 'done' } as const
-    const request: ReloadRequest = { ...plain, isWatch: false, ...how, kind: 'reload', id, groups }
+    const request: ReloadRequest = { ...PLAIN_RELOAD, ...how, kind: 'reload', id, groups }
     this.inspector.onRequest(request)
     this.dispatch({ type: 'request', request })
     return id

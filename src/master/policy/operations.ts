@@ -17,6 +17,17 @@ export interface ReloadRequest extends Omit<ReloadOrder, 'groups' | 'force'> {
   isWatch: boolean
 }
 
+/** A reload of everything, as a signal asks for it. */
+export const PLAIN_RELOAD: Omit<ReloadRequest, 'kind' | 'id'> = {
+  groups: null,
+  graceful: false,
+  timeoutMs: null,
+  strategy: 'rolling',
+  surge: null,
+  wait: 'done',
+  isWatch: false,
+}
+
 export interface ScaleRequest {
   kind: 'scale'
   id: number

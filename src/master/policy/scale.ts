@@ -3,12 +3,11 @@
  * that go. New ones that fail leave the number as it was. Called by `reconcile` only.
  */
 import type { ReloadFailure } from '../../ipc/status.ts'
+import { MAX_COUNT } from '../../spec/spec.ts'
 import type { Action } from './actions.ts'
 import { currentOf, type Fleet, type Group, growSlots, hasFailed, retarget, type Slot } from './fleet.ts'
 import type { ScaleRequest, Scaling } from './operations.ts'
 import { retireExtra } from './retire.ts'
-
-const MAX_COUNT = 1024
 
 export function beginScale(fleet: Fleet, request: ScaleRequest, now: number, actions: Action[]): void {
   const wanted = wantedOf(fleet, request)

@@ -9,6 +9,7 @@ import {
   type Child,
   childrenOf,
   currentOf,
+  enlist,
   type Fleet,
   type Group,
   move,
@@ -99,6 +100,6 @@ function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; n
     output: '',
     report: null,
   }
-  fleet.children.set(child.key, child)
+  enlist(fleet, child)
   return child
 }

@@ -8,7 +8,7 @@ import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
-import { type Child, type Fleet, LEAVE_TIMEOUT_MS, move, slotKey, slotOf } from './fleet.ts'
+import { type Child, discharge, type Fleet, LEAVE_TIMEOUT_MS, move, slotKey, slotOf } from './fleet.ts'
 import type { Reading, Request } from './operations.ts'
 import { holderAmong, keepAddress } from './topology.ts'
 
@@ -198,7 +198,7 @@ function applyExit(fleet: Fleet, child: Child, event: Extract<FleetEvent, { type
     }
     countFailure(fleet, child, { now, chance: event.chance, served: state === 'serving' })
   }
-  fleet.children.delete(child.key)
+  discharge(fleet, child)
   noteReplaced(fleet, child, now)
 }
 

@@ -107,7 +107,10 @@ export interface Fleet {
   readonly conditions: Conditions
   phase: 'starting' | 'running' | 'stopping' | 'stopped'
   groups: Map<string, Group>
+  /** Changed by `enlist` and `discharge` alone. */
   children: Map<number, Child>
+  /** The same by `slotKey`, eldest first: the policy asks for them all the time. */
+  bySlot: Map<string, Child[]>
   /** The keys of the listeners that the master holds. */
   listeners: Set<string>
   reload: Reload | null
@@ -132,6 +135,7 @@ export function createFleet(specs: readonly Spec[], conditions: Conditions): Fle
     phase: 'starting',
     groups,
     children: new Map(),
+    bySlot: new Map(),
     listeners: new Set(bound),
     reload: null,
     scaling: null,
@@ -209,10 +213,20 @@ export function retarget(slot: Slot, generation: number): void {
 }
 
 /** The children of a slot that are not gone, eldest first. */
-export function childrenOf(fleet: Fleet, name: string, id: number): Child[] {
-  const found: Child[] = []
-  for (const child of fleet.children.values()) if (child.name === name && child.id === id) found.push(child)
-  return found
+export function childrenOf(fleet: Fleet, name: string, id: number): readonly Child[] {
+  return fleet.bySlot.get(slotKey(name, id)) ?? []
+}
+
+export function enlist(fleet: Fleet, child: Child): void {
+  fleet.children.set(child.key, child)
+  fleet.bySlot.set(slotKey(child.name, child.id), [...childrenOf(fleet, child.name, child.id), child])
+}
+
+export function discharge(fleet: Fleet, child: Child): void {
+  fleet.children.delete(child.key)
+  const rest = childrenOf(fleet, child.name, child.id).filter((other) => other !== child)
+  if (rest.length > 0) fleet.bySlot.set(slotKey(child.name, child.id), rest)
+  else fleet.bySlot.delete(slotKey(child.name, child.id))
 }
 
 /** Moves the child if the table has a cell; the effect, if any, is the caller's to act on. */

@@ -2,7 +2,7 @@
  * What a command line may ask of the master, one member a command, and the one place where a request
  * that came over the wire is believed.
  */
-import { MAX_COUNT } from '../spec/spec.ts'
+import { MAX_COUNT, MAX_TIMER_MS } from '../spec/spec.ts'
 import type { WireCommand } from './commands.ts'
 
 /** Raised when an older worker or command line could no longer talk to a newer master. */
@@ -60,7 +60,7 @@ const PARSERS = {
     typeof graceful === 'boolean' && isTimeout(timeoutMs) ? { command: 'stop', graceful, timeoutMs } : null,
   reload: (fields) => parseOrder('reload', fields),
   plan: (fields) => parseOrder('plan', fields),
-  scale: ({ counts }) => (Array.isArray(counts) && counts.every(isCount) ? { command: 'scale', counts } : null),
+  scale: ({ counts }) => (isCounts(counts) ? { command: 'scale', counts } : null),
 } as const satisfies Record<AskedCommand, (fields: Fields) => Question | null>
 
 function parseOrder(command: 'reload' | 'plan', fields: Fields): Question | null {
@@ -74,11 +74,17 @@ function parseOrder(command: 'reload' | 'plan', fields: Fields): Question | null
 }
 
 function isTimeout(value: unknown): value is number | null {
-  return value === null || (typeof value === 'number' && Number.isFinite(value) && value >= 0)
+  return value === null || (typeof value === 'number' && value >= 0 && value <= MAX_TIMER_MS)
 }
 
 function isPositive(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1
+}
+
+/** Each name once. */
+function isCounts(value: unknown): value is Count[] {
+  if (!Array.isArray(value) || !value.every(isCount)) return false
+  return new Set(value.map(({ name }) => name)).size === value.length
 }
 
 function isCount(value: unknown): value is Count {

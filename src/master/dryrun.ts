@@ -39,7 +39,7 @@ export async function dryRun(supervisor: Supervisor, order: Order): Promise<Relo
   const { listeners } = supervisor.fleet
   const topology = planTopology(groups, specs, { groups: affected, isFull: order.groups === null }, listeners)
   const missing = topology.missing === null ? null : missingError(topology.missing)
-  const error = missing ?? (await tryAddresses(topology, groups))
+  const error = topology.impossible ?? missing ?? (await tryAddresses(topology, groups)) ?? topology.impossible
   const needsRestart = [...topology.needsRestart, ...settingsNeedRestart(conditions.settings, settings)]
   if (version !== conditions.version) needsRestart.push(`Shiftwork: ${conditions.version} → ${version}`)
   const said = { applied: topology.applied, needsRestart, stages: stages(topology, order) }
@@ -66,7 +66,7 @@ async function tryAddresses(
     if (!failure) continue
     const holder = failure.inUse && spec.address ? holderAmong(spec.address, running) : null
     if (holder === null) return failure.error
-    keepAddress(topology, key, running, holder)
+    keepAddress(topology, key, running, `this master holds ${holder}`)
   }
   return null
 }

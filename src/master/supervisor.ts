@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks'
 import type { WorkerMessage } from '../ipc/messages.ts'
 import type { ReloadSummary, Scaled } from '../ipc/status.ts'
 import { debug } from '../log.ts'
-import type { Spec } from '../spec/spec.ts'
+import { MAX_TIMER_MS, type Spec } from '../spec/spec.ts'
 import type { Listener } from './listeners.ts'
 import type { Notice } from './notices.ts'
 import type { Action } from './policy/actions.ts'
@@ -122,7 +122,8 @@ export class Supervisor {
     // what came due since the last look has not been looked at
     const wakeAt = nextWakeAt(this.fleet, this.#decidedAt)
     if (wakeAt === null) return
-    this.#timer = setTimeout(() => this.#run(), Math.max(1, Math.ceil(wakeAt - performance.now())))
+    const waitMs = Math.min(MAX_TIMER_MS, Math.max(1, Math.ceil(wakeAt - performance.now())))
+    this.#timer = setTimeout(() => this.#run(), waitMs)
   }
 
   #act(action: Action): void {

@@ -6,9 +6,9 @@
 import { type Address, addressKey, parseAddress } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import { nearest } from '../words.ts'
-import { MAX_TIMER_MS, OptionCheck, show } from './options.ts'
+import { OptionCheck, show } from './options.ts'
 import { findOrderFault } from './order.ts'
-import { DEFAULTS, type HealthCheck, OPTION_NAMES, type Spec } from './spec.ts'
+import { DEFAULTS, type HealthCheck, MAX_TIMER_MS, OPTION_NAMES, type Spec } from './spec.ts'
 
 const DEFAULT_KEEP_ALIVE_MS = 5_000
 
@@ -139,6 +139,11 @@ function checkHealth(name: string, check: OptionCheck, address: Address | null):
   if (typeof how === 'string' && !address)
     throw new ShiftworkError('ERR_OPTION', `Worker "${name}" has a healthCheck path but no listener`, {
       hint: 'Give it a function: healthCheck: (worker) => queue.isConnected().',
+    })
+  const tls = check.value('tls') as { requestCert?: unknown; rejectUnauthorized?: unknown } | undefined
+  if (typeof how === 'string' && tls?.requestCert === true && tls.rejectUnauthorized !== false)
+    throw new ShiftworkError('ERR_OPTION', `Worker "${name}" demands client certificates and has a healthCheck path`, {
+      hint: 'It has no certificate to ask itself with: give it a function instead of a path.',
     })
   return {
     path: typeof how === 'string' ? how : null,

@@ -7,8 +7,6 @@ import { ShiftworkError } from '../errors.ts'
 import { nearest } from '../words.ts'
 import { MAX_COUNT } from './spec.ts'
 
-export const MAX_TIMER_MS = 2 ** 31 - 1
-
 /** Reads options by type; each method throws one sentence with what to do. */
 export class OptionCheck {
   readonly #owner: string

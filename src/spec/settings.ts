@@ -5,7 +5,8 @@
 import { type Address, parseAddress } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import { nearest } from '../words.ts'
-import { MAX_TIMER_MS, OptionCheck, show } from './options.ts'
+import { OptionCheck, show } from './options.ts'
+import { MAX_TIMER_MS } from './spec.ts'
 
 export interface RunOptions {
   /** Where pid file, control socket and logs are; default `.shiftwork/<start file>/` beside the start file. */
@@ -33,6 +34,10 @@ export interface Settings {
   preReload: { command: string; timeoutMs: number } | null
   metrics: Address | null
   logFormat: 'text' | 'json'
+  /** As they were given; null: the default. */
+  stateDir: string | null
+  logFile: string | null
+  stdoutFile: string | null
 }
 
 const RUN_OPTION_NAMES = [
@@ -57,12 +62,14 @@ export function checkSettings(options: Readonly<Record<string, unknown>>): Setti
     })
   }
   const check = new OptionCheck(null, options)
-  for (const name of ['stateDir', 'logFile', 'stdoutFile']) check.string(name)
   return {
     watch: checkWatch(check),
     preReload: checkPreReload(check),
     metrics: checkMetrics(check),
     logFormat: check.oneOf('logFormat', ['text', 'json']),
+    stateDir: check.string('stateDir'),
+    logFile: check.string('logFile'),
+    stdoutFile: check.string('stdoutFile'),
   }
 }
 

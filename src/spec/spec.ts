@@ -58,6 +58,8 @@ export const DEFAULTS = {
 
 /** The most workers of a group. */
 export const MAX_COUNT = 1_024
+/** The longest time that Node.js can wait for: 24 days. */
+export const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Every name that may stand in the options. */
 export const OPTION_NAMES = [

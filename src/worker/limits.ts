@@ -5,8 +5,8 @@
  */
 import type { ReplaceReason } from '../ipc/messages.ts'
 import type { Traffic } from '../protocols/traffic.ts'
-import { MAX_TIMER_MS } from '../spec/options.ts'
 import type { Spec } from '../spec/spec.ts'
+import { MAX_TIMER_MS } from '../spec/spec.ts'
 
 /** Workers of one group are started together and served alike: spread by up to a tenth. */
 const JITTER = 0.1

@@ -7,9 +7,10 @@ import type { ReloadSummary } from '../../src/ipc/status.ts'
 import type { Action } from '../../src/master/policy/actions.ts'
 import { isComing } from '../../src/master/policy/child.ts'
 import type { FleetEvent } from '../../src/master/policy/events.ts'
-import { type Child, childrenOf, currentOf, type Group, liveSlots, variantOf } from '../../src/master/policy/fleet.ts'
+import { type Child, childrenOf, currentOf, type Group, liveSlots } from '../../src/master/policy/fleet.ts'
 import type { ReloadRequest, ScaleRequest } from '../../src/master/policy/operations.ts'
 import { nextWakeAt } from '../../src/master/policy/reconcile.ts'
+import type { Spec } from '../../src/spec/spec.ts'
 import { faultOf, rivalry } from './standing.ts'
 import type { Code, World } from './world.ts'
 
@@ -101,12 +102,19 @@ export class Inspector {
     if ('key' in event) {
       const child = fleet.children.get(event.key)
       if (!child) return
+      if (event.type === 'loaded' && child.state === 'starting') this.#noteOwnTime(child, event.specs)
       if (event.type === 'prepared' && child.state === 'starting') this.#killableAt.delete(child.key)
       if (event.type === 'serving' && child.state === 'admitted') this.#killableAt.delete(child.key)
       const isFailure = event.type === 'failed' || event.type === 'leaving'
       if (isFailure && (isComing(child.state) || child.state === 'serving'))
         this.#killableAt.set(child.key, now + GRACE_MS)
     }
+  }
+
+  /** How long a start may take is what the start file says that is started. */
+  #noteOwnTime(child: Child, specs: readonly Spec[]): void {
+    const own = specs.find((spec) => spec.name === child.name)
+    if (own) this.#killableAt.set(child.key, child.startedAt + own.startTimeoutMs)
   }
 
   /** The state as `reconcile` finds it. */
@@ -129,10 +137,7 @@ export class Inspector {
         return
       case 'serve':
         this.#checkAdmission(action.child)
-        this.#killableAt.set(
-          action.child.key,
-          now + variantOf(this.#groupOf(action.child), action.child.generation).spec.startTimeoutMs,
-        )
+        this.#killableAt.set(action.child.key, now + action.child.startTimeoutMs)
         return
       case 'drain':
         this.#checkDrain(action)
@@ -186,6 +191,11 @@ export class Inspector {
   #isUnproven(child: Child): boolean {
     const { reload } = this.#world.fleet
     if (reload?.phase !== 'canary' || !reload.groups.includes(child.name)) return false
+    const serves = [...this.#world.fleet.children.values()].some(
+      (one) => one.name === child.name && one.state === 'serving',
+    )
+    // with nobody left, what is there is better than nothing
+    if (!serves && !reload.topology?.added.includes(child.name)) return false
     return reload.strategy === 'atomic' ? child.generation !== reload.next.get(child.name) : child.id !== 0
   }
 

@@ -33,8 +33,8 @@ export function bringUp(fleet: Fleet, group: Group, slot: Slot, now: number, act
 
 function admit(group: Group, child: Child, now: number, actions: Action[]): void {
   if (!move(child, 'admit')) return
-  const { spec, listener } = variantOf(group, child.generation)
-  child.deadlineAt = now + spec.startTimeoutMs
+  const { listener } = variantOf(group, child.generation)
+  child.deadlineAt = now + child.startTimeoutMs
   actions.push({ do: 'serve', child, listener })
 }
 
@@ -87,6 +87,7 @@ function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; n
     pid: 0,
     state: 'starting',
     startedAt: now,
+    startTimeoutMs: spec.startTimeoutMs,
     preparedAt: null,
     servingAt: null,
     drainAt: null,

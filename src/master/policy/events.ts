@@ -72,8 +72,10 @@ function applyBound(fleet: Fleet, event: Extract<FleetEvent, { type: 'bound' }>)
   const bind = reload.topology?.binds.find(({ key }) => key === listener)
   const address = bind?.spec.address
   const holder = event.inUse && address ? holderAmong(address, running) : null
-  if (reload.topology && holder !== null) dropAdded(fleet, keepAddress(reload.topology, listener, running, holder))
+  if (reload.topology && holder !== null)
+    dropAdded(fleet, keepAddress(reload.topology, listener, running, `this master holds ${holder}`))
   else reload.failure ??= { worker: bind?.spec.name ?? '', ...failure, output: '' }
+  reload.failure ??= reload.topology?.impossible ?? null
 }
 
 /** A group that cannot come after all: what was started for it ends. */
@@ -122,6 +124,7 @@ type Report = Extract<FleetEvent, { key: number }>
 function applyReport(fleet: Fleet, child: Child, event: Report, now: number): void {
   switch (event.type) {
     case 'loaded':
+      noteOwnTime(child, event.specs)
       noteSpecs(fleet, child, event)
       return
     case 'prepared':
@@ -161,6 +164,14 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
       applyExit(fleet, child, event, now)
       return
   }
+}
+
+/** How long a start may take is what the start file says that is started. */
+function noteOwnTime(child: Child, specs: readonly Spec[]): void {
+  const own = specs.find((spec) => spec.name === child.name)
+  if (!own || child.state !== 'starting') return
+  child.startTimeoutMs = own.startTimeoutMs
+  child.deadlineAt = child.startedAt + own.startTimeoutMs
 }
 
 /** The first successor of a reload tells what the start file says now; a later one must agree. */

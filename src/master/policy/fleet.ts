@@ -22,6 +22,8 @@ export interface Child {
   pid: number
   state: ChildState
   readonly startedAt: number
+  /** By the spec it was started with, then by what it has read itself. */
+  startTimeoutMs: number
   preparedAt: number | null
   servingAt: number | null
   drainAt: number | null

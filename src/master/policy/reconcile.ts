@@ -21,7 +21,6 @@ import {
   move,
   type Slot,
   servesFully,
-  variantOf,
 } from './fleet.ts'
 import { advanceReload, beginReload } from './reload.ts'
 import { capDraining, startDrain } from './retire.ts'
@@ -110,7 +109,7 @@ function enforceDeadlines(fleet: Fleet, now: number, actions: Action[]): void {
     const { state } = child
     if (!move(child, 'deadline')) continue
     child.deadlineAt = now + LEAVE_TIMEOUT_MS
-    const why = lateness(fleet, child, state)
+    const why = lateness(child, state)
     if (isComing(state)) {
       failByMaster(fleet, child, why, now)
       markTimedOut(fleet, child)
@@ -124,11 +123,9 @@ function markTimedOut(fleet: Fleet, child: Child): void {
   if (slot && slot.target === child.generation) slot.timedOut = true
 }
 
-function lateness(fleet: Fleet, child: Child, state: Child['state']): string {
-  const group = fleet.groups.get(child.name)
-  const spec = group && variantOf(group, child.generation).spec
-  if (state === 'starting') return `not ready ${spec?.startTimeoutMs ?? 0} ms after its start (startTimeoutMs)`
-  if (state === 'admitted') return `did not listen within ${spec?.startTimeoutMs ?? 0} ms (startTimeoutMs)`
+function lateness({ startTimeoutMs }: Child, state: Child['state']): string {
+  if (state === 'starting') return `not ready ${startTimeoutMs} ms after its start (startTimeoutMs)`
+  if (state === 'admitted') return `did not listen within ${startTimeoutMs} ms (startTimeoutMs)`
   if (state === 'killed') return 'still there after SIGKILL'
   return 'did not leave after its drain'
 }

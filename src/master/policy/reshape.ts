@@ -14,10 +14,8 @@ export function reshape(fleet: Fleet, reload: Reload, specs: readonly Spec[], ac
   const running = [...fleet.groups.values()].filter((group) => !group.isLeaving)
   const topology = planTopology(running, specs, { groups: reload.groups, isFull: reload.isFull }, fleet.listeners)
   reload.topology = topology
-  if (topology.missing !== null) {
-    reload.failure = missingError(topology.missing)
-    return
-  }
+  reload.failure = topology.impossible ?? (topology.missing === null ? null : missingError(topology.missing))
+  if (reload.failure) return
   for (const name of topology.removed) spare(fleet, reload, name)
   for (const name of topology.added) bringIn(fleet, reload, topology, name)
   if (reload.strategy === 'atomic') for (const group of groupsOf(fleet, reload)) fitToCount(reload, group)

@@ -10,8 +10,8 @@ import { STOP_LINGER_MS, startDrain } from './retire.ts'
 export function stopAll(fleet: Fleet, now: number, actions: Action[]): void {
   const stopping = fleet.stopping
   if (!stopping) return
+  giveTurns(fleet, stopping, now)
   for (const group of fleet.groups.values()) {
-    if (isTurnOf(fleet, stopping, group, now)) group.stopTurnAt ??= now
     const isDue = group.stopTurnAt !== null
     const children = [...fleet.children.values()].filter((child) => child.name === group.name)
     for (const child of children) {
@@ -20,6 +20,17 @@ export function stopAll(fleet: Fleet, now: number, actions: Action[]): void {
     }
     if (isDue) closeListeners(fleet, group, actions)
   }
+}
+
+/** Groups that were reloaded one by one may wait for each other by now: then all have their turn. */
+function giveTurns(fleet: Fleet, stopping: Stopping, now: number): void {
+  const living = new Set([...fleet.children.values()].map((child) => child.name))
+  const groups = [...fleet.groups.values()].filter((group) => living.has(group.name))
+  const due = groups.filter((group) => group.stopTurnAt !== null || isTurnOf(fleet, stopping, group, now))
+  const isOver = groups.every((group) => now >= stopping.askedAt + group.spec.stopDelayMs)
+  for (const group of due.length === 0 && isOver ? groups : due) group.stopTurnAt ??= now
+  // nobody is left in it: only its listener goes
+  for (const group of fleet.groups.values()) if (!living.has(group.name)) group.stopTurnAt ??= now
 }
 
 /** When its `stopDelayMs` is over and all that come after it are gone. */

@@ -24,12 +24,20 @@ export function mayBeAdmitted(fleet: Fleet, group: Group, child: Child): boolean
   return isGap || isTurnOf(fleet, group)
 }
 
-/** While canaries bake, the other slots of their groups are not filled: it would be by unproven code. */
+/**
+ * While canaries bake, the other slots of their groups are not filled, by unproven code, as long as
+ * somebody serves: a group without anybody is started from what is there, as after any crash.
+ */
 export function isHeld(fleet: Fleet, group: Group, slot: Slot): boolean {
   const { reload } = fleet
   const isAffected = reload !== null && reload.phase !== 'gate' && reload.groups.includes(group.name)
   if (fleet.isDormant && !isAffected) return true
-  return isAffected && reload.phase === 'canary' && !isProving(fleet, reload, group, slot)
+  if (!isAffected || reload.phase !== 'canary' || isProving(fleet, reload, group, slot)) return false
+  return fleet.isDormant || reload.topology?.added.includes(group.name) === true || serves(fleet, group)
+}
+
+function serves(fleet: Fleet, group: Group): boolean {
+  return group.slots.some((slot) => currentOf(fleet, group.name, slot.id) !== null)
 }
 
 /** The groups that it comes after have changed over. */

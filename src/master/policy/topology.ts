@@ -32,6 +32,8 @@ export interface Topology {
   needsRestart: string[]
   /** A group that was asked for by its name and is not there any more: it may have another name now. */
   missing: string | null
+  /** Something that cannot be had and cannot be left out either. */
+  impossible: ReloadFailure | null
 }
 
 export interface Affected {
@@ -57,6 +59,7 @@ export function planTopology(
     applied: [],
     needsRestart: [],
     missing: null,
+    impossible: null,
   }
   const after = new Map(next.map((spec) => [spec.name, spec]))
   for (const group of running) {
@@ -70,10 +73,22 @@ export function planTopology(
   for (const spec of next) if (!names.has(spec.name)) add(plan, spec, running, affected)
   for (const { spec, listener } of plan.variants.values())
     if (listener !== null && !held.has(listener)) plan.binds.push({ key: listener, spec })
+  for (const group of running) if (group.listener !== null && staysOn(plan, group)) guard(plan, group, running)
   return plan
 }
 
 // ---- groups that are there -----------------------------------------------------------------------------------------
+
+/** It is not in the plan, and goes on listening where it does. */
+function staysOn(plan: Topology, { name }: Standing): boolean {
+  return !plan.variants.has(name) && !plan.removed.includes(name)
+}
+
+/** Nobody may come to the address of a group that stays there: two would answer on one port. */
+function guard(plan: Topology, group: Standing, running: readonly Standing[]): void {
+  const { listener } = group
+  if (listener !== null) keepAddress(plan, listener, running, `${group.name} stays on ${addressText(group.spec)}`)
+}
 
 /** Not part of this reload: what would change is named. */
 function leaveAlone(plan: Topology, group: Standing, spec: Spec | undefined, { isFull }: Affected): void {
@@ -149,17 +164,17 @@ export function holderAmong(address: Address, groups: readonly Pick<Standing, 's
  * Takes back what needs a listener that cannot be bound as long as this master runs: a group that is
  * there stays where it is, one that would come does not. @returns the names of those that do not come.
  */
-export function keepAddress(plan: Topology, key: string, running: readonly Standing[], holder: string): string[] {
+export function keepAddress(plan: Topology, key: string, running: readonly Standing[], because: string): string[] {
   const dropped: string[] = []
   for (const [name, variant] of plan.variants) {
     if (variant.listener !== key) continue
     const group = running.find((candidate) => candidate.name === name)
-    const because = `this master holds ${holder}`
     if (group) {
       const text = `${name}: address ${addressText(group.spec)} → ${addressText(variant.spec)}`
       plan.applied = plan.applied.filter((sentence) => sentence !== text)
       plan.needsRestart.push(`${text} (${because})`)
       plan.variants.set(name, { spec: { ...variant.spec, address: group.spec.address }, listener: group.listener })
+      if (variant.spec.address?.protocol !== group.spec.address?.protocol) plan.impossible ??= protocolError(name, text)
       continue
     }
     dropped.push(name)
@@ -171,6 +186,12 @@ export function keepAddress(plan: Topology, key: string, running: readonly Stand
   }
   plan.binds = plan.binds.filter((bind) => bind.key !== key)
   return dropped
+}
+
+/** The new code would speak another protocol on the old port. */
+function protocolError(name: string, change: string): ReloadFailure {
+  const message = `this needs a restart: ${change}`
+  return { worker: name, message, stack: message, output: '' }
 }
 
 function addressText(spec: Spec): string {

@@ -1,6 +1,6 @@
 /** The limits of a worker's life, with a fake clock: reported once each, not before their time, and not after the end. */
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
-import { MAX_TIMER_MS } from '../../../src/spec/options.ts'
+import { MAX_TIMER_MS } from '../../../src/spec/spec.ts'
 import { type Limited, spread, watchLimits } from '../../../src/worker/limits.ts'
 
 const MIB = 1024 * 1024

@@ -18,6 +18,7 @@ function child(changes: Partial<Child> = {}): Child {
     pid: 100,
     state: 'serving',
     startedAt: 0,
+    startTimeoutMs: 30_000,
     preparedAt: 1,
     servingAt: 2,
     drainAt: null,

@@ -50,16 +50,17 @@ function assertCommandFirst(argv: readonly string[]): void {
 
 /** Takes the start file off the names: what is left are names of workers, which have no ending as a rule. */
 function takeStartFile(line: CommandLine): string | null {
-  const [first] = line.names
-  const looksLikeFile = first !== undefined && (SCRIPT.has(extname(first)) || first.includes('/'))
-  const isNamed = looksLikeFile || (first !== undefined && !takesWords(line.command) && isFile(first))
-  const rest = isNamed ? line.names.slice(1) : line.names
+  const isNamed = (word: string): boolean =>
+    SCRIPT.has(extname(word)) || word.includes('/') || (!takesWords(line.command) && isFile(word))
+  // before or behind the names of workers
+  const named = line.names.find(isNamed) ?? null
+  const rest = line.names.filter((word) => word !== named)
   if (rest[0] !== undefined && !takesWords(line.command))
     throw new ShiftworkError('ERR_USAGE', `"${line.command}" takes a start file and nothing else, not "${rest[0]}"`, {
       hint: `Type: shiftwork ${line.command} path/to/start.ts`,
     })
   line.names = rest
-  return isNamed ? (first ?? null) : null
+  return named
 }
 
 function isFile(path: string): boolean {

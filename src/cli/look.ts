@@ -35,9 +35,11 @@ function frozenStatus(master: ProcessId): Status {
   const groups = new Map<string, GroupStatus>()
   for (const child of childrenOf(master.pid)) {
     const title = /^shiftwork: (\S+)\/(\d+) g(\d+)/.exec(titleOf(child.pid))
-    const name = title?.[1] ?? 'unknown'
+    // a command that runs before a reload, a process that only reads the start file
+    if (title?.[1] === undefined) continue
+    const [, name] = title
     const group = groups.get(name) ?? emptyGroup(name)
-    group.processes.push(processRow(child.pid, Number(title?.[2] ?? 0), Number(title?.[3] ?? 0)))
+    group.processes.push(processRow(child.pid, Number(title[2]), Number(title[3])))
     group.count = group.processes.length
     groups.set(name, group)
   }

@@ -136,6 +136,9 @@ export function reloadLines(reload: ReloadSummary, paint: Paint): string[] {
   lines.push(`reload ${resultText(reload, paint)} in ${duration(reload.durationMs)}: ${outcome(reload)}`)
   const cut = reload.replaced.reduce((sum, row) => sum + row.connectionsCut, 0)
   if (cut > 0) lines.push(`${paint.yellow('warning')} ${plural(cut, 'connection')} cut at the deadline (see the log)`)
+  const killed = reload.replaced.filter((row) => row.killed).length
+  if (killed > 0)
+    lines.push(`${paint.yellow('warning')} ${plural(killed, 'worker')} killed at the deadline, with what they had open`)
   for (const change of reload.applied) lines.push(`${paint.green('applied')} ${change}`)
   for (const difference of reload.needsRestart) lines.push(`${paint.yellow('needs a restart')} ${difference}`)
   return lines

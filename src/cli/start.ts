@@ -51,20 +51,25 @@ export async function restart(context: StartContext): Promise<ExitCode> {
   context.check()
   const master = findMaster(context.stateDir)
   let daemon = context.line.daemon
+  let { watch } = context.line
   if (master) {
-    daemon ||= await isDaemon(context)
+    const former = await formerMode(context)
+    daemon ||= former.daemon
+    if (former.watching) watch ??= { everyMs: 0 }
     await stopMaster(context.stateDir, master, context.line)
   }
-  return daemon ? launchDaemon(context) : startForeground(context)
+  const again = { ...context, line: { ...context.line, watch } }
+  return daemon ? launchDaemon(again) : startForeground(again)
 }
 
 /** The former mode. A master that cannot be asked and is to be killed all the same tells none. */
-async function isDaemon({ stateDir, line }: StartContext): Promise<boolean> {
+async function formerMode({ stateDir, line }: StartContext): Promise<{ daemon: boolean; watching: boolean }> {
   try {
-    return (await fetchStatus(stateDir)).master.daemon
+    const { daemon, watching } = (await fetchStatus(stateDir)).master
+    return { daemon, watching }
   } catch (error) {
     const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
-    if (isLost && line.force) return false
+    if (isLost && line.force) return { daemon: false, watching: false }
     throw error
   }
 }

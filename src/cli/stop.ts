@@ -17,6 +17,8 @@ const LAST_STEPS_MS = 5_000
 export interface Stopped {
   processes: number
   connectionsCut: number
+  /** Processes that had to be killed: what they had open is not in `connectionsCut`. */
+  killed: number
   forced: boolean
 }
 
@@ -35,7 +37,11 @@ function sentence(master: ProcessId, stopped: Stopped): string {
   const paint = paintFor(process.stdout)
   const cut =
     stopped.connectionsCut > 0 ? `, ${paint.yellow(`${plural(stopped.connectionsCut, 'connection')} cut`)}` : ''
-  return `${how}: master ${master.pid}${workers}${cut}`
+  const killed =
+    stopped.killed > 0 && !stopped.forced
+      ? `, ${paint.yellow(`${plural(stopped.killed, 'worker')} killed with what they had`)}`
+      : ''
+  return `${how}: master ${master.pid}${workers}${cut}${killed}`
 }
 
 /** Stops it gracefully, or by force when that was asked and it does not hear; returns when all are dead. */
@@ -55,12 +61,13 @@ export async function stopMaster(
     board?.end()
     if (reply.type !== 'stopped') throw refusal(reply)
     await verifyGone([master, ...workers])
-    return { processes: reply.processes, connectionsCut: reply.connectionsCut, forced: false }
+    const { processes, connectionsCut, killed } = reply
+    return { processes, connectionsCut, killed, forced: false }
   } catch (error) {
     const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
     if (!isLost || !how.force) throw error
     await killAll(master, workers)
-    return { processes: workers.length, connectionsCut: 0, forced: true }
+    return { processes: workers.length, connectionsCut: 0, killed: workers.length, forced: true }
   }
 }
 

@@ -127,7 +127,8 @@ export type Reply =
   | { type: 'reload'; reload: ReloadSummary }
   | { type: 'plan'; plan: ReloadPlan }
   | { type: 'scaled'; scaled: Scaled }
-  | { type: 'stopped'; processes: number; connectionsCut: number }
+  /** `killed` of the processes had to be: what they had open is not in `connectionsCut`. */
+  | { type: 'stopped'; processes: number; connectionsCut: number; killed: number }
   | { type: 'error'; code: 'usage' | 'cancelled' | 'failed'; message: string; hint: string | null }
 
 /** The master has read the request: it lives. Comes before anything else. */

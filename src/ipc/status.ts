@@ -16,6 +16,8 @@ export interface Replaced {
   drainMs: number | null
   connectionsMoved: number
   connectionsCut: number
+  /** It had to be killed: nobody knows what it had open. */
+  killed: boolean
 }
 
 export interface ReloadFailure extends Failure {

@@ -45,13 +45,13 @@ export class Preparations {
         this.#close(action.key)
         return
       case 'open-gate':
-        this.#openGate()
+        this.#openGate(action.reload)
         return
       case 'end-gate':
         this.#endGate()
         return
       case 'read-start-file':
-        void this.#readForReload()
+        void this.#readForReload(action.reload)
         return
     }
   }
@@ -98,7 +98,7 @@ export class Preparations {
     onNotice({ type: 'listener', what: 'closed', address: listener.text })
   }
 
-  #openGate(): void {
+  #openGate(reload: number): void {
     const { settings, launcher, onEvent, onNotice } = this.#options
     if (!settings.preReload) return
     onNotice({ type: 'gate', what: 'began', text: settings.preReload.command })
@@ -106,16 +106,16 @@ export class Preparations {
       ...settings.preReload,
       cwd: launcher.cwd,
       onLine: (text) => onNotice({ type: 'gate', what: 'printed', text }),
-      onEnd: (failure, output) => onEvent({ type: 'gate', failure, output }),
+      onEnd: (failure, output) => onEvent({ type: 'gate', reload, failure, output }),
     })
   }
 
-  async #readForReload(): Promise<void> {
+  async #readForReload(reload: number): Promise<void> {
     const result = await this.readStartFile()
     const { reading } = result
     const event = reading
       ? { reading, failure: null, output: '' }
       : { reading, failure: result.failure, output: result.output }
-    this.#options.onEvent({ type: 'read', ...event })
+    this.#options.onEvent({ type: 'read', reload, ...event })
   }
 }

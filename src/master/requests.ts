@@ -22,6 +22,7 @@ export class Requests {
   readonly #stopAskers = new Set<Asker>()
   #connectionsCut = 0
   #processesEnded = 0
+  #killed = 0
   #isOver = false
 
   constructor(supervisor: Supervisor, status: StatusReporter) {
@@ -55,8 +56,10 @@ export class Requests {
 
   /** Tells those that wait, and counts what a stop will be answered with. */
   note(notice: Notice, now: number): void {
+    // a notice comes before the exit is applied: the state is the last that it had
     if (notice.type === 'left') {
       this.#processesEnded++
+      if (notice.child.state === 'killed') this.#killed++
       this.#connectionsCut += notice.child.report?.connectionsCut ?? 0
     }
     const progress = progressOf(notice, now)
@@ -137,10 +140,11 @@ export class Requests {
   #countFromHere(): void {
     this.#connectionsCut = 0
     this.#processesEnded = 0
+    this.#killed = 0
   }
 
   #replyStopped(): void {
-    const reply = { processes: this.#processesEnded, connectionsCut: this.#connectionsCut }
+    const reply = { processes: this.#processesEnded, connectionsCut: this.#connectionsCut, killed: this.#killed }
     for (const asker of this.#stopAskers) asker.reply({ type: 'stopped', ...reply })
   }
 }

@@ -1,5 +1,6 @@
 /** What `status` says: the fleet's own data, the workers' own numbers, and the process table's. Called by the master's main. */
 
+import { formatAddress } from '../address.ts'
 import type { WorkerStats } from '../ipc/messages.ts'
 import { blankProcess, type GroupStatus, type ProcessStatus, type ReloadSummary, type Status } from '../ipc/status.ts'
 import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
@@ -60,10 +61,9 @@ export class StatusReporter {
   #group(fleet: Fleet, group: Group, answers: Answers): GroupStatus {
     const { spec } = group
     const processes = group.slots.flatMap((slot) => this.#slot(fleet, group, slot, answers))
-    const listener = group.listener === null ? undefined : this.#supervisor.listeners.get(group.listener)
     return {
       name: spec.name,
-      listen: listener ? [listener.text] : [],
+      listen: this.#addresses(group),
       count: group.count,
       reloadable: spec.reloadable,
       after: spec.after,
@@ -71,6 +71,16 @@ export class StatusReporter {
       state: groupState(group, processes),
       processes,
     }
+  }
+
+  /** More than one while a reload moves it, or has stopped halfway. A socket may speak another protocol than at first. */
+  #addresses(group: Group): string[] {
+    const serving = [...group.variants].filter(([generation]) => generation <= group.generation)
+    const texts = [group, ...serving.map(([, variant]) => variant)].map(({ spec, listener }) => {
+      const held = listener === null ? undefined : this.#supervisor.listeners.get(listener)
+      return held && spec.address ? formatAddress(spec.address, held.port ?? undefined) : null
+    })
+    return [...new Set(texts)].filter((text) => text !== null)
   }
 
   #slot(fleet: Fleet, group: Group, slot: Slot, answers: Answers): ProcessStatus[] {

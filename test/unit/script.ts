@@ -123,6 +123,7 @@ function otherSpecs(world: World): Spec[] {
   else if (change < 0.7) Object.assign(one, { address: addressAt(freePort(world)) })
   else if (change < 0.8 && free.length > 0) one.name = random.pick(free)
   else if (change < 0.85 && specs.indexOf(one) > 0) one.reloadable = !one.reloadable
+  else if (change < 0.9) one.env = { LEVEL: String(random.int(1, 3)) }
   const order = specs.map((spec) => spec.name)
   return specs.map((spec, index) => ({ ...spec, after: random.chance(0.3) ? order.slice(0, index).slice(-1) : [] }))
 }

@@ -104,7 +104,8 @@ export class Stage {
   /** The process that only reads the start file has read it. */
   read(): string[] {
     const reading = { specs: this.file, settings: this.settings, version: '1.0.0' }
-    return this.send({ type: 'read', reading, failure: null, output: '' })
+    const reload = this.fleet.reload?.key ?? 0
+    return this.send({ type: 'read', reload, reading, failure: null, output: '' })
   }
 
   prepare(child: Child): string[] {

@@ -168,10 +168,10 @@ export class World {
         this.#bind(action.key)
         return
       case 'read-start-file':
-        this.#answerLater(() => this.#read())
+        this.#answerLater(() => this.#read(action.reload))
         return
       case 'open-gate':
-        this.#answerLater(() => this.#gate())
+        this.#answerLater(() => this.#gate(action.reload))
         return
     }
   }
@@ -188,17 +188,17 @@ export class World {
     this.#answerLater(() => ({ type: 'bound', listener, failure, inUse: isTaken }))
   }
 
-  #read(): FleetEvent {
+  #read(reload: number): FleetEvent {
     const { kind, specs } = this.code
     if (kind === 'throws' || kind === 'exits')
-      return { type: 'read', reading: null, failure: { message: kind, stack: kind }, output: '' }
-    return { type: 'read', reading: { specs, settings: SETTINGS, version: '1.0.0' }, failure: null, output: '' }
+      return { type: 'read', reload, reading: null, failure: { message: kind, stack: kind }, output: '' }
+    return { type: 'read', reload, reading: { specs, settings: SETTINGS, version: '1.0.0' }, failure: null, output: '' }
   }
 
-  #gate(): FleetEvent {
+  #gate(reload: number): FleetEvent {
     const failure = this.random.chance(this.gateFailures) ? { message: 'exited with code 1', stack: '' } : null
     if (failure) this.inspector.noteGateFailure()
-    return { type: 'gate', failure, output: '' }
+    return { type: 'gate', reload, failure, output: '' }
   }
 
   workerOf(key: number): SimWorker {

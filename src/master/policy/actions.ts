@@ -14,11 +14,11 @@ export type Action =
   /** Answered by the event `bound`. */
   | { do: 'bind'; key: string; spec: Spec }
   | { do: 'close-listener'; key: string }
-  /** Runs the command that must succeed before a reload; answered by the event `gate`. */
-  | { do: 'open-gate' }
+  /** Runs the command that must succeed before this reload; answered by the event `gate`. */
+  | { do: 'open-gate'; reload: number }
   | { do: 'end-gate' }
   /** A process only reads the start file; answered by the event `read`. */
-  | { do: 'read-start-file' }
+  | { do: 'read-start-file'; reload: number }
   | { do: 'started' }
   | { do: 'start-failed' }
   | { do: 'reload-began'; ids: number[]; groups: string[] }

@@ -38,7 +38,7 @@ export function endServing(
   summary.result = end.result
   summary.error = end.error
   summary.generation = highestGeneration(fleet)
-  if (end.result === 'done') summary.applied = topology?.applied ?? []
+  if (end.result === 'done' || end.result === 'mixed') summary.applied = appliedOf(fleet, reload)
   summary.needsRestart = [
     ...(topology?.needsRestart ?? []),
     ...(read ? settingsNeedRestart(settings, read.settings) : []),
@@ -50,6 +50,16 @@ export function endServing(
   if (now.length > 0)
     actions.push({ do: 'answer', ids: now, summary: summaryNow(fleet, reload, end.now), isFinal: false })
   fleet.settling.push(reload)
+}
+
+/** Of a roll that stopped halfway, what it has finished. */
+function appliedOf(fleet: Fleet, { topology, summary }: Reload): string[] {
+  const applied = topology?.applied ?? []
+  if (summary.result === 'done') return applied
+  const finished = [...(topology?.variants ?? [])].filter(
+    ([name, variant]) => fleet.groups.get(name)?.spec === variant.spec,
+  )
+  return applied.filter((change) => finished.some(([name]) => change.startsWith(`${name}: `)))
 }
 
 /** The affected groups, and those that it ends: every child that is not the one that serves its slot, or is about to. */
@@ -88,6 +98,7 @@ function rowFor(old: Child, successor: Child | null, now: number): Replaced | nu
     drainMs: null,
     connectionsMoved: 0,
     connectionsCut: 0,
+    killed: false,
   }
 }
 
@@ -128,7 +139,7 @@ function filledRows(fleet: Fleet, reload: Reload, rows: readonly Replaced[]): Re
         continue
       const startMs = Math.round((current?.preparedAt ?? 0) - (current?.startedAt ?? 0))
       const fresh = { oldPid: null, newPid: current?.pid ?? 0, startMs, drainMs: 0 }
-      filled.push({ name, id, ...fresh, connectionsMoved: 0, connectionsCut: 0 })
+      filled.push({ name, id, ...fresh, connectionsMoved: 0, connectionsCut: 0, killed: false })
     }
   return filled
 }

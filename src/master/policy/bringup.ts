@@ -100,6 +100,7 @@ function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; n
     failure: null,
     output: '',
     report: null,
+    wasKilled: false,
   }
   enlist(fleet, child)
   return child

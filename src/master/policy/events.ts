@@ -29,9 +29,9 @@ export type FleetEvent =
   /** A listener is held, or cannot be; `inUse`: somebody has its address. */
   | { type: 'bound'; listener: string; failure: Failure | null; inUse: boolean }
   /** The command that must succeed before a reload has ended. `output` is the last that it printed. */
-  | { type: 'gate'; failure: Failure | null; output: string }
+  | { type: 'gate'; reload: number; failure: Failure | null; output: string }
   /** A process that does nothing else has read the start file, or could not. */
-  | { type: 'read'; reading: Reading | null; failure: Failure | null; output: string }
+  | { type: 'read'; reload: number; reading: Reading | null; failure: Failure | null; output: string }
   | { type: 'stop'; graceful: boolean; timeoutMs: number | null; force: boolean }
 
 /** Changes the data as the event says. An event of a child that is not known is dropped. */
@@ -90,14 +90,14 @@ function dropAdded(fleet: Fleet, names: readonly string[]): void {
   }
 }
 
-function applyGate({ reload }: Fleet, { failure, output }: Extract<FleetEvent, { type: 'gate' }>): void {
-  if (reload?.phase !== 'gate') return
+function applyGate({ reload }: Fleet, { reload: key, failure, output }: Extract<FleetEvent, { type: 'gate' }>): void {
+  if (reload?.key !== key || reload.phase !== 'gate') return
   if (failure) reload.failure ??= { worker: 'preReload', ...failure, output }
   else reload.isGateOpen = true
 }
 
 function applyRead({ reload }: Fleet, event: Extract<FleetEvent, { type: 'read' }>): void {
-  if (reload?.phase !== 'canary') return
+  if (reload?.key !== event.reload || reload.phase !== 'canary') return
   if (event.reading) reload.read ??= event.reading
   else if (event.failure) reload.failure ??= { worker: 'start file', ...event.failure, output: event.output }
 }
@@ -195,6 +195,7 @@ function applyFailure(fleet: Fleet, child: Child, failure: Failure, now: number)
 
 function applyExit(fleet: Fleet, child: Child, event: Extract<FleetEvent, { type: 'exit' }>, now: number): void {
   const { state } = child
+  child.wasKilled = state === 'killed'
   if (!move(child, 'exit')) return
   const group = fleet.groups.get(child.name)
   if (group?.leaderKey === child.key) group.leaderKey = null
@@ -228,6 +229,7 @@ function noteReplaced(fleet: Fleet, old: Child, now: number): void {
     drainMs: Math.round(now - (old.drainAt ?? now)),
     connectionsMoved: 0,
     connectionsCut: old.report?.connectionsCut ?? 0,
+    killed: old.wasKilled,
   })
 }
 

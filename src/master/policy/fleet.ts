@@ -43,6 +43,8 @@ export interface Child {
   /** The last lines it wrote before it was prepared. */
   output: string
   report: DrainReport | null
+  /** Its end was a SIGKILL of ours. */
+  wasKilled: boolean
 }
 
 export interface Slot {

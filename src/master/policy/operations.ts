@@ -39,6 +39,8 @@ export type Request = ReloadRequest | ScaleRequest
 
 export interface Reload {
   readonly kind: 'reload'
+  /** Never used twice: what comes late is for another one. */
+  readonly key: number
   /** The requests that this reload answers. */
   readonly asks: { id: number; wait: ReloadOrder['wait'] }[]
   /** Every reloadable group was asked for: groups may come and go. */
@@ -47,6 +49,8 @@ export interface Reload {
   groups: string[]
   readonly graceful: boolean
   readonly timeoutMs: number | null
+  /** Somebody asked without a word about time: nobody is cut before the group's own deadline. */
+  readonly keepsOwnTime: boolean
   readonly strategy: ReloadOrder['strategy']
   readonly surge: number | null
   /** null: the groups' own. */

@@ -53,11 +53,13 @@ export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], no
   const gone = isFull ? undefined : [...named].find((name) => !next.has(name))
   const reload: Reload = {
     kind: 'reload',
+    key: fleet.nextKey++,
     asks: requests.map(({ id, wait }) => ({ id, wait })),
     isFull,
     groups: chosen.map((group) => group.name),
     graceful: requests.some((request) => request.graceful),
     timeoutMs: timeouts.length > 0 ? Math.max(...timeouts) : null,
+    keepsOwnTime: timeouts.length < requests.length,
     strategy: requests.some((request) => request.strategy === 'atomic') ? 'atomic' : 'rolling',
     surge: surges.length > 0 ? Math.max(...surges) : null,
     bakeMs: isWatch ? 0 : null,
@@ -77,7 +79,7 @@ export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], no
   }
   fleet.reload = reload
   actions.push({ do: 'reload-began', ids: requests.map(({ id }) => id), groups: reload.groups })
-  if (needsGate && gone === undefined) actions.push({ do: 'open-gate' })
+  if (needsGate && gone === undefined) actions.push({ do: 'open-gate', reload: reload.key })
 }
 
 function openCanaries(fleet: Fleet, reload: Reload, actions: Action[]): void {
@@ -88,13 +90,13 @@ function openCanaries(fleet: Fleet, reload: Reload, actions: Action[]): void {
     if (generation !== undefined) for (const slot of provingSlots(fleet, reload, group)) retarget(slot, generation)
   }
   // no successor will tell what the start file says
-  if (reload.groups.length === 0 || fleet.isDormant) actions.push({ do: 'read-start-file' })
+  if (reload.groups.length === 0 || fleet.isDormant) actions.push({ do: 'read-start-file', reload: reload.key })
 }
 
 // ---- canaries ------------------------------------------------------------------------------------------------------
 
 function advanceCanaries(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
-  if (reload.read && !reload.topology) reshape(fleet, reload, reload.read.specs, actions)
+  if (reload.read && !reload.topology) reshape(fleet, reload, reload.read.specs, now, actions)
   if (reload.failure) {
     reject(fleet, reload, reload.failure, now, actions)
     return
@@ -202,13 +204,7 @@ function advanceRoll(fleet: Fleet, reload: Reload, now: number, actions: Action[
 
 /** The code is proven: what the start file says is what the fleet is. */
 function finish(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
-  for (const group of groupsOf(fleet, reload)) {
-    const variant = reload.topology?.variants.get(group.name)
-    group.suspended = false
-    group.count = nextCount(reload, group)
-    if (variant) Object.assign(group, { spec: variant.spec, listener: variant.listener })
-    group.variants.clear()
-  }
+  for (const group of groupsOf(fleet, reload)) adopt(reload, group)
   for (const name of reload.topology?.removed ?? []) {
     const group = fleet.groups.get(name)
     if (group) dismiss(group)
@@ -222,13 +218,27 @@ function finish(fleet: Fleet, reload: Reload, now: number, actions: Action[]): v
   actions.push({ do: 'started' })
 }
 
+/** All of it runs the new code: it is what the start file says of it. */
+function adopt(reload: Reload, group: Group): void {
+  const variant = reload.topology?.variants.get(group.name)
+  group.suspended = false
+  group.count = nextCount(reload, group)
+  if (variant) Object.assign(group, { spec: variant.spec, listener: variant.listener })
+  group.variants.clear()
+}
+
 /** A later slot failed: it and all that wait keep what they run. */
 function stopRoll(fleet: Fleet, reload: Reload, failure: ReloadFailure | null, now: number, actions: Action[]): void {
   for (const group of groupsOf(fleet, reload)) {
     const left = missing(fleet, reload, group)
-    const isNew = reload.topology?.added.includes(group.name) === true
-    if (isNew && left.length > 0) dismiss(group)
-    if (isNew) continue
+    if (left.length === 0) {
+      adopt(reload, group)
+      continue
+    }
+    if (reload.topology?.added.includes(group.name)) {
+      dismiss(group)
+      continue
+    }
     group.suspended = true
     group.count = reload.counts.get(group.name) ?? group.count
     for (const slot of left) {

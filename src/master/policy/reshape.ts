@@ -4,18 +4,35 @@
  */
 import type { Spec } from '../../spec/spec.ts'
 import type { Action } from './actions.ts'
-import { createGroup, type Fleet, type Group, growSlots, highestGeneration, nextGeneration, retarget } from './fleet.ts'
+import { isComing } from './child.ts'
+import {
+  type Child,
+  createGroup,
+  type Fleet,
+  type Group,
+  growSlots,
+  highestGeneration,
+  nextGeneration,
+  retarget,
+} from './fleet.ts'
 import type { Reload } from './operations.ts'
+import { startDrain } from './retire.ts'
 import { groupsOf, nextCount, previousOf } from './succession.ts'
 import { missingError, planTopology, type Topology } from './topology.ts'
 
 /** Plans what the start file changes, and brings in, or spares, whole groups. Nothing old is touched. */
-export function reshape(fleet: Fleet, reload: Reload, specs: readonly Spec[], actions: Action[]): void {
+export function reshape(fleet: Fleet, reload: Reload, specs: readonly Spec[], now: number, actions: Action[]): void {
   const running = [...fleet.groups.values()].filter((group) => !group.isLeaving)
   const topology = planTopology(running, specs, { groups: reload.groups, isFull: reload.isFull }, fleet.listeners)
   reload.topology = topology
   reload.failure = topology.impossible ?? (topology.missing === null ? null : missingError(topology.missing))
   if (reload.failure) return
+  for (const [name, variant] of topology.variants) {
+    const generation = reload.next.get(name)
+    if (generation !== undefined) fleet.groups.get(name)?.variants.set(generation, variant)
+  }
+  for (const child of fleet.children.values())
+    if (hasOldEnv(fleet, reload, child)) startDrain(fleet, child, 'cancelled', now, actions)
   for (const name of topology.removed) spare(fleet, reload, name)
   for (const name of topology.added) bringIn(fleet, reload, topology, name)
   if (reload.strategy === 'atomic') for (const group of groupsOf(fleet, reload)) fitToCount(reload, group)
@@ -23,6 +40,14 @@ export function reshape(fleet: Fleet, reload: Reload, specs: readonly Spec[], ac
     reload.binding.add(key)
     actions.push({ do: 'bind', key, spec })
   }
+}
+
+/** A successor that was started before the new environment was known: what it reads while it loads would be the old one. */
+function hasOldEnv(fleet: Fleet, reload: Reload, child: Child): boolean {
+  const group = fleet.groups.get(child.name)
+  const next = reload.topology?.variants.get(child.name)
+  if (!group || !next || child.generation !== reload.next.get(child.name) || !isComing(child.state)) return false
+  return JSON.stringify(group.spec.env) !== JSON.stringify(next.spec.env)
 }
 
 /** A group that is to go needs no successors: it serves until those of the others do. */

@@ -6,6 +6,7 @@ import type { StopReason } from '../../ipc/messages.ts'
 import type { Action } from './actions.ts'
 import { isComing } from './child.ts'
 import { type Child, childrenOf, type Fleet, type Group, LEAVE_TIMEOUT_MS, move, type Slot } from './fleet.ts'
+import type { Reload } from './operations.ts'
 
 /** How long an idle connection may stay when everything stops. */
 export const STOP_LINGER_MS = 1_000
@@ -17,7 +18,7 @@ export function startDrain(fleet: Fleet, child: Child, reason: StopReason, now: 
   if (!move(child, 'drain')) return
   const spec = fleet.groups.get(child.name)?.spec
   const operation = reason === 'stop' ? fleet.stopping : reason === 'reload' ? reloadOf(fleet, child) : null
-  const full = operation?.graceful ? null : (operation?.timeoutMs ?? spec?.stopTimeoutMs ?? 0)
+  const full = operation?.graceful ? null : timeoutOf(operation, spec?.stopTimeoutMs ?? 0)
   const timeoutMs =
     isComing(before) && before !== 'admitted' ? Math.min(full ?? LEAVE_TIMEOUT_MS, LEAVE_TIMEOUT_MS) : full
   child.drainAt = now
@@ -40,7 +41,18 @@ export function retireExtra(fleet: Fleet, group: Group, now: number, actions: Ac
   return extra
 }
 
-function reloadOf(fleet: Fleet, child: Child): { graceful: boolean; timeoutMs: number | null } | null {
+interface Deadline {
+  timeoutMs: number | null
+  keepsOwnTime?: boolean
+}
+
+function timeoutOf(operation: Deadline | null, ownMs: number): number {
+  const asked = operation?.timeoutMs ?? null
+  if (asked === null) return ownMs
+  return operation?.keepsOwnTime ? Math.max(asked, ownMs) : asked
+}
+
+function reloadOf(fleet: Fleet, child: Child): Reload | null {
   const settling = fleet.settling.find((operation) => operation.leaving.has(child.key))
   if (settling?.kind === 'reload') return settling
   return fleet.reload?.groups.includes(child.name) ? fleet.reload : null

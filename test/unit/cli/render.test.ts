@@ -92,6 +92,7 @@ function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
     drainMs: 20,
     connectionsMoved: 0,
     connectionsCut: 0,
+    killed: false,
   }))
   const summary: ReloadSummary = {
     result: 'done',

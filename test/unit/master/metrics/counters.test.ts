@@ -19,6 +19,7 @@ function child(changes: Partial<Child> = {}): Child {
     state: 'serving',
     startedAt: 0,
     startTimeoutMs: 30_000,
+    wasKilled: false,
     preparedAt: 1,
     servingAt: 2,
     drainAt: null,

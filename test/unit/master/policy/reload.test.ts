@@ -60,6 +60,7 @@ describe('a good reload', () => {
           drainMs: 50,
           connectionsMoved: 0,
           connectionsCut: 3,
+          killed: false,
         },
         {
           name: 'web',
@@ -70,6 +71,7 @@ describe('a good reload', () => {
           drainMs: 20,
           connectionsMoved: 0,
           connectionsCut: 0,
+          killed: false,
         },
       ],
       kept: ['gateway'],

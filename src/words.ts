@@ -59,3 +59,7 @@ export function replacedText(rows: readonly { oldPid: number | null }[]): string
   const text = `${plural(rows.length - started, 'worker')} replaced`
   return started > 0 ? `${text}, ${started} started` : text
 }
+
+export function firstLine(text: string): string {
+  return text.split('\n', 1)[0] ?? ''
+}

@@ -1,7 +1,7 @@
 /** What goes on, in words: of a whole master, of one group. For the live view. Pure. */
 import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../ipc/status.ts'
-import { duration, plural } from '../words.ts'
-import { firstLine, outcome, resultText } from './render.ts'
+import { duration, firstLine, plural } from '../words.ts'
+import { outcome, resultText } from './render.ts'
 import { count } from './table.ts'
 import type { Paint } from './terminal.ts'
 

@@ -1,6 +1,6 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
 import type { GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
-import { duration, plural, replacedText } from '../words.ts'
+import { duration, firstLine, plural, replacedText } from '../words.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import { describeFailure, type Paint } from './terminal.ts'
 
@@ -104,11 +104,6 @@ function exitLine(row: ProcessStatus, paint: Paint): string {
   const crashes = row.restarts > 0 ? `${paint.yellow(plural(row.restarts, 'crash', 'crashes'))}, ` : ''
   const at = `${lastExit.at.slice(0, 19).replace('T', ' ')} UTC`
   return `  ${row.id}: ${crashes}${paint.dim(`last exit ${at}: ${firstLine(lastExit.reason)}`)}`
-}
-
-/** The first line of a message. */
-export function firstLine(text: string): string {
-  return text.split('\n', 1)[0] ?? ''
 }
 
 /** A state in the colour of what it means. */

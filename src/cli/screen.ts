@@ -3,7 +3,7 @@ import { EXIT } from '../ipc/commands.ts'
 import type { ReloadFailure, Status } from '../ipc/status.ts'
 import { indented, type LogLine } from '../log.ts'
 import { packageVersion } from '../version.ts'
-import { duration } from '../words.ts'
+import { duration, firstLine } from '../words.ts'
 import { bannerLines } from './render.ts'
 import { describeFailure, type Paint, paintFor, printJson, printLine } from './terminal.ts'
 
@@ -25,7 +25,7 @@ export function terminalScreen(): LastingScreen {
   let early: LogLine[] | null = []
   let isStarting = true
   let failed: (() => void) | null = null
-  const show = (line: LogLine): void => printLine(logText(isStarting ? firstLine(line) : line, paint))
+  const show = (line: LogLine): void => printLine(logText(isStarting ? headOf(line) : line, paint))
   return {
     bound: (status) => {
       for (const text of bannerLines(status, packageVersion(), paint)) printLine(text)
@@ -49,8 +49,8 @@ export function terminalScreen(): LastingScreen {
 }
 
 /** While the first workers start: a failure is shown whole, once, at the end. */
-function firstLine(line: LogLine): LogLine {
-  return { ...line, text: line.text.split('\n', 1)[0] ?? '' }
+function headOf(line: LogLine): LogLine {
+  return { ...line, text: firstLine(line.text) }
 }
 
 function printWaiting(failure: ReloadFailure | null): void {

@@ -8,6 +8,7 @@ import { ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { DAEMON_VARIABLE, type DaemonSettings } from '../ipc/daemon.ts'
 import type { LaunchMessage } from '../ipc/messages.ts'
+import { alreadyRunning } from '../os/pidfile.ts'
 import { loaderArgs } from '../os/startfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import type { Spec } from '../spec/spec.ts'
@@ -39,10 +40,7 @@ export interface StartContext {
 export async function start(context: StartContext): Promise<ExitCode> {
   context.check()
   const master = findMaster(context.stateDir)
-  if (master)
-    throw new ShiftworkError('ERR_ALREADY_RUNNING', `Already running, as pid ${master.pid}`, {
-      hint: 'Use reload to load new code, or restart to begin anew.',
-    })
+  if (master) throw alreadyRunning(master)
   return context.line.daemon ? launchDaemon(context) : startForeground(context)
 }
 

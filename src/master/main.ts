@@ -9,7 +9,7 @@ import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
 import type { Log, LogLine } from '../log.ts'
-import { releasePidFile, takePidFile } from '../os/pidfile.ts'
+import { alreadyRunning, releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { userIds } from '../os/users.ts'
 import type { Settings } from '../spec/settings.ts'
@@ -71,10 +71,7 @@ export async function runMaster(options: MasterOptions): Promise<ExitCode> {
   for (const spec of options.specs) if (spec.user !== null || spec.group !== null) assertUser(spec)
   createStateDir(options.stateDir)
   const holder = await takePidFile(options.stateDir.pidFile)
-  if (holder)
-    throw new ShiftworkError('ERR_ALREADY_RUNNING', `Already running, as pid ${holder.pid}`, {
-      hint: 'Use reload to load new code, or restart to begin anew.',
-    })
+  if (holder) throw alreadyRunning(holder)
   const listeners = new Map<string, Listener>()
   let metrics: MetricsServer | null = null
   try {

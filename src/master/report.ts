@@ -2,7 +2,7 @@
 
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { Log, LogFields } from '../log.ts'
-import { duration, plural, replacedText } from '../words.ts'
+import { duration, firstLine, plural, replacedText } from '../words.ts'
 import type { Notice } from './notices.ts'
 import { type Child, type Fleet, slotKey } from './policy/fleet.ts'
 
@@ -153,10 +153,6 @@ function describe(failure: ReloadFailure): string {
   const output = failure.output === '' ? '' : `\nits last output:\n${indent(failure.output)}`
   const message = failure.stack.includes(failure.message) ? firstLine(failure.message) : failure.message
   return `${failure.worker}: ${message}\n${failure.stack}${output}`
-}
-
-function firstLine(text: string): string {
-  return text.split('\n', 1)[0] ?? ''
 }
 
 function indent(text: string): string {

@@ -115,3 +115,10 @@ function isSame(a: ProcessId, b: ProcessId): boolean {
 function format(id: ProcessId): string {
   return `${id.pid} ${id.startTime}\n`
 }
+
+/** What a second start is told. */
+export function alreadyRunning(holder: ProcessId): ShiftworkError {
+  return new ShiftworkError('ERR_ALREADY_RUNNING', `Already running, as pid ${holder.pid}`, {
+    hint: 'Use reload to load new code, or restart to begin anew.',
+  })
+}

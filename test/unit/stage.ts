@@ -43,7 +43,8 @@ export class Stage {
   static started(...specs: Spec[]): Stage {
     const stage = new Stage(specs)
     stage.run()
-    for (const child of stage.children()) stage.bringUp(child)
+    // those that come after others are there only when these serve
+    for (let next = stage.starting(); next !== undefined; next = stage.starting()) stage.bringUp(next)
     return stage
   }
 
@@ -73,6 +74,11 @@ export class Stage {
   }
 
   // ---- children ----------------------------------------------------------------------------------------------------
+
+  /** The eldest child that has not said anything yet. */
+  starting(): Child | undefined {
+    return this.children().find((child) => child.state === 'starting')
+  }
 
   children(): Child[] {
     return [...this.fleet.children.values()]

@@ -1,5 +1,6 @@
 /** What `status` says: the fleet's own data, the workers' own numbers, and the process table's. Called by the master's main. */
 
+import { formatAddress } from '../address.ts'
 import type { WorkerStats } from '../ipc/messages.ts'
 import { blankProcess, type GroupStatus, type ProcessStatus, type ReloadSummary, type Status } from '../ipc/status.ts'
 import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
@@ -63,7 +64,8 @@ export class StatusReporter {
     const listener = group.listener === null ? undefined : this.#supervisor.listeners.get(group.listener)
     return {
       name: spec.name,
-      listen: listener ? [listener.text] : [],
+      // the same socket may speak another protocol than when it was bound
+      listen: listener && spec.address ? [formatAddress(spec.address, listener.port ?? undefined)] : [],
       count: group.count,
       reloadable: spec.reloadable,
       after: spec.after,

@@ -41,6 +41,8 @@ export class Supervisor {
   readonly #scaleAskers = new Map<number, (summary: Scaled) => void>()
   readonly #readers = new Set<() => void>()
   readonly #questions = new Questions()
+  /** One after the other: two of one address would take it from each other. */
+  #binds: Promise<void> = Promise.resolve()
   #endGate: () => void = () => undefined
   #nextId = 1
   #decidedAt = 0
@@ -162,7 +164,7 @@ export class Supervisor {
         this.#notify({ type: 'leader', child: action.child })
         return
       case 'bind':
-        void this.#bind(action.key, action.spec)
+        this.#binds = this.#binds.then(() => this.#bind(action.key, action.spec))
         return
       case 'close-listener':
         this.#close(action.key)
@@ -234,6 +236,11 @@ export class Supervisor {
 
   async #bind(key: string, spec: Spec): Promise<void> {
     if (!spec.address) return
+    // a reload that was given up has asked for it just before
+    if (this.#listeners.has(key)) {
+      this.#dispatch({ type: 'bound', listener: key, failure: null, inUse: false })
+      return
+    }
     try {
       const listener = await bindListener(spec.address, spec)
       this.#listeners.set(key, listener)

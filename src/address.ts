@@ -2,6 +2,7 @@
  * What `new Worker(listen)` takes, parsed: `http://host:port`, `https://[ipv6]:port`,
  * `http+unix:///path`. Pure; names are resolved where the master binds.
  */
+import { isIP } from 'node:net'
 import { ShiftworkError } from './errors.ts'
 import { nearest } from './words.ts'
 
@@ -76,4 +77,17 @@ export function formatAddress(address: Address, boundPort?: number): string {
   if (address.kind === 'unix') return `${address.protocol}+unix://${address.path}`
   const host = address.host.includes(':') ? `[${address.host}]` : address.host
   return `${address.protocol}://${host}:${boundPort ?? address.port}`
+}
+
+/**
+ * Whether two tcp addresses cannot both be bound: one port, and not two different addresses of the
+ * machine. What a name stands for is not known here: it may be any of them.
+ */
+export function overlaps(one: Address, other: Address): boolean {
+  if (one.kind !== 'tcp' || other.kind !== 'tcp' || one.port !== other.port) return false
+  return !isOneIp(one.host) || !isOneIp(other.host) || one.host === other.host
+}
+
+function isOneIp(host: string): boolean {
+  return isIP(host) !== 0 && host !== '0.0.0.0' && host !== '::'
 }

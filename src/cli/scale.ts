@@ -48,5 +48,6 @@ function scaledLines(scaled: Scaled, paint: Paint): string[] {
   const groups = scaled.groups.map(({ name, from, to }) => `${name} ${from} → ${to}`).join(', ')
   const result = scaled.result === 'done' ? paint.green('done') : paint.red(scaled.result)
   const remark = { done: '', failed: ': the number of workers is what it was', cancelled: ': the master was stopped' }
-  return [...lines, `scale ${groups} ${result} in ${duration(scaled.durationMs)}${remark[scaled.result]}`]
+  const what = groups === '' ? 'scale' : `scale ${groups}`
+  return [...lines, `${what} ${result} in ${duration(scaled.durationMs)}${remark[scaled.result]}`]
 }

@@ -2,6 +2,7 @@
  * What a reload would do, without doing it: one process reads the start file, the policy's own plan is
  * made of it, and every new address is bound for a moment. Called for `reload --dry-run`.
  */
+import type { Address } from '../address.ts'
 import { describeError, ShiftworkError } from '../errors.ts'
 import type { ReloadFailure, ReloadPlan } from '../ipc/status.ts'
 import { settingsNeedRestart } from '../spec/difference.ts'
@@ -39,7 +40,8 @@ export async function dryRun(supervisor: Supervisor, order: Order): Promise<Relo
   const { listeners } = supervisor.fleet
   const topology = planTopology(groups, specs, { groups: affected, isFull: order.groups === null }, listeners)
   const missing = topology.missing === null ? null : missingError(topology.missing)
-  const error = topology.impossible ?? missing ?? (await tryAddresses(topology, groups)) ?? topology.impossible
+  const taken = missing ?? (await tryAddresses(topology, groups, conditions.settings.metrics))
+  const error = topology.impossible ?? taken
   const needsRestart = [...topology.needsRestart, ...settingsNeedRestart(conditions.settings, settings)]
   if (version !== conditions.version) needsRestart.push(`Shiftwork: ${conditions.version} → ${version}`)
   const said = { applied: topology.applied, needsRestart, stages: stages(topology, order) }
@@ -60,11 +62,15 @@ function stages(topology: Topology, { strategy, surge }: Order): ReloadPlan['sta
 async function tryAddresses(
   topology: Topology,
   running: Parameters<typeof keepAddress>[2],
+  metrics: Address | null,
 ): Promise<ReloadFailure | null> {
   for (const { key, spec } of [...topology.binds]) {
     const failure = await tryToBind(spec)
     if (!failure) continue
-    const holder = failure.inUse && spec.address ? holderAmong(spec.address, running) : null
+    const holder =
+      failure.inUse && spec.address
+        ? holderAmong(spec.address, [...running.map((group) => group.spec.address), metrics])
+        : null
     if (holder === null) return failure.error
     keepAddress(topology, key, running, `this master holds ${holder}`)
   }

@@ -207,7 +207,7 @@ class Master {
         return
       case 'reload-ended':
         this.#lastReload = notice.summary
-        this.#warnings = notice.summary.needsRestart.map((difference) => `needs a restart: ${difference}`)
+        this.#noteDifferences(notice.summary)
         return
       case 'left': {
         const { child, code, signal } = notice
@@ -222,6 +222,12 @@ class Master {
         this.#end(this.#supervisor.fleet.startFailure ? EXIT.failed : EXIT.done)
         return
     }
+  }
+
+  /** A reload that nobody could read the start file for takes back nothing that the last one has named. */
+  #noteDifferences({ result, needsRestart }: ReloadSummary): void {
+    if (result !== 'done' && needsRestart.length === 0) return
+    this.#warnings = needsRestart.map((difference) => `needs a restart: ${difference}`)
   }
 
   async #onStarted(): Promise<void> {

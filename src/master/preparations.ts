@@ -30,6 +30,8 @@ export type Preparation = Extract<
 export class Preparations {
   readonly #options: PreparationsOptions
   readonly #readers = new Set<() => void>()
+  /** One after the other: two of one address would take it from each other. */
+  #binds: Promise<void> = Promise.resolve()
   #endGate: () => void = () => undefined
 
   constructor(options: PreparationsOptions) {
@@ -39,7 +41,7 @@ export class Preparations {
   act(action: Preparation): void {
     switch (action.do) {
       case 'bind':
-        void this.#bind(action.key, action.spec)
+        this.#binds = this.#binds.then(() => this.#bind(action.key, action.spec))
         return
       case 'close-listener':
         this.#close(action.key)
@@ -75,6 +77,11 @@ export class Preparations {
   async #bind(key: string, spec: Spec): Promise<void> {
     const { listeners, onEvent, onNotice } = this.#options
     if (!spec.address) return
+    // a reload that was given up has asked for it just before
+    if (listeners.has(key)) {
+      onEvent({ type: 'bound', listener: key, failure: null, inUse: false })
+      return
+    }
     try {
       const listener = await bindListener(spec.address, spec)
       listeners.set(key, listener)

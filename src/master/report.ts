@@ -72,7 +72,7 @@ function logReload(log: Log, { result, durationMs, replaced, error, applied, nee
 
 function logScale(log: Log, { result, groups, durationMs, error }: Scaled): void {
   const changes = groups.map(({ name, from, to }) => `${name} ${from} → ${to}`).join(', ')
-  const text = `scale ${changes} ${result} after ${duration(durationMs)}`
+  const text = `${changes === '' ? 'scale' : `scale ${changes}`} ${result} after ${duration(durationMs)}`
   if (result === 'done') log.info(text)
   else log.warn(error ? `${text}: ${error.worker}: ${error.message}` : text)
 }

@@ -32,3 +32,31 @@ export function createApp(worker) {
 }
 `
 }
+
+/** A group of a start file: where it listens, its options, and the file of its code (default `app.js`). */
+export interface GroupOf {
+  listen?: string
+  code?: string
+  [option: string]: unknown
+}
+
+/** A start file with several groups; those that listen nowhere do nothing. */
+export function fleetStart(groups: Record<string, GroupOf>): string {
+  const rows = Object.entries(groups).map(([name, { listen = null, code = 'app.js', ...options }]) => ({
+    listen,
+    code,
+    options: { name, bakeMs: 50, ...options },
+  }))
+  return `
+import { Worker } from 'shiftwork'
+for (const { listen, code, options } of ${JSON.stringify(rows)}) {
+  const worker = listen === null ? new Worker(options) : new Worker(listen, options)
+  worker.onWorkerStart = async (self) => {
+    if (listen === null) return void setInterval(() => undefined, 60_000)
+    const { createApp } = await import('./' + code)
+    self.onRequest = createApp(self)
+  }
+}
+Worker.runAll()
+`
+}

@@ -1,6 +1,6 @@
 /** Words typed on a command line, in any directory and as any user, and what comes back. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync } from 'node:fs'
+import { chmodSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { BIN, type Project, type Result } from './project.ts'
@@ -61,5 +61,28 @@ export function freePort(): Promise<number> {
       const address = server.address()
       server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
     })
+  })
+}
+
+/**
+ * Ports that are free, and that the kernel gives to nobody who does not ask for them: a client's own
+ * end of a connection can take a port of the other kind at any moment.
+ */
+export async function quietPorts(count: number): Promise<number[]> {
+  const range = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+  const below = Number(range.trim().split(/\s+/)[0])
+  const found = new Set<number>()
+  for (let tries = 0; found.size < count && tries < 1_000; tries++) {
+    const port = Math.floor(below / 2 + (Math.random() * below) / 2)
+    if (await isFree(port)) found.add(port)
+  }
+  return [...found]
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '0.0.0.0', () => server.close(() => resolve(true)))
   })
 }

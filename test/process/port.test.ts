@@ -1,61 +1,11 @@
 /** The port is there from the start's "ready" to the stop, whatever becomes of the workers. Scenario F6. */
-import { closeSync, openSync, readSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { freePort } from '../helpers/cli.ts'
 import { Load } from '../helpers/load.ts'
+import { Lookout } from '../helpers/lookout.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
-
-/** Looks into the kernel's table as often as the loop turns, until it is told to end. */
-class Lookout {
-  looks = 0
-  /** What the test did when the port was not there. */
-  readonly missed: string[] = []
-  doing = 'nothing'
-  #isOn = true
-  readonly #entry: RegExp
-  readonly #loop: Promise<void>
-
-  constructor(port: number) {
-    const hex = port.toString(16).toUpperCase().padStart(4, '0')
-    this.#entry = new RegExp(`: 0100007F:${hex} \\S+ 0A `)
-    this.#loop = this.#look()
-  }
-
-  get isListed(): boolean {
-    return this.#entry.test(listeningTable())
-  }
-
-  async #look(): Promise<void> {
-    while (this.#isOn) {
-      this.looks++
-      if (!this.isListed) this.missed.push(this.doing)
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-  }
-
-  async end(): Promise<void> {
-    this.#isOn = false
-    await this.#loop
-  }
-}
-
-/** The kernel lists what listens first (tcp_ipv4.c), then thousands of connections: those are not read. */
-function listeningTable(): string {
-  const fd = openSync('/proc/net/tcp', 'r')
-  const chunk = Buffer.alloc(16 * 1024)
-  let text = ''
-  try {
-    for (let bytes = -1; bytes !== 0 && !/ (?!0A)[0-9A-F]{2} [0-9A-F]{8}:/.test(text); ) {
-      bytes = readSync(fd, chunk, 0, chunk.length, null)
-      text += chunk.toString('latin1', 0, bytes)
-    }
-    return text
-  } finally {
-    closeSync(fd)
-  }
-}
 
 function kill(pid: number): void {
   try {

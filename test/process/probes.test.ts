@@ -126,7 +126,7 @@ it('F5 an address that cannot be had is the error of start, in one sentence, and
     [taken, `Cannot listen on ${taken}: address already in use by `],
     ['http://192.0.2.1:9100', 'Cannot listen on http://192.0.2.1:9100: this machine has no such address'],
     [`http+unix://${missing}`, `Cannot listen on http+unix://${missing}: its directory does not exist`],
-    [own, `Worker "web" and the metrics both listen on ${own}`],
+    [own, `Worker "web" and the metrics cannot both listen on ${own}`],
     [`http://0.0.0.0:${groupPort}`, `Cannot listen on ${own}: address already in use`],
   ]
   for (const [metrics, sentence] of cases) {

@@ -5,7 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { type Address, addressKey, formatAddress } from '../../address.ts'
+import { type Address, addressKey, formatAddress, overlaps } from '../../address.ts'
 import { ShiftworkError, systemCode } from '../../errors.ts'
 import { debug } from '../../log.ts'
 import { cpuMsOf } from '../../os/processes.ts'
@@ -208,11 +208,16 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
 
 function rejectTwin(address: Address, specs: readonly Spec[]): void {
   if (address.kind === 'tcp' && address.port === 0) return
-  const twin = specs.find((spec) => spec.address && addressKey(spec.address) === addressKey(address))
+  const isTwin = (other: Address): boolean => addressKey(other) === addressKey(address) || overlaps(other, address)
+  const twin = specs.find((spec) => spec.address && isTwin(spec.address))
   if (!twin) return
-  throw new ShiftworkError('ERR_OPTION', `Worker "${twin.name}" and the metrics both listen on ${address.text}`, {
-    hint: 'Give the metrics an address of their own.',
-  })
+  throw new ShiftworkError(
+    'ERR_OPTION',
+    `Worker "${twin.name}" and the metrics cannot both listen on ${address.text}`,
+    {
+      hint: 'Give the metrics an address of their own.',
+    },
+  )
 }
 
 /** In the master an ordinary `listen` is its own: node:cluster shares nothing there. */

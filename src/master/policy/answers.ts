@@ -45,6 +45,7 @@ export function endServing(
   ]
   if (read && read.version !== version) summary.needsRestart.push(`Shiftwork: ${version} → ${read.version}`)
   fleet.reload = null
+  for (const { name, count } of fleet.groups.values()) reload.served.set(name, count)
   if (end.result !== 'cancelled') collectLeaving(fleet, reload)
   const now = reload.asks.filter((ask) => ask.wait === 'serving').map((ask) => ask.id)
   if (now.length > 0)
@@ -128,12 +129,15 @@ function answerScaling({ ids, summary }: Scaling, actions: Action[]): void {
   actions.push({ do: 'answer-scale', ids, summary })
 }
 
-/** A slot that was empty when its successor came has nobody whose exit would tell of the change. */
+/**
+ * A slot that was empty when its successor came has nobody whose exit would tell of the change. What a
+ * `scale` has added since then is not the reload's.
+ */
 function filledRows(fleet: Fleet, reload: Reload, rows: readonly Replaced[]): Replaced[] {
   if (reload.summary.result === 'rejected' || reload.summary.result === 'cancelled') return []
   const filled: Replaced[] = []
   for (const name of reload.groups)
-    for (const { id } of fleet.groups.get(name)?.slots ?? []) {
+    for (const { id } of fleet.groups.get(name)?.slots.slice(0, reload.served.get(name) ?? 0) ?? []) {
       const current = currentOf(fleet, name, id)
       if (current?.generation !== reload.next.get(name) || rows.some((row) => row.name === name && row.id === id))
         continue

@@ -69,9 +69,10 @@ function applyBound(fleet: Fleet, event: Extract<FleetEvent, { type: 'bound' }>)
   if (!reload?.binding.delete(listener)) return
   if (!failure) return
   const running = [...fleet.groups.values()].filter((group) => !reload.topology?.added.includes(group.name))
+  const own = [...running.map((group) => group.spec.address), fleet.conditions.settings.metrics]
   const bind = reload.topology?.binds.find(({ key }) => key === listener)
   const address = bind?.spec.address
-  const holder = event.inUse && address ? holderAmong(address, running) : null
+  const holder = event.inUse && address ? holderAmong(address, own) : null
   if (reload.topology && holder !== null)
     dropAdded(fleet, keepAddress(reload.topology, listener, running, `this master holds ${holder}`))
   else reload.failure ??= { worker: bind?.spec.name ?? '', ...failure, output: '' }

@@ -76,6 +76,8 @@ export interface Reload {
   binding: Set<string>
   /** How many workers each group had, by name: restored when it does not succeed. */
   readonly counts: Map<string, number>
+  /** And how many when its part was done: what is added after that is another operation's. */
+  readonly served: Map<string, number>
   summary: ReloadSummary
   /** Children whose exit the answer waits for. */
   leaving: Set<number>

@@ -74,6 +74,7 @@ export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], no
     topology: null,
     binding: new Set(),
     counts: new Map(chosen.map((group) => [group.name, group.count])),
+    served: new Map(),
     summary: emptySummary(fleet, next),
     leaving: new Set(),
   }

@@ -3,7 +3,7 @@
  * address, and what a running master cannot do. Pure; used by a reload and by its dry run alike, so
  * that the one does what the other has said.
  */
-import { type Address, formatAddress } from '../../address.ts'
+import { type Address, formatAddress, overlaps } from '../../address.ts'
 import type { ReloadFailure } from '../../ipc/status.ts'
 import { type Difference, differencesOf } from '../../spec/difference.ts'
 import type { Spec } from '../../spec/spec.ts'
@@ -65,12 +65,13 @@ export function planTopology(
   for (const group of running) {
     const spec = after.get(group.name)
     if (!affected.groups.includes(group.name)) leaveAlone(plan, group, spec, affected)
-    else if (spec) change(plan, group, spec)
-    else if (affected.isFull) remove(plan, group)
+    else if (spec) change(plan, group, spec, held)
+    else if (affected.isFull || !group.spec.reloadable) remove(plan, group)
     else plan.missing ??= group.name
   }
   const names = new Set(running.map((group) => group.name))
-  for (const spec of next) if (!names.has(spec.name)) add(plan, spec, running, affected)
+  const fresh = next.filter((spec) => !names.has(spec.name))
+  for (const spec of fresh) add(plan, spec, { running, fresh, affected, held })
   for (const { spec, listener } of plan.variants.values())
     if (listener !== null && !held.has(listener)) plan.binds.push({ key: listener, spec })
   for (const group of running) if (group.listener !== null && staysOn(plan, group)) guard(plan, group, running)
@@ -92,24 +93,30 @@ function guard(plan: Topology, group: Standing, running: readonly Standing[]): v
 
 /** Not part of this reload: what would change is named. */
 function leaveAlone(plan: Topology, group: Standing, spec: Spec | undefined, { isFull }: Affected): void {
-  const how = isFull ? `it is kept in reloads: reload --force ${group.name}` : `reload ${group.name}`
+  const isKept = !group.spec.reloadable
+  const how = isKept ? `it is kept in reloads: reload --force ${group.name}` : `reload ${group.name}`
   if (!spec) {
-    const end = isFull ? how : 'a reload of everything ends it'
-    plan.needsRestart.push(`${group.name}: removed from the start file (${isFull ? `${end} ends it` : end})`)
+    const end = isKept || isFull ? how : 'a reload of everything'
+    plan.needsRestart.push(`${group.name}: removed from the start file (${end} ends it)`)
     return
   }
   for (const { text } of differencesOf(group.spec, spec))
     plan.needsRestart.push(`${group.name}: ${text} (${how} applies it)`)
 }
 
-function change(plan: Topology, group: Standing, spec: Spec): void {
+function change(plan: Topology, group: Standing, spec: Spec, held: ReadonlySet<string>): void {
   const moves = listenerKey(spec) !== listenerKey(group.spec)
   const differences = differencesOf(group.spec, spec)
   for (const difference of differences) {
     const isFixed = isFixedAtBind(difference) && !moves
     plan[isFixed ? 'needsRestart' : 'applied'].push(`${group.name}: ${difference.text}`)
   }
-  plan.variants.set(group.name, { spec, listener: moves ? listenerKey(spec) : group.listener })
+  // what is not applied stays in the spec as it is: the next reload names it again
+  const { socketMode, socketOwner } = group.spec
+  const variant = moves
+    ? { spec, listener: freeKey(plan, spec, held) }
+    : { spec: { ...spec, socketMode, socketOwner }, listener: group.listener }
+  plan.variants.set(group.name, variant)
   const isResized = differences.some(({ key }) => key === 'count')
   plan.counts.set(group.name, isResized ? spec.count : group.count)
 }
@@ -126,26 +133,54 @@ function remove(plan: Topology, group: Standing): void {
 
 // ---- groups that come ----------------------------------------------------------------------------------------------
 
-function add(plan: Topology, spec: Spec, running: readonly Standing[], { isFull }: Affected): void {
-  if (!isFull) {
+interface Coming {
+  running: readonly Standing[]
+  /** All that come. */
+  fresh: readonly Spec[]
+  affected: Affected
+  held: ReadonlySet<string>
+}
+
+function add(plan: Topology, spec: Spec, coming: Coming): void {
+  if (!coming.affected.isFull) {
     plan.needsRestart.push(`${spec.name}: new in the start file (a reload of everything starts it)`)
     return
   }
   plan.added.push(spec.name)
   plan.counts.set(spec.name, spec.count)
-  plan.variants.set(spec.name, { spec, listener: heirOf(plan, spec, running) ?? listenerKey(spec) })
+  const listener = heirOf(plan, spec, coming) ?? freeKey(plan, spec, coming.held)
+  plan.variants.set(spec.name, { spec, listener })
   plan.applied.push(`${spec.name}: new in the start file`)
 }
 
 /** A group on port 0 that only gets another name keeps the port that was chosen for it. */
-function heirOf(plan: Topology, spec: Spec, running: readonly Standing[]): string | null {
-  if (spec.address?.kind !== 'tcp' || spec.address.port !== 0) return null
-  const wants = spec.address.text
+function heirOf(plan: Topology, spec: Spec, { running, fresh }: Coming): string | null {
+  if (!isOnAnyPort(spec)) return null
+  const wants = spec.address?.text
   const free = running.filter((group) => plan.removed.includes(group.name) && group.spec.address?.text === wants)
-  return free.length === 1 ? (free[0]?.listener ?? null) : null
+  // of several nobody can say which is which
+  if (free.length !== 1 || fresh.filter(({ address }) => address?.text === wants).length !== 1) return null
+  return free[0]?.listener ?? null
 }
 
-/** Only a reload of everything ends a group: with one of a name its successor would not come. */
+/** The key of a group's listener; on port 0 one that no other group has inherited under its name. */
+function freeKey(plan: Topology, spec: Spec, held: ReadonlySet<string>): string | null {
+  const key = listenerKey(spec)
+  if (key === null || !isOnAnyPort(spec)) return key
+  const given = new Set([...plan.variants.values()].map((variant) => variant.listener))
+  let free = key
+  for (let number = 2; held.has(free) || given.has(free); number++) free = `${key} (${number})`
+  return free
+}
+
+function isOnAnyPort({ address }: Spec): boolean {
+  return address?.kind === 'tcp' && address.port === 0
+}
+
+/**
+ * Only a reload of everything ends a group: with one of a name its successor would not come. One that
+ * reloads keep can be named only on purpose, and ends with that.
+ */
 export function missingError(name: string): ReloadFailure {
   const message = `the start file describes no worker "${name}" any more`
   return { worker: name, message, stack: `${message}\nA reload of everything ends it.`, output: '' }
@@ -153,11 +188,9 @@ export function missingError(name: string): ReloadFailure {
 
 // ---- what cannot be had --------------------------------------------------------------------------------------------
 
-/** The key of a listener that the master itself holds on the same port: a new one cannot be bound beside it. */
-export function holderAmong(address: Address, groups: readonly Pick<Standing, 'spec' | 'listener'>[]): string | null {
-  if (address.kind !== 'tcp') return null
-  const own = groups.find(({ spec }) => spec.address?.kind === 'tcp' && spec.address.port === address.port)
-  return own?.spec.address?.text ?? null
+/** The address of the master's own that a new one cannot be bound beside; null: somebody else is in the way. */
+export function holderAmong(address: Address, own: readonly (Address | null)[]): string | null {
+  return own.find((held) => held !== null && overlaps(address, held))?.text ?? null
 }
 
 /**

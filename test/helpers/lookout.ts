@@ -1,0 +1,52 @@
+/** Watches whether a port of 127.0.0.1 is in the kernel's listening table, without a gap. */
+import { closeSync, openSync, readSync } from 'node:fs'
+
+/** Looks into the kernel's table as often as the loop turns, until it is told to end. */
+export class Lookout {
+  looks = 0
+  /** What the test did when the port was not there. */
+  readonly missed: string[] = []
+  doing = 'nothing'
+  #isOn = true
+  readonly #entry: RegExp
+  readonly #loop: Promise<void>
+
+  constructor(port: number) {
+    const hex = port.toString(16).toUpperCase().padStart(4, '0')
+    this.#entry = new RegExp(`: 0100007F:${hex} \\S+ 0A `)
+    this.#loop = this.#look()
+  }
+
+  get isListed(): boolean {
+    return this.#entry.test(listeningTable())
+  }
+
+  async #look(): Promise<void> {
+    while (this.#isOn) {
+      this.looks++
+      if (!this.isListed) this.missed.push(this.doing)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#isOn = false
+    await this.#loop
+  }
+}
+
+/** The kernel lists what listens first (tcp_ipv4.c), then thousands of connections: those are not read. */
+function listeningTable(): string {
+  const fd = openSync('/proc/net/tcp', 'r')
+  const chunk = Buffer.alloc(16 * 1024)
+  let text = ''
+  try {
+    for (let bytes = -1; bytes !== 0 && !/ (?!0A)[0-9A-F]{2} [0-9A-F]{8}:/.test(text); ) {
+      bytes = readSync(fd, chunk, 0, chunk.length, null)
+      text += chunk.toString('latin1', 0, bytes)
+    }
+    return text
+  } finally {
+    closeSync(fd)
+  }
+}

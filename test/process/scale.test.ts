@@ -21,8 +21,8 @@ async function started(files: Record<string, string>): Promise<Project> {
 async function loadsOf(project: Project): Promise<Load[]> {
   const options = { target: { port: await project.port() }, pauseMs: [0, 20] as [number, number], maxMs: 80_000 }
   const loads = [
-    new Load({ ...options, clients: 15, slowShare: 0.02 }),
-    new Load({ ...options, clients: 5, isShort: true }),
+    new Load({ ...options, clients: 8, slowShare: 0.02 }),
+    new Load({ ...options, clients: 3, isShort: true }),
   ]
   for (const load of loads) await load.more(50)
   return loads

@@ -25,7 +25,7 @@ async function started(groups: Record<string, GroupOf>): Promise<Project> {
   return project
 }
 
-function loadOn(port: number, clients = 8): Load {
+function loadOn(port: number, clients = 6): Load {
   return new Load({ target: { port }, clients, pauseMs: PAUSE, maxMs: 80_000 })
 }
 
@@ -268,7 +268,7 @@ it('C10 a start file that cannot be accepted, and an address that another progra
   const web = { listen: at(port), count: 2 }
   const project = await started({ web })
   const before = await project.pids()
-  const load = loadOn(port, 15)
+  const load = loadOn(port, 8)
   await load.more(50)
   const holder = await hold(taken)
   const rejected = async (start: string, reason: RegExp): Promise<void> => {

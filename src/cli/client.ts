@@ -43,7 +43,8 @@ export async function ask(
   const master = findMaster(stateDir)
   if (master && isStopped(master.pid)) throw frozen(master.pid)
   const socket = await open(stateDir)
-  return converse(socket, { question, onProgress, pid: master?.pid ?? null })
+  const isGone = (): boolean => findMaster(stateDir) === null
+  return converse(socket, { question, onProgress, pid: master?.pid ?? null, isGone })
 }
 
 async function open(stateDir: StateDir): Promise<Socket> {
@@ -99,23 +100,30 @@ interface Talk {
   onProgress: (progress: Progress | HookOutput) => void
   /** Whom it is with, for the sentence when it does not answer. */
   pid: number | null
+  /** No master is there any more. */
+  isGone: () => boolean
 }
 
-function converse(socket: Socket, { question, onProgress, pid }: Talk): Promise<Reply> {
+function converse(socket: Socket, { question, onProgress, pid, isGone }: Talk): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const decoder = new LineDecoder(MAX_REPLY_BYTES)
     const fail = (error: Error): void => {
       socket.destroy()
       reject(error)
     }
+    let isAccepted = false
+    // one that was on its way out has not read it: it is as if it had not been there
+    const lose = (sentence: string, cause?: Error): void =>
+      fail(!isAccepted && isGone() ? notRunning() : new ShiftworkError('ERR_NO_ANSWER', sentence, { cause }))
     const timer = setTimeout(() => fail(noAnswer(pid)), ACCEPT_TIMEOUT_MS)
-    socket.on('error', (cause) => fail(new ShiftworkError('ERR_NO_ANSWER', 'The master hung up', { cause })))
-    socket.on('close', () => fail(new ShiftworkError('ERR_NO_ANSWER', 'The master ended without a reply')))
+    socket.on('error', (cause) => lose('The master hung up', cause))
+    socket.on('close', () => lose('The master ended without a reply'))
     socket.on('data', (chunk) => {
       for (const line of decoder.push(chunk)) {
         if (!line.ok) return fail(new ShiftworkError('ERR_NO_ANSWER', 'The master answers something else'))
         const message = line.value as ControlMessage
         clearTimeout(timer)
+        isAccepted = true
         if (message.type === 'progress' || message.type === 'output') onProgress(message)
         else if (message.type !== 'accepted') {
           resolve(message)

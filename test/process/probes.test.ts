@@ -127,7 +127,7 @@ it('F5 an address that cannot be had is the error of start, in one sentence, and
     ['http://192.0.2.1:9100', 'Cannot listen on http://192.0.2.1:9100: this machine has no such address'],
     [`http+unix://${missing}`, `Cannot listen on http+unix://${missing}: its directory does not exist`],
     [own, `Worker "web" and the metrics cannot both listen on ${own}`],
-    [`http://0.0.0.0:${groupPort}`, `Cannot listen on ${own}: address already in use`],
+    [`http://0.0.0.0:${groupPort}`, `Worker "web" and the metrics cannot both listen on http://0.0.0.0:${groupPort}`],
   ]
   for (const [metrics, sentence] of cases) {
     project.write('start.js', metricsStart({}, metrics).replace('"http://127.0.0.1:0"', JSON.stringify(own)))
@@ -141,7 +141,7 @@ it('F5 an address that cannot be had is the error of start, in one sentence, and
     }
   }
   const json = oneJson<JsonError>(await project.through('js', 'start', '--json'))
-  expect(json.error.code).toBe('ERR_ADDRESS_IN_USE')
+  expect(json.error.code).toBe('ERR_OPTION')
   expect((await get({ port })).body).toBe('other')
 })
 

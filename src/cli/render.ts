@@ -145,7 +145,10 @@ export function planLines(plan: ReloadPlan, paint: Paint): string[] {
   if (plan.error) lines.push(describeFailure(plan.error, paint), '')
   if (plan.preReload !== null) lines.push(`runs      ${plan.preReload}`)
   for (const [index, stage] of plan.stages.entries()) {
-    const groups = stage.map((row) => `${row.name} (${plural(row.count, 'worker')}, ${row.surge} at a time)`)
+    const groups = stage.map((row) => {
+      const how = row.isNew ? 'new' : `${row.surge} at a time`
+      return `${row.name} (${plural(row.count, 'worker')}, ${how})`
+    })
     lines.push(`${index === 0 ? 'replaces' : 'then    '}  ${groups.join(', ')}`)
   }
   if (plan.kept.length > 0) lines.push(`keeps     ${plan.kept.join(', ')}`)

@@ -46,7 +46,7 @@ export interface ReloadPlan {
   strategy: 'rolling' | 'atomic'
   preReload: string | null
   /** Groups whose workers are replaced, in the order in which they serve: those of one stage together. */
-  stages: { name: string; count: number; surge: number }[][]
+  stages: { name: string; count: number; surge: number; isNew: boolean }[][]
   kept: string[]
   applied: string[]
   needsRestart: string[]

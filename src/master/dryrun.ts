@@ -53,7 +53,8 @@ function stages(topology: Topology, { strategy, surge }: Order): ReloadPlan['sta
   const rowOf = (name: string): ReloadPlan['stages'][number][number] => {
     const count = topology.counts.get(name) ?? 0
     const quarter = Math.max(1, Math.floor(count / 4))
-    return { name, count, surge: strategy === 'atomic' ? count : Math.min(count, surge ?? quarter) }
+    const isNew = topology.added.includes(name)
+    return { name, count, surge: strategy === 'atomic' ? count : Math.min(count, surge ?? quarter), isNew }
   }
   return stagesOf(specs).map((stage) => stage.map(rowOf))
 }

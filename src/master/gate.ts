@@ -1,9 +1,10 @@
 /**
  * The command that must succeed before a reload (`preReload`): a build, a migration. Run by a shell,
  * in a process group of its own, so that a deadline or a stop ends all of it; what it prints is passed
- * on line by line. Called by the supervisor.
+ * on line by line. It does not outlive the master, however that ends. Called by the supervisor.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import type { Writable } from 'node:stream'
 import { systemCode } from '../errors.ts'
 import type { Failure } from '../ipc/status.ts'
 
@@ -23,12 +24,24 @@ const MAX_LINE_BYTES = 8 * 1024
 /** Between SIGTERM and SIGKILL. */
 const KILL_AFTER_MS = 2_000
 
+/**
+ * The command with a guard beside it in its group, which reads a pipe that only the master writes to: a
+ * word says that the command has ended; its end without one, that the master has, and the group goes, too.
+ */
+const GUARDED = `
+{ trap '' TERM; read -r _ <&3 || { kill -TERM -$$; sleep ${KILL_AFTER_MS / 1000}; kill -KILL -$$; }; } >/dev/null 2>&1 &
+exec /bin/sh -c "$1" 3<&-`
+
 /** Starts the command. @returns a function that ends it before its time. */
 export function runGate({ command, timeoutMs, cwd, onLine, onEnd }: GateOptions): () => void {
   let isEnded = false
   let tail = ''
   let whyEnded: string | null = null
-  const child = spawn('/bin/sh', ['-c', command], { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
+  const stdio = ['ignore', 'pipe', 'pipe', 'pipe'] as const
+  const child = spawn('/bin/sh', ['-c', GUARDED, 'sh', command], { cwd, detached: true, stdio: [...stdio] })
+  const guard = child.stdio[3] as Writable | null | undefined
+  // one that was killed with the rest reads nothing any more
+  guard?.on('error', () => undefined)
   const end = (message: string | null): void => {
     if (isEnded) return
     isEnded = true
@@ -42,14 +55,19 @@ export function runGate({ command, timeoutMs, cwd, onLine, onEnd }: GateOptions)
   }
   const timer = setTimeout(() => abort(`did not end within ${timeoutMs} ms: ${command}`), timeoutMs)
   for (const stream of [child.stdout, child.stderr])
-    eachLine(stream, (line) => {
-      tail = `${tail}${line}\n`.slice(-TAIL_BYTES)
-      onLine(line)
-    })
+    if (stream)
+      eachLine(stream, (line) => {
+        // what it left in the background may go on to print, to nobody
+        if (isEnded) return
+        tail = `${tail}${line}\n`.slice(-TAIL_BYTES)
+        onLine(line)
+      })
   child.once('error', (error) => end(`could not be started: ${error.message}`))
   child.once('exit', (code, signal) => {
+    clearTimeout(timer)
     // what it left in the background would hold its output open
     if (whyEnded !== null) signalGroup(child, 'SIGKILL')
+    guard?.end('ended\n')
     const how = signal ? `was ended by ${signal}` : `exited with code ${code ?? 'unknown'}`
     const message = code === 0 && whyEnded === null ? null : (whyEnded ?? `${how}: ${command}`)
     // its last lines are read before it is judged

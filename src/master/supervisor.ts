@@ -42,6 +42,7 @@ export class Supervisor {
   readonly #readers = new Set<() => void>()
   readonly #questions = new Questions()
   #endGate: () => void = () => undefined
+  #gateEnd: Promise<void> = Promise.resolve()
   #nextId = 1
   #decidedAt = 0
   #timer: NodeJS.Timeout | null = null
@@ -79,6 +80,11 @@ export class Supervisor {
     if (!this.fleet.stopping) this.#notify({ type: 'stopping' })
     for (const end of this.#readers) end()
     this.#dispatch({ type: 'stop', ...how })
+  }
+
+  /** Settles when the command before a reload runs no more: a stop ends it, and it may take a moment. */
+  get gateEnd(): Promise<void> {
+    return this.#gateEnd
   }
 
   /** What the start file says now. */
@@ -261,11 +267,16 @@ export class Supervisor {
     const { preReload } = this.fleet.conditions.settings
     if (!preReload) return
     this.#notify({ type: 'gate', what: 'began', text: preReload.command })
-    this.#endGate = runGate({
-      ...preReload,
-      cwd: this.#launcher.cwd,
-      onLine: (text) => this.#notify({ type: 'gate', what: 'printed', text }),
-      onEnd: (failure, output) => this.#dispatch({ type: 'gate', failure, output }),
+    this.#gateEnd = new Promise((resolve) => {
+      this.#endGate = runGate({
+        ...preReload,
+        cwd: this.#launcher.cwd,
+        onLine: (text) => this.#notify({ type: 'gate', what: 'printed', text }),
+        onEnd: (failure, output) => {
+          this.#dispatch({ type: 'gate', failure, output })
+          resolve()
+        },
+      })
     })
   }
 

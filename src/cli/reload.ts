@@ -16,6 +16,7 @@ const EXIT_BY_RESULT: Record<ReloadSummary['result'], ExitCode> = {
   rejected: EXIT.rejected,
   mixed: EXIT.mixed,
   cancelled: EXIT.failed,
+  failed: EXIT.failed,
 }
 
 export async function reload(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {

@@ -168,6 +168,8 @@ export function outcome(reload: ReloadSummary): string {
       return 'nothing was touched, the old code serves'
     case 'cancelled':
       return 'the master was stopped'
+    case 'failed':
+      return 'nothing runs, the master waits for a change'
     case 'mixed': {
       const fresh = reload.replaced.map((row) => `${row.name}/${row.id}`).join(', ')
       return `${fresh === '' ? 'no worker runs' : `${fresh} run`} the new code, the others the old`

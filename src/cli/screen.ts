@@ -41,8 +41,13 @@ export function terminalScreen(): LastingScreen {
       printLine(`${paint.green('ready')} in ${duration(durationMs)}`)
     },
     failed: (failure, isWaiting) => {
-      if (isWaiting) printWaiting(failure)
-      else failed = () => printFailed(failure)
+      if (!isWaiting) {
+        failed = () => printFailed(failure)
+        return
+      }
+      printWaiting(failure)
+      // from here on it is the log that shows whole what fails
+      isStarting = false
     },
     ended: () => failed?.(),
   }
@@ -77,7 +82,10 @@ export function jsonScreen(): LastingScreen {
   return {
     bound: () => undefined,
     line: (line) => process.stderr.write(`${logText(line, paintFor(process.stderr))}\n`),
-    started: (status) => printJson(status),
+    started: (status) => {
+      failed = null
+      printJson(status)
+    },
     failed: (failure) => {
       failed = () => printJson(failedJson(failedMessage(failure), null, failure))
     },

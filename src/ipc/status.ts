@@ -28,7 +28,8 @@ export interface ReloadFailure extends Failure {
 }
 
 export interface ReloadSummary {
-  result: 'done' | 'rejected' | 'mixed' | 'cancelled'
+  /** `failed`: nothing ran before it, after a first start that failed, and nothing does now. */
+  result: 'done' | 'rejected' | 'mixed' | 'cancelled' | 'failed'
   generation: number
   durationMs: number
   error: ReloadFailure | null

@@ -16,11 +16,11 @@ import type { Supervisor } from './supervisor.ts'
 type Order = Pick<ReloadRequest, 'groups' | 'strategy' | 'surge'>
 
 export async function dryRun(supervisor: Supervisor, order: Order): Promise<ReloadPlan> {
-  const { conditions } = supervisor.fleet
+  const { conditions, isDormant } = supervisor.fleet
   const result = await supervisor.preparations.readStartFile()
   const groups = [...supervisor.fleet.groups.values()].filter((group) => !group.isLeaving)
   const affected = groups
-    .filter(({ name, spec }) => order.groups?.includes(name) ?? spec.reloadable)
+    .filter(({ name, spec }) => isDormant || (order.groups?.includes(name) ?? spec.reloadable))
     .map((group) => group.name)
   const plan: ReloadPlan = {
     result: 'possible',
@@ -38,7 +38,12 @@ export async function dryRun(supervisor: Supervisor, order: Order): Promise<Relo
   }
   const { specs, settings, version } = result.reading
   const { listeners } = supervisor.fleet
-  const topology = planTopology(groups, specs, { groups: affected, isFull: order.groups === null }, listeners)
+  const topology = planTopology(
+    groups,
+    specs,
+    { groups: affected, isFull: isDormant || order.groups === null },
+    listeners,
+  )
   const missing = topology.missing === null ? null : missingError(topology.missing)
   const taken = missing ?? (await tryAddresses(topology, groups, conditions.settings.metrics))
   const error = topology.impossible ?? taken

@@ -171,6 +171,7 @@ class Master {
     this.#watch = await this.#openWatch()
     this.#supervisor.start()
     const code = await ended
+    await this.#supervisor.preparations.gateEnd
     this.#watch?.close()
     const hook = this.#callHook('onMasterStop', this.#options.hooks.onMasterStop)
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])

@@ -33,6 +33,7 @@ export class Preparations {
   /** One after the other: two of one address would take it from each other. */
   #binds: Promise<void> = Promise.resolve()
   #endGate: () => void = () => undefined
+  #gateEnd: Promise<void> = Promise.resolve()
 
   constructor(options: PreparationsOptions) {
     this.#options = options
@@ -67,6 +68,11 @@ export class Preparations {
     })
     this.#readers.delete(end)
     return result
+  }
+
+  /** Settles when the command before a reload runs no more: a stop ends it, and it may take a moment. */
+  get gateEnd(): Promise<void> {
+    return this.#gateEnd
   }
 
   /** Everything stops: nobody wants to know any more. */
@@ -107,13 +113,19 @@ export class Preparations {
 
   #openGate(reload: number): void {
     const { settings, launcher, onEvent, onNotice } = this.#options
-    if (!settings.preReload) return
-    onNotice({ type: 'gate', what: 'began', text: settings.preReload.command })
-    this.#endGate = runGate({
-      ...settings.preReload,
-      cwd: launcher.cwd,
-      onLine: (text) => onNotice({ type: 'gate', what: 'printed', text }),
-      onEnd: (failure, output) => onEvent({ type: 'gate', reload, failure, output }),
+    const { preReload } = settings
+    if (!preReload) return
+    onNotice({ type: 'gate', what: 'began', text: preReload.command })
+    this.#gateEnd = new Promise((resolve) => {
+      this.#endGate = runGate({
+        ...preReload,
+        cwd: launcher.cwd,
+        onLine: (text) => onNotice({ type: 'gate', what: 'printed', text }),
+        onEnd: (failure, output) => {
+          onEvent({ type: 'gate', reload, failure, output })
+          resolve()
+        },
+      })
     })
   }
 

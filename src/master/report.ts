@@ -67,7 +67,8 @@ function logReload(log: Log, { result, durationMs, replaced, error, applied, nee
   }
   // the error comes once, and below it what now serves
   if (error) log.error(describe(error))
-  log.warn(result === 'rejected' ? `${done}: the old code serves on` : done)
+  if (result === 'failed') log.warn(`reload failed after ${duration(durationMs)}: nothing runs, waiting for a change`)
+  else log.warn(result === 'rejected' ? `${done}: the old code serves on` : done)
 }
 
 function logScale(log: Log, { result, groups, durationMs, error }: Scaled): void {

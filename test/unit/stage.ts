@@ -2,7 +2,7 @@
  * A master's policy on a stage: the test says every event and every passing of time, and reads what
  * the policy does about it. For tests of one course of events; the world is for random ones.
  */
-import type { ReloadSummary } from '../../src/ipc/status.ts'
+import type { Failure, ReloadSummary } from '../../src/ipc/status.ts'
 import type { Action } from '../../src/master/policy/actions.ts'
 import { apply, type FleetEvent } from '../../src/master/policy/events.ts'
 import {
@@ -105,6 +105,11 @@ export class Stage {
   /** It has read the start file. */
   load(child: Child): string[] {
     return this.send({ type: 'loaded', key: child.key, specs: this.file, settings: this.settings, version: '1.0.0' })
+  }
+
+  /** The command before the reload under way has ended. */
+  gate(end: { failure: Failure | null; output: string }): string[] {
+    return this.send({ type: 'gate', reload: this.fleet.reload?.key ?? 0, ...end })
   }
 
   /** The process that only reads the start file has read it. */

@@ -41,7 +41,7 @@ interface Live {
 }
 
 export class Counters {
-  readonly reloads: Record<ReloadResult, number> = { done: 0, rejected: 0, mixed: 0, cancelled: 0 }
+  readonly reloads: Record<ReloadResult, number> = { done: 0, rejected: 0, mixed: 0, cancelled: 0, failed: 0 }
   lastReload: LastReload | null = null
   readonly #groups = new Map<string, GroupCounts>()
   readonly #live = new Map<number, Live>()

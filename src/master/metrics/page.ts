@@ -45,7 +45,7 @@ function heading({ name, help, type }: Heading): Heading {
 
 /** `frozen` is missing: a frozen master answers nobody. */
 const MASTER_STATES = ['starting', 'running', 'reloading', 'stopping'] as const satisfies MasterStatus['state'][]
-const RELOAD_RESULTS = ['done', 'rejected', 'mixed', 'cancelled'] as const satisfies ReloadResult[]
+const RELOAD_RESULTS = ['done', 'rejected', 'mixed', 'cancelled', 'failed'] as const satisfies ReloadResult[]
 
 function masterFamilies({ version, status: { master } }: Page): Family[] {
   return [

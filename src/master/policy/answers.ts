@@ -63,6 +63,15 @@ function appliedOf(fleet: Fleet, { topology, summary }: Reload): string[] {
   return applied.filter((change) => finished.some(([name]) => change.startsWith(`${name}: `)))
 }
 
+/** No successor of it has served: whatever has failed since, all is as it was. */
+export function isUntouched(fleet: Fleet, { next, summary }: Reload): boolean {
+  if (summary.replaced.length > 0) return false
+  const isNew = (child: Child | null): boolean => child !== null && child.generation === next.get(child.name)
+  return ![...fleet.children.values()].some(
+    (child) => isNew(child.successor) || (child.servingAt !== null && isNew(child)),
+  )
+}
+
 /** The affected groups, and those that it ends: every child that is not the one that serves its slot, or is about to. */
 function collectLeaving(fleet: Fleet, reload: Reload): void {
   const { topology } = reload
@@ -81,7 +90,9 @@ function isWanted(fleet: Fleet, child: Child): boolean {
 
 /** What can be said while the old ones still leave. */
 function summaryNow(fleet: Fleet, reload: Reload, now: number): ReloadSummary {
-  const draining = [...fleet.children.values()].filter((child) => reload.leaving.has(child.key))
+  // who drains since an earlier reload stands in the summary of that one
+  const isEarlier = (child: Child): boolean => fleet.settling.some((operation) => operation.leaving.has(child.key))
+  const draining = [...fleet.children.values()].filter((child) => reload.leaving.has(child.key) && !isEarlier(child))
   const rows = draining.map((old) => rowFor(old, old.successor ?? currentOf(fleet, old.name, old.id), now))
   const replaced = [...reload.summary.replaced, ...rows.filter((row) => row !== null)]
   const filled = filledRows(fleet, reload, replaced)
@@ -134,7 +145,7 @@ function answerScaling({ ids, summary }: Scaling, actions: Action[]): void {
  * `scale` has added since then is not the reload's.
  */
 function filledRows(fleet: Fleet, reload: Reload, rows: readonly Replaced[]): Replaced[] {
-  if (reload.summary.result === 'rejected' || reload.summary.result === 'cancelled') return []
+  if (reload.summary.result !== 'done' && reload.summary.result !== 'mixed') return []
   const filled: Replaced[] = []
   for (const name of reload.groups)
     for (const { id } of fleet.groups.get(name)?.slots.slice(0, reload.served.get(name) ?? 0) ?? []) {

@@ -6,7 +6,7 @@
  */
 import type { ReloadFailure } from '../../ipc/status.ts'
 import type { Action } from './actions.ts'
-import { emptySummary, endServing } from './answers.ts'
+import { emptySummary, endServing, isUntouched } from './answers.ts'
 import { isComing } from './child.ts'
 import {
   childrenOf,
@@ -39,7 +39,8 @@ export function advanceReload(fleet: Fleet, reload: Reload, now: number, actions
 
 /** All requests that wait become one reload: each of them was asked before this one reads the code. */
 export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], now: number, actions: Action[]): void {
-  const isFull = requests.some((request) => request.groups === null)
+  // where nothing runs there is one thing to do, whatever was named
+  const isFull = fleet.isDormant || requests.some((request) => request.groups === null)
   const named = new Set(requests.flatMap((request) => request.groups ?? []))
   const chosen = [...fleet.groups.values()].filter(
     (group) => !group.isLeaving && (named.has(group.name) || (isFull && (group.spec.reloadable || fleet.isDormant))),
@@ -153,7 +154,10 @@ function reject(fleet: Fleet, reload: Reload, failure: ReloadFailure | null, now
     if (reload.topology?.added.includes(group.name)) dismiss(group)
     else restore(reload, group)
   }
-  endServing(fleet, reload, { result: 'rejected', error: failure, now }, actions)
+  const result = fleet.isDormant ? 'failed' : 'rejected'
+  // the newest reason is the one to be told when it is given up
+  if (fleet.isDormant) fleet.startFailure = failure ?? fleet.startFailure
+  endServing(fleet, reload, { result, error: failure, now }, actions)
 }
 
 function restore(reload: Reload, group: Group): void {
@@ -197,7 +201,7 @@ function beginRoll(fleet: Fleet, reload: Reload): void {
 function advanceRoll(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
   const left = groupsOf(fleet, reload).flatMap((group) => missing(fleet, reload, group))
   const failed = left.find(hasFailed)
-  if (failed && (reload.strategy === 'atomic' || fleet.isDormant))
+  if (failed && (reload.strategy === 'atomic' || fleet.isDormant || isUntouched(fleet, reload)))
     reject(fleet, reload, failed.lastFailure, now, actions)
   else if (failed) stopRoll(fleet, reload, failed.lastFailure, now, actions)
   else if (left.length === 0) finish(fleet, reload, now, actions)

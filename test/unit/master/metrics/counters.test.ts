@@ -164,7 +164,7 @@ it('counts reloads by result and knows the last one', () => {
     }
     counters.note({ type: 'reload-ended', summary }, 1_000 + index)
   }
-  expect(counters.reloads).toEqual({ done: 2, rejected: 1, mixed: 1, cancelled: 0 })
+  expect(counters.reloads).toEqual({ done: 2, rejected: 1, mixed: 1, cancelled: 0, failed: 0 })
   expect(counters.lastReload).toEqual({ result: 'mixed', durationMs: 30, endedAt: 1_003 })
 })
 

@@ -3,12 +3,12 @@
  * made of it, and every new address is bound for a moment. Called for `reload --dry-run`.
  */
 import type { Address } from '../address.ts'
-import { describeError, ShiftworkError } from '../errors.ts'
 import type { ReloadFailure, ReloadPlan } from '../ipc/status.ts'
-import { settingsNeedRestart } from '../spec/difference.ts'
+import { originNeedsRestart } from '../spec/difference.ts'
 import { stagesOf } from '../spec/order.ts'
 import type { Spec } from '../spec/spec.ts'
-import { bindListener } from './listeners.ts'
+import { bindFailure, bindListener } from './listeners.ts'
+import { quarterOf } from './policy/bringup.ts'
 import type { ReloadRequest } from './policy/operations.ts'
 import { holderAmong, keepAddress, missingError, planTopology, type Topology } from './policy/topology.ts'
 import type { Supervisor } from './supervisor.ts'
@@ -36,7 +36,7 @@ export async function dryRun(supervisor: Supervisor, order: Order): Promise<Relo
     const { failure, output } = result
     return { ...plan, result: 'rejected', error: { worker: 'start file', ...failure, output } }
   }
-  const { specs, settings, version } = result.reading
+  const { specs } = result.reading
   const { listeners } = supervisor.fleet
   const topology = planTopology(
     groups,
@@ -47,8 +47,7 @@ export async function dryRun(supervisor: Supervisor, order: Order): Promise<Relo
   const missing = topology.missing === null ? null : missingError(topology.missing)
   const taken = missing ?? (await tryAddresses(topology, groups, conditions.settings.metrics))
   const error = topology.impossible ?? taken
-  const needsRestart = [...topology.needsRestart, ...settingsNeedRestart(conditions.settings, settings)]
-  if (version !== conditions.version) needsRestart.push(`Shiftwork: ${conditions.version} → ${version}`)
+  const needsRestart = [...topology.needsRestart, ...originNeedsRestart(conditions, result.reading)]
   const said = { applied: topology.applied, needsRestart, stages: stages(topology, order) }
   return error ? { ...plan, ...said, result: 'rejected', error } : { ...plan, ...said }
 }
@@ -57,9 +56,8 @@ function stages(topology: Topology, { strategy, surge }: Order): ReloadPlan['sta
   const specs = [...topology.variants.values()].map((variant) => variant.spec)
   const rowOf = (name: string): ReloadPlan['stages'][number][number] => {
     const count = topology.counts.get(name) ?? 0
-    const quarter = Math.max(1, Math.floor(count / 4))
     const isNew = topology.added.includes(name)
-    return { name, count, surge: strategy === 'atomic' ? count : Math.min(count, surge ?? quarter), isNew }
+    return { name, count, surge: strategy === 'atomic' ? count : Math.min(count, surge ?? quarterOf(count)), isNew }
   }
   return stagesOf(specs).map((stage) => stage.map(rowOf))
 }
@@ -90,9 +88,7 @@ async function tryToBind(spec: Spec): Promise<{ error: ReloadFailure; inUse: boo
     listener.close()
     return null
   } catch (error) {
-    const { message } = describeError(error)
-    const known = error instanceof ShiftworkError ? error : null
-    const stack = known?.hint === undefined ? message : `${message}\n${known.hint}`
-    return { error: { worker: spec.name, message, stack, output: '' }, inUse: known?.code === 'ERR_ADDRESS_IN_USE' }
+    const { failure, inUse } = bindFailure(error)
+    return { error: { worker: spec.name, ...failure, output: '' }, inUse }
   }
 }

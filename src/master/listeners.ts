@@ -11,7 +11,8 @@ import net from 'node:net'
 import { dirname } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { type Address, formatAddress } from '../address.ts'
-import { ShiftworkError, systemCode } from '../errors.ts'
+import { describeError, ShiftworkError, systemCode } from '../errors.ts'
+import type { Failure } from '../ipc/status.ts'
 import { holderOfPort } from '../os/portholder.ts'
 import { userIds } from '../os/users.ts'
 
@@ -193,4 +194,12 @@ export function failure(address: Address, code: string, cause?: unknown): Shiftw
     default:
       return new ShiftworkError('ERR_ADDRESS', `${sentence}: ${code}`, { cause })
   }
+}
+
+/** What `bindListener` has thrown, as a reload tells it. */
+export function bindFailure(thrown: unknown): { failure: Failure; inUse: boolean } {
+  const { message } = describeError(thrown)
+  const known = thrown instanceof ShiftworkError ? thrown : null
+  const stack = known?.hint === undefined ? message : `${message}\n${known.hint}`
+  return { failure: { message, stack }, inUse: known?.code === 'ERR_ADDRESS_IN_USE' }
 }

@@ -2,11 +2,10 @@
  * What a reload needs beside workers: listeners bound and let go, the command before it, the start file
  * read by a process of its own. Owned by the supervisor; each outcome goes back to it as an event.
  */
-import { describeError, ShiftworkError } from '../errors.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { runGate } from './gate.ts'
-import { bindListener, type Listener } from './listeners.ts'
+import { bindFailure, bindListener, type Listener } from './listeners.ts'
 import type { Notice } from './notices.ts'
 import type { Action } from './policy/actions.ts'
 import type { FleetEvent } from './policy/events.ts'
@@ -94,11 +93,7 @@ export class Preparations {
       onNotice({ type: 'listener', what: 'bound', address: listener.text })
       onEvent({ type: 'bound', listener: key, failure: null, inUse: false })
     } catch (error) {
-      const { message } = describeError(error)
-      const known = error instanceof ShiftworkError ? error : null
-      const stack = known?.hint === undefined ? message : `${message}\n${known.hint}`
-      const inUse = known?.code === 'ERR_ADDRESS_IN_USE'
-      onEvent({ type: 'bound', listener: key, failure: { message, stack }, inUse })
+      onEvent({ type: 'bound', listener: key, ...bindFailure(error) })
     }
   }
 

@@ -36,10 +36,20 @@ function textOf(spec: Spec, key: (typeof STRUCTURE)[number]): string {
   return String(spec[key] ?? 'none')
 }
 
-/** What `runAll` is given is the master's, which has read it once: a sentence for each change. */
-export function settingsNeedRestart(running: Settings, next: Settings): string[] {
-  const names = Object.keys(running) as (keyof Settings)[]
-  return names
-    .filter((name) => JSON.stringify(running[name]) !== JSON.stringify(next[name]))
+/** What a master is beside its groups: what it has read and loaded once. */
+export interface Origin {
+  settings: Settings
+  /** Of this package. */
+  version: string
+}
+
+/** A sentence for each of that which is another one by now. */
+export function originNeedsRestart(running: Origin, next: Origin): string[] {
+  const names = Object.keys(running.settings) as (keyof Settings)[]
+  const sentences = names
+    .filter((name) => JSON.stringify(running.settings[name]) !== JSON.stringify(next.settings[name]))
     .map((name) => `runAll: ${name} has changed`)
+  return running.version === next.version
+    ? sentences
+    : [...sentences, `Shiftwork: ${running.version} → ${next.version}`]
 }

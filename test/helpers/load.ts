@@ -50,7 +50,7 @@ export class Load {
 
   constructor(options: LoadOptions) {
     this.#options = options
-    this.#endsAt = Date.now() + (options.maxMs ?? 50_000)
+    this.#endsAt = Date.now() + (options.maxMs ?? 150_000)
     this.#loops = Array.from({ length: options.clients }, () => this.#loop())
   }
 

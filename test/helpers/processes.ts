@@ -62,7 +62,7 @@ export function isListening(port: number): boolean {
 }
 
 /** Looks until it is so. For what sends no message (the kernel's tables); throws after `timeoutMs`. */
-export async function until(what: string, isSo: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(what: string, isSo: () => boolean | Promise<boolean>, timeoutMs = 30_000): Promise<void> {
   const giveUpAt = Date.now() + timeoutMs
   while (!(await isSo())) {
     if (Date.now() > giveUpAt) throw new Error(`not within ${timeoutMs} ms: ${what}`)

@@ -236,7 +236,7 @@ export class Running {
   }
 
   /** Waits for a line of its output. @throws when it ends before, or after `timeoutMs`. */
-  line(pattern: RegExp, timeoutMs = 30_000): Promise<RegExpExecArray> {
+  line(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpExecArray> {
     return new Promise((resolve, reject) => {
       const look = (): void => {
         const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)

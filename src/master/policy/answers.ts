@@ -3,7 +3,7 @@
  * and what becomes of those that wait when everything stops. Called by the policy only.
  */
 import type { ReloadFailure, ReloadSummary, Replaced } from '../../ipc/status.ts'
-import { settingsNeedRestart } from '../../spec/difference.ts'
+import { originNeedsRestart } from '../../spec/difference.ts'
 import type { Action } from './actions.ts'
 import { isComing } from './child.ts'
 import { type Child, currentOf, type Fleet, type Group, highestGeneration, liveSlots } from './fleet.ts'
@@ -34,16 +34,14 @@ export function endServing(
   actions: Action[],
 ): void {
   const { summary, topology, read } = reload
-  const { settings, version } = fleet.conditions
   summary.result = end.result
   summary.error = end.error
   summary.generation = highestGeneration(fleet)
   if (end.result === 'done' || end.result === 'mixed') summary.applied = appliedOf(fleet, reload)
   summary.needsRestart = [
     ...(topology?.needsRestart ?? []),
-    ...(read ? settingsNeedRestart(settings, read.settings) : []),
+    ...(read ? originNeedsRestart(fleet.conditions, read) : []),
   ]
-  if (read && read.version !== version) summary.needsRestart.push(`Shiftwork: ${version} → ${read.version}`)
   fleet.reload = null
   for (const { name, count } of fleet.groups.values()) reload.served.set(name, count)
   if (end.result !== 'cancelled') collectLeaving(fleet, reload)

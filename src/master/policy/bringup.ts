@@ -65,7 +65,11 @@ function isRecycled(fleet: Fleet, group: Group, { replaceWanted }: Child): boole
 /** How many slots of a group are replaced at a time: a quarter of them, at least one; atomic: all. */
 export function surgeOf(fleet: Fleet, group: Group): number {
   if (isAtomic(fleet, group)) return group.count
-  return fleet.reload?.surge ?? Math.max(1, Math.floor(group.count / 4))
+  return fleet.reload?.surge ?? quarterOf(group.count)
+}
+
+export function quarterOf(count: number): number {
+  return Math.max(1, Math.floor(count / 4))
 }
 
 function replacementsUnderWay(fleet: Fleet, group: Group): number {

@@ -1,6 +1,6 @@
 /** What one start file says otherwise than another, in words. */
 import { expect, it } from 'vitest'
-import { differencesOf, settingsNeedRestart } from '../../../src/spec/difference.ts'
+import { differencesOf, originNeedsRestart } from '../../../src/spec/difference.ts'
 import { checkSettings } from '../../../src/spec/settings.ts'
 import { spec } from '../specs.ts'
 
@@ -36,11 +36,14 @@ it('names every difference that people need to be told of', () => {
   ])
 })
 
-it("names what runAll's options, which the master has read once, say otherwise", () => {
-  const before = checkSettings({})
-  expect(settingsNeedRestart(before, checkSettings({}))).toEqual([])
-  expect(settingsNeedRestart(before, checkSettings({ metrics: 'http://127.0.0.1:9100', preReload: 'make' }))).toEqual([
+it("names what runAll's options, which the master has read once, say otherwise, and another version", () => {
+  const running = { settings: checkSettings({}), version: '1.0.0' }
+  expect(originNeedsRestart(running, { settings: checkSettings({}), version: '1.0.0' })).toEqual([])
+  const settings = checkSettings({ metrics: 'http://127.0.0.1:9100', preReload: 'make', logFile: 'log' })
+  expect(originNeedsRestart(running, { settings, version: '1.1.0' })).toEqual([
     'runAll: preReload has changed',
     'runAll: metrics has changed',
+    'runAll: logFile has changed',
+    'Shiftwork: 1.0.0 → 1.1.0',
   ])
 })

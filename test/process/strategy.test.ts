@@ -230,7 +230,7 @@ it('--dry-run says what a reload would do, in text and as JSON, and does none of
   const text = await project.shiftwork('reload', '--dry-run', '--surge', '2')
   expect(text).toMatchObject({ code: 0, stderr: '' })
   expect(text.stdout).toMatch(/^runs {6}touch pre-reload-ran\n/)
-  expect(text.stdout).toContain('replaces  web (5 workers, 2 at a time), more (1 worker, 1 at a time)')
+  expect(text.stdout).toContain('replaces  web (5 workers, 2 at a time), more (1 worker, new)')
   expect(text.stdout).toContain('applies   web: count 4 → 5')
   expect(text.stdout).toContain('applies   more: new in the start file')
   expect(text.stdout).toMatch(/rolling reload possible: nothing was touched\n$/)
@@ -240,7 +240,7 @@ it('--dry-run says what a reload would do, in text and as JSON, and does none of
     result: 'possible',
     strategy: 'atomic',
     preReload: 'touch pre-reload-ran',
-    stages: [[{ name: 'web', count: 5, surge: 5 }]],
+    stages: [[{ name: 'web', count: 5, surge: 5, isNew: false }]],
     applied: ['web: count 4 → 5'],
     needsRestart: [expect.stringContaining('more: new in the start file')],
     error: null,

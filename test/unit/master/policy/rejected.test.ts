@@ -1,21 +1,8 @@
 /** A reload of code that is bad, or that changes under it: what is touched, and what the answer says. */
 import { describe, expect, it } from 'vitest'
+import { BAKE, bake, oldLeaves } from '../../baking.ts'
 import { spec } from '../../specs.ts'
 import { Stage } from '../../stage.ts'
-
-const BAKE = { bakeMs: 1_000 }
-
-/** Prepares the canary of a group and lets it bake; the policy then lets it serve. */
-function bake(stage: Stage, name: string): string[] {
-  return [...stage.prepare(stage.child(name)), ...stage.after(1_000)]
-}
-
-/** The old child of a slot, which drains, leaves. */
-function oldLeaves(stage: Stage, name: string, id: number, connectionsCut = 0): string[] {
-  const old = stage.children().find((child) => child.name === name && child.id === id && child.state === 'draining')
-  if (!old) throw new Error(`nobody drains in ${name}/${id}`)
-  return stage.leave(old, connectionsCut)
-}
 
 describe('bad code', () => {
   it("is rejected when the canary fails twice, with the worker's own error and last lines; nothing was touched", () => {

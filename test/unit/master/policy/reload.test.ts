@@ -1,22 +1,9 @@
 /** A reload, event by event: canaries, the roll, those that wait, and what the answer says. */
 import { describe, expect, it } from 'vitest'
 import type { Child } from '../../../../src/master/policy/fleet.ts'
+import { BAKE, bake, oldLeaves } from '../../baking.ts'
 import { spec } from '../../specs.ts'
 import { Stage } from '../../stage.ts'
-
-const BAKE = { bakeMs: 1_000 }
-
-/** Prepares the canary of a group and lets it bake; the policy then lets it serve. */
-function bake(stage: Stage, name: string): string[] {
-  return [...stage.prepare(stage.child(name)), ...stage.after(1_000)]
-}
-
-/** The old child of a slot, which drains, leaves. */
-function oldLeaves(stage: Stage, name: string, id: number, connectionsCut = 0): string[] {
-  const old = stage.children().find((child) => child.name === name && child.id === id && child.state === 'draining')
-  if (!old) throw new Error(`nobody drains in ${name}/${id}`)
-  return stage.leave(old, connectionsCut)
-}
 
 describe('a good reload', () => {
   it('replaces each worker only when its successor serves, and is answered when the last old one has left', () => {

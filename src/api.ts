@@ -28,6 +28,8 @@ export interface WorkerOptions {
   stopTimeoutMs?: number
   /** Serves on for so long after a stop was asked, until load balancers have noticed. Default 0 ms. */
   stopDelayMs?: number
+  /** A worker whose event loop is blocked for so long is killed and replaced. Default 10 000 ms; 0: never. */
+  hangTimeoutMs?: number
   /** How long a reload's first worker of new code must live before it may serve. Default 1 000 ms. */
   bakeMs?: number
   /** The kernel's queue of connections that no worker has accepted yet. Default 511. */
@@ -101,6 +103,7 @@ export class Worker implements WorkerHooks<Worker> {
   declare startTimeoutMs: number
   declare stopTimeoutMs: number
   declare stopDelayMs: number
+  declare hangTimeoutMs: number
   declare bakeMs: number
   declare backlog: number
   declare user: string

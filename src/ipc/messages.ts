@@ -9,7 +9,7 @@ import { WIRE_VERSION } from './requests.ts'
 import type { Failure, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status } from './status.ts'
 
 /** Why a child drains. The same word reaches `onWorkerStop(worker, reason)`. */
-export type StopReason = 'stop' | 'reload' | 'recycle' | 'scale' | 'crash' | 'cancelled' | 'orphaned'
+export type StopReason = 'stop' | 'reload' | 'recycle' | 'scale' | 'crash' | 'hang' | 'cancelled' | 'orphaned'
 
 /** Why a child wants a successor although its code is right. */
 export type ReplaceReason = 'signal' | 'maxRequests' | 'maxMemoryBytes' | 'maxLifetimeMs' | 'unhealthy'
@@ -70,6 +70,8 @@ export type WorkerMessage =
   | { type: 'exiting'; code: number; output: string }
   | { type: 'output'; text: string }
   | { type: 'stats'; question: number; stats: WorkerStats }
+  /** Answers `ping`. `isDebugged`: an inspector is open, which may hold this process for as long as it likes. */
+  | { type: 'pong'; isDebugged: boolean }
 
 export type MasterMessage =
   /** Carries the listening handle, when the group has a listener. */
@@ -81,6 +83,7 @@ export type MasterMessage =
   | { type: 'released' }
   | { type: 'reloaded' }
   | { type: 'stats'; question: number }
+  | { type: 'ping' }
 
 /** Ours, from this version: anything else on the channel is the user's. */
 export interface Envelope<T> {

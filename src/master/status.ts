@@ -4,7 +4,6 @@ import { formatAddress } from '../address.ts'
 import type { WorkerStats } from '../ipc/messages.ts'
 import { blankProcess, type GroupStatus, type ProcessStatus, type ReloadSummary, type Status } from '../ipc/status.ts'
 import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
-import type { ChildState } from './policy/child.ts'
 import { type Child, childrenOf, type Fleet, type Group, highestGeneration, type Slot } from './policy/fleet.ts'
 import { ProcessRates } from './rates.ts'
 import type { Supervisor } from './supervisor.ts'
@@ -86,7 +85,7 @@ export class StatusReporter {
   #slot(fleet: Fleet, group: Group, slot: Slot, answers: Answers): ProcessStatus[] {
     const children = childrenOf(fleet, group.spec.name, slot.id)
     const rows = children.map((child) => this.#process(group, slot, child, answers.get(child.key)))
-    const isEmpty = children.every((child) => child.state === 'draining' || child.state === 'killed')
+    const isEmpty = children.every(({ state }) => state === 'draining' || state === 'killed' || state === 'hung')
     return isEmpty && slot.id < group.count ? [...rows, emptySlot(slot)] : rows
   }
 
@@ -99,7 +98,7 @@ export class StatusReporter {
       pid: child.pid,
       id: child.id,
       generation: child.generation,
-      state: isStopped(child.pid) ? 'stopped' : shownState(child.state),
+      state: isStopped(child.pid) ? 'stopped' : shownState(child),
       leader: group.leaderKey === child.key && !child.resigned,
       // two clocks never agree to the millisecond: told the same each time
       startedAt: new Date(performance.timeOrigin + child.startedAt).toISOString(),
@@ -133,8 +132,9 @@ function emptySlot(slot: Slot): ProcessStatus {
   return { ...blankProcess({ pid: null, id, generation: target, state: 'backoff' }), restarts, lastExit }
 }
 
-function shownState(state: ChildState): ProcessStatus['state'] {
+function shownState({ state, drainReason }: Child): ProcessStatus['state'] {
   if (state === 'admitted') return 'prepared'
+  if (state === 'killed' && drainReason === 'hang') return 'hung'
   return state === 'killed' || state === 'exited' ? 'draining' : state
 }
 

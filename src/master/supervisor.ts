@@ -8,6 +8,7 @@ import type { WorkerMessage } from '../ipc/messages.ts'
 import type { ReloadSummary, Scaled } from '../ipc/status.ts'
 import { debug } from '../log.ts'
 import { MAX_TIMER_MS, type Spec } from '../spec/spec.ts'
+import { Heartbeat } from './heartbeat.ts'
 import type { Listener } from './listeners.ts'
 import type { Notice } from './notices.ts'
 import type { Action } from './policy/actions.ts'
@@ -38,6 +39,7 @@ export class Supervisor {
   readonly #reloadAskers = new Map<number, (summary: ReloadSummary) => void>()
   readonly #scaleAskers = new Map<number, (summary: Scaled) => void>()
   readonly #questions = new Questions()
+  readonly #heartbeat: Heartbeat
   #nextId = 1
   #decidedAt = 0
   #timer: NodeJS.Timeout | null = null
@@ -49,6 +51,11 @@ export class Supervisor {
     this.listeners = options.listeners
     this.#launcher = options.launcher
     this.#notify = options.onNotice
+    this.#heartbeat = new Heartbeat({
+      fleet: this.fleet,
+      ask: (key) => this.#processes.get(key)?.send({ type: 'ping' }),
+      onEvent: (event) => this.#dispatch(event),
+    })
     this.preparations = new Preparations({
       ...options,
       settings: options.conditions.settings,
@@ -119,11 +126,16 @@ export class Supervisor {
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
     if (this.#isStopped) return
+    this.#heartbeat.adjust()
     // what came due since the last look has not been looked at
     const wakeAt = nextWakeAt(this.fleet, this.#decidedAt)
     if (wakeAt === null) return
     const waitMs = Math.min(MAX_TIMER_MS, Math.max(1, Math.ceil(wakeAt - performance.now())))
-    this.#timer = setTimeout(() => this.#run(), waitMs)
+    const dueAt = performance.now() + waitMs
+    this.#timer = setTimeout(() => {
+      this.#heartbeat.noteWake(dueAt)
+      this.#run()
+    }, waitMs)
   }
 
   #act(action: Action): void {
@@ -146,6 +158,9 @@ export class Supervisor {
       case 'kill':
         this.#notify({ type: 'kill', child: action.child, why: action.why })
         this.#processes.get(action.child.key)?.kill()
+        return
+      case 'hung':
+        this.#tell('failed', action.child, action.child.failure?.message ?? null)
         return
       case 'lead':
         this.#processes.get(action.child.key)?.send({ type: 'lead' })
@@ -180,6 +195,7 @@ export class Supervisor {
         return
       case 'stopped':
         this.#isStopped = true
+        this.#heartbeat.end()
         this.#notify({ type: 'stopped' })
         return
     }
@@ -249,6 +265,11 @@ export class Supervisor {
         })
         return
       }
+      case 'pong':
+        // most of them change nothing that anything is to be decided on
+        if (child.state === 'hung') this.#dispatch({ type: 'alive', key, isDebugged: message.isDebugged })
+        else apply(this.fleet, { type: 'alive', key, isDebugged: message.isDebugged }, performance.now())
+        return
       case 'loaded':
       case 'drained':
         this.#dispatch({ ...message, key })

@@ -51,6 +51,7 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
     startTimeoutMs: check.integer('startTimeoutMs', DEFAULTS.startTimeoutMs, 1, MAX_TIMER_MS),
     stopTimeoutMs: check.integer('stopTimeoutMs', DEFAULTS.stopTimeoutMs, 0, MAX_TIMER_MS),
     stopDelayMs: check.integer('stopDelayMs', DEFAULTS.stopDelayMs, 0, MAX_TIMER_MS),
+    hangTimeoutMs: check.integer('hangTimeoutMs', DEFAULTS.hangTimeoutMs, 0, MAX_TIMER_MS),
     bakeMs: check.integer('bakeMs', DEFAULTS.bakeMs, 0, MAX_TIMER_MS),
     backlog: check.integer('backlog', DEFAULTS.backlog, 1, 65_535),
     user: check.string('user'),

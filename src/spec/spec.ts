@@ -13,6 +13,8 @@ export interface Spec {
   startTimeoutMs: number
   stopTimeoutMs: number
   stopDelayMs: number
+  /** How long a worker's event loop may be blocked; 0: for ever. */
+  hangTimeoutMs: number
   bakeMs: number
   backlog: number
   user: string | null
@@ -48,6 +50,7 @@ export const DEFAULTS = {
   startTimeoutMs: 30_000,
   stopTimeoutMs: 25_000,
   stopDelayMs: 0,
+  hangTimeoutMs: 10_000,
   bakeMs: 1_000,
   backlog: 511,
   healthCheck: { timeoutMs: 2_000, retries: 2, retryDelayMs: 500, everyMs: 0 },
@@ -69,6 +72,7 @@ export const OPTION_NAMES = [
   'startTimeoutMs',
   'stopTimeoutMs',
   'stopDelayMs',
+  'hangTimeoutMs',
   'bakeMs',
   'backlog',
   'user',

@@ -14,6 +14,7 @@ import { Traffic } from '../protocols/traffic.ts'
 import type { Spec } from '../spec/spec.ts'
 import { Drain, type DrainOrder } from './drain.ts'
 import { Health } from './health.ts'
+import { isInspected } from './inspected.ts'
 import { watchLimits } from './limits.ts'
 import { listenOn } from './listen.ts'
 import type { ParentLink } from './parent.ts'
@@ -120,6 +121,9 @@ class WorkerProcess {
         return
       case 'stats':
         this.#reportStats(order.question)
+        return
+      case 'ping':
+        this.#link.report({ type: 'pong', isDebugged: isInspected() })
         return
     }
   }

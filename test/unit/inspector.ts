@@ -8,16 +8,19 @@ import type { Action } from '../../src/master/policy/actions.ts'
 import { isComing } from '../../src/master/policy/child.ts'
 import type { FleetEvent } from '../../src/master/policy/events.ts'
 import { type Child, childrenOf, currentOf, type Group, liveSlots } from '../../src/master/policy/fleet.ts'
+import { HUNG_GRACE_MS } from '../../src/master/policy/hang.ts'
 import type { ReloadRequest, ScaleRequest } from '../../src/master/policy/operations.ts'
 import { nextWakeAt } from '../../src/master/policy/reconcile.ts'
 import type { Spec } from '../../src/spec/spec.ts'
 import { faultOf, rivalry } from './standing.ts'
-import type { Code, World } from './world.ts'
+import { BEAT_MS, type Code, type World } from './world.ts'
 
 /** What the design grants beside each deadline: to a failed child, after a cut, after a SIGKILL. */
 const GRACE_MS = 2_000
 /** Clocks are sums of fractions. */
 const ROUNDING_MS = 0.001
+/** A message each way, and a timer that is a little late. */
+const TRAVEL_MS = 12
 
 interface Asked {
   readonly request: ReloadRequest
@@ -147,6 +150,9 @@ export class Inspector {
       case 'drain':
         this.#checkDrain(action)
         return
+      case 'hung':
+        this.#checkHung(action.child)
+        return
       case 'kill':
         this.#checkKill(action.child)
         return
@@ -271,11 +277,37 @@ export class Inspector {
     reload?.replaced.push({ old, successor })
   }
 
+  #checkHung(child: Child): void {
+    this.#expect(this.#isHung(child), `${child.name}/${child.id} #${child.key} is not hung`)
+    this.#killableAt.set(child.key, this.#world.now + HUNG_GRACE_MS)
+  }
+
+  /** It does not answer, and that for long enough; a sign of life may be on its way. */
+  #isHung(child: Child): boolean {
+    const { now } = this.#world
+    const worker = this.#world.workerOf(child.key)
+    const limitMs = child.hangTimeoutMs
+    const since = worker.hungSince ?? 0
+    const isLate = worker.hungUntil !== null && now - worker.hungUntil < TRAVEL_MS
+    const isDue = limitMs > 0 && (isLate || (worker.hungSince !== null && now - since >= limitMs - TRAVEL_MS))
+    return isDue || !worker.isAlive
+  }
+
+  /** A worker that is watched and answers nothing is not taken for one that serves. */
+  #checkSilence(): void {
+    for (const { child, hungSince } of this.#world.living()) {
+      const limitMs = child.hangTimeoutMs
+      if (hungSince === null || limitMs === 0 || child.state !== 'serving') continue
+      const silentMs = this.#world.now - Math.max(hungSince, child.servingAt ?? 0)
+      this.#expect(silentMs <= limitMs + BEAT_MS + TRAVEL_MS, `#${child.key} is hung and counts as serving`)
+    }
+  }
+
   #checkKill(child: Child): void {
     const { now } = this.#world
     const due = this.#killableAt.get(child.key) ?? Number.POSITIVE_INFINITY
     this.#expect(
-      this.#isForced || now >= due - ROUNDING_MS,
+      this.#isForced || now >= due - ROUNDING_MS || this.#isHung(child),
       `killed ${child.name}/${child.id} #${child.key} before ${due}`,
     )
     this.#killableAt.set(child.key, now + GRACE_MS)
@@ -410,6 +442,7 @@ export class Inspector {
   }
 
   afterStep(): void {
+    this.#checkSilence()
     this.#expectNone(rivalry(this.#world.living()))
     const { now } = this.#world
     if (this.#stop && this.#counts.stopped === 0)

@@ -55,6 +55,7 @@ function randomTimes(random: Random): Record<string, number> {
     stopTimeoutMs: random.pick([0, 500, 3_000, 6_000]),
     stopDelayMs: random.pick([0, 0, 1_500]),
     bakeMs: random.pick([0, 50, 400, 1_000]),
+    hangTimeoutMs: random.pick([0, 1_000, 3_000]),
   }
 }
 
@@ -169,7 +170,9 @@ function hurt(world: World, worker: SimWorker): void {
   else if (how < 0.9) worker.uncaught('a fault from outside')
   else {
     worker.hang()
-    // nobody is told to watch for hanging workers yet: somebody kills it by hand
-    world.schedule(world.now + random.int(500, 9_000), () => worker.die(null, 'SIGKILL'))
+    world.beat(20_000)
+    // not every group is watched: it comes back by itself, or somebody kills it by hand
+    const isBack = random.chance(0.5)
+    world.schedule(world.now + random.int(500, 9_000), () => (isBack ? worker.comeBack() : worker.die(null, 'SIGKILL')))
   }
 }

@@ -13,6 +13,7 @@ import type { Code, World } from './world.ts'
 export type Order =
   | { type: 'serve' }
   | { type: 'lead' }
+  | { type: 'ping' }
   | { type: 'drain'; reason: StopReason; timeoutMs: number | null }
 
 /** Everything that a worker reports about itself; the world adds whose report it is. */
@@ -28,6 +29,9 @@ export class SimWorker {
   /** What it loaded; null until it has. */
   code: Code | null = null
   isHung = false
+  /** Since when it is, and until when it was; the other is null. */
+  hungSince: number | null = null
+  hungUntil: number | null = null
   isLeader = false
   /** Something was done to it from outside. */
   isFaulted = false
@@ -35,6 +39,8 @@ export class SimWorker {
   #isMute = false
   #lastReportAt = 0
   #lastOrderAt = 0
+  /** What waits for its event loop. */
+  readonly #held: (() => void)[] = []
 
   constructor(world: World, child: Child) {
     this.#world = world
@@ -137,7 +143,18 @@ export class SimWorker {
   }
 
   hang(): void {
+    if (this.isHung) return
     this.isHung = true
+    this.hungSince = this.#world.now
+  }
+
+  /** Its event loop turns again, and does all that waits for it. */
+  comeBack(): void {
+    if (this.hungSince === null || !this.isAlive) return
+    this.isHung = false
+    this.hungSince = null
+    this.hungUntil = this.#world.now
+    for (const run of this.#held.splice(0)) if (this.isAlive) run()
   }
 
   /** A SIGTERM of its own, or its last request. */
@@ -151,7 +168,7 @@ export class SimWorker {
   order(order: Order): void {
     this.#lastOrderAt = Math.max(this.#lastOrderAt, this.#world.now + this.#latency())
     this.#world.schedule(this.#lastOrderAt, () => {
-      if (this.isAlive && !this.isHung) this.#obey(order)
+      this.#run(() => this.#obey(order))
     })
   }
 
@@ -162,6 +179,9 @@ export class SimWorker {
         return
       case 'lead':
         if (this.phase === 'serving') this.isLeader = true
+        return
+      case 'ping':
+        this.#report({ type: 'alive', isDebugged: false })
         return
       case 'drain':
         this.#leave(order.timeoutMs)
@@ -235,8 +255,14 @@ export class SimWorker {
 
   #later(ms: number, run: () => void): void {
     this.#world.schedule(this.#world.now + ms, () => {
-      if (this.isAlive && !this.isHung) run()
+      this.#run(run)
     })
+  }
+
+  #run(run: () => void): void {
+    if (!this.isAlive) return
+    if (this.isHung) this.#held.push(run)
+    else run()
   }
 
   #latency(): number {

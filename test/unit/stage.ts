@@ -190,6 +190,7 @@ function describe(action: Action): string {
     case 'spawn':
     case 'serve':
     case 'kill':
+    case 'hung':
     case 'lead':
       return `${action.do} ${who(action.child)}`
     case 'answer':

@@ -7,6 +7,7 @@
 import type { Action } from '../../src/master/policy/actions.ts'
 import { apply, type FleetEvent } from '../../src/master/policy/events.ts'
 import { type Conditions, createFleet, type Fleet } from '../../src/master/policy/fleet.ts'
+import { isWatched } from '../../src/master/policy/hang.ts'
 import { PLAIN_RELOAD, type ReloadRequest, type ScaleRequest } from '../../src/master/policy/operations.ts'
 import { nextWakeAt, reconcile } from '../../src/master/policy/reconcile.ts'
 import type { Spec } from '../../src/spec/spec.ts'
@@ -31,6 +32,7 @@ interface Scheduled {
 }
 
 const TRACE_LINES = 60
+export const BEAT_MS = 1_000
 
 export class World {
   now = 0
@@ -180,6 +182,15 @@ export class World {
 
   #answerLater(answer: () => FleetEvent): void {
     this.schedule(this.now + this.random.int(0, 300), () => this.dispatch(answer()))
+  }
+
+  /** Asks for a sign of life each second for so long. */
+  beat(forMs: number): void {
+    const children = [...this.fleet.children.values()].filter(isWatched)
+    const asked = children.filter((child) => child.silentSince === null).map((child) => child.key)
+    for (const key of asked) this.workerOf(key).order({ type: 'ping' })
+    this.dispatch({ type: 'beat', asked, stopped: [] })
+    if (forMs > 0) this.schedule(this.now + BEAT_MS, () => this.beat(forMs - BEAT_MS))
   }
 
   #bind(listener: string): void {

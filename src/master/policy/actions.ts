@@ -9,6 +9,8 @@ export type Action =
   /** `listener` is the key of the one that it serves on. */
   | { do: 'serve'; child: Child; listener: string | null }
   | { do: 'drain'; child: Child; reason: StopReason; timeoutMs: number | null; lingerMs: number | null }
+  /** Has not answered for too long: it counts as gone, and soon it is. */
+  | { do: 'hung'; child: Child }
   | { do: 'kill'; child: Child; why: string }
   | { do: 'lead'; child: Child }
   /** Answered by the event `bound`. */

@@ -6,12 +6,21 @@
 
 /**
  * starting: forked, the start file and `onWorkerStart` run · prepared: both settled, listens not ·
- * admitted: told to listen · serving: it does · draining: accepts nothing new, finishes, leaves ·
- * killed: SIGKILL was sent · exited: gone, its pid means nothing any more
+ * admitted: told to listen · serving: it does · hung: it did, and its event loop is blocked · draining: accepts
+ * nothing new, finishes, leaves · killed: SIGKILL was sent · exited: gone, its pid means nothing any more
  */
-export type ChildState = 'starting' | 'prepared' | 'admitted' | 'serving' | 'draining' | 'killed' | 'exited'
+export type ChildState = 'starting' | 'prepared' | 'admitted' | 'serving' | 'hung' | 'draining' | 'killed' | 'exited'
 
-export type ChildEvent = 'prepared' | 'admit' | 'serving' | 'failed' | 'leaving' | 'drain' | 'deadline' | 'exit'
+export type ChildEvent =
+  | 'prepared'
+  | 'admit'
+  | 'serving'
+  | 'failed'
+  | 'leaving'
+  | 'hang'
+  | 'drain'
+  | 'deadline'
+  | 'exit'
 
 export type ChildEffect = 'send-serve' | 'send-drain' | 'kill'
 
@@ -29,7 +38,8 @@ export const CHILD_TABLE = {
   starting: { prepared: { to: 'prepared' }, failed: FAIL, leaving: FAIL, drain: DRAIN, deadline: KILL, exit: EXIT },
   prepared: { admit: { to: 'admitted', effect: 'send-serve' }, failed: FAIL, leaving: FAIL, drain: DRAIN, exit: EXIT },
   admitted: { serving: { to: 'serving' }, failed: FAIL, leaving: FAIL, drain: DRAIN, deadline: KILL, exit: EXIT },
-  serving: { leaving: FAIL, drain: DRAIN, exit: EXIT },
+  serving: { leaving: FAIL, hang: { to: 'hung' }, drain: DRAIN, exit: EXIT },
+  hung: { drain: DRAIN, deadline: KILL, exit: EXIT },
   draining: { drain: DRAIN, deadline: KILL, exit: EXIT },
   killed: { deadline: KILL, exit: EXIT },
   exited: {},

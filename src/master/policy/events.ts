@@ -9,6 +9,7 @@ import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
 import { type Child, discharge, type Fleet, LEAVE_TIMEOUT_MS, move, slotKey, slotOf } from './fleet.ts'
+import { noteAlive, noteAsked, noteSleep } from './hang.ts'
 import type { Reading, Request } from './operations.ts'
 import { holderAmong, keepAddress } from './topology.ts'
 
@@ -22,6 +23,12 @@ export type FleetEvent =
   | { type: 'resigned'; key: number }
   | { type: 'replace'; key: number; why: ReplaceReason; detail: string | null }
   | { type: 'drained'; key: number; report: DrainReport }
+  /** A sign of life. */
+  | { type: 'alive'; key: number; isDebugged: boolean }
+  /** They were asked for a sign of life; of those that owe one, these processes are stopped. */
+  | { type: 'beat'; asked: number[]; stopped: number[] }
+  /** The master itself did not run for so long. */
+  | { type: 'slept'; ms: number }
   | { type: 'output'; key: number; text: string }
   /** `chance` 0 to 1 spreads the backoff; `at` is the date for `lastExit`. */
   | { type: 'exit'; key: number; code: number | null; signal: string | null; chance: number; at: string }
@@ -39,6 +46,12 @@ export function apply(fleet: Fleet, event: FleetEvent, now: number): void {
   switch (event.type) {
     case 'request':
       fleet.waiting.push(event.request)
+      return
+    case 'beat':
+      noteAsked(fleet, event.asked, event.stopped, now)
+      return
+    case 'slept':
+      noteSleep(fleet, event.ms, now)
       return
     case 'stop':
       applyStop(fleet, event, now)
@@ -125,7 +138,7 @@ type Report = Extract<FleetEvent, { key: number }>
 function applyReport(fleet: Fleet, child: Child, event: Report, now: number): void {
   switch (event.type) {
     case 'loaded':
-      noteOwnTime(child, event.specs)
+      noteOwnTimes(child, event.specs)
       noteSpecs(fleet, child, event)
       return
     case 'prepared':
@@ -155,6 +168,9 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
       if (event.why === 'unhealthy') child.replaceWanted = event.why
       else child.replaceWanted ??= event.why
       return
+    case 'alive':
+      noteAlive(child, event.isDebugged)
+      return
     case 'drained':
       child.report = event.report
       return
@@ -167,11 +183,12 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
   }
 }
 
-/** How long a start may take is what the start file says that is started. */
-function noteOwnTime(child: Child, specs: readonly Spec[]): void {
+/** How long a start and a silence may take is what the start file says that is started. */
+function noteOwnTimes(child: Child, specs: readonly Spec[]): void {
   const own = specs.find((spec) => spec.name === child.name)
   if (!own || child.state !== 'starting') return
   child.startTimeoutMs = own.startTimeoutMs
+  child.hangTimeoutMs = own.hangTimeoutMs
   child.deadlineAt = child.startedAt + own.startTimeoutMs
 }
 
@@ -252,6 +269,11 @@ function countFailure(fleet: Fleet, child: Child, how: { now: number; chance: nu
   slot.retryAt = how.now + backoffMs(slot.failures, how.chance)
 }
 
+/** A child that was hung is not waited for: counted now, before its exit. */
+export function countHang(fleet: Fleet, child: Child, now: number): void {
+  countFailure(fleet, child, { now, chance: 0.5, served: true })
+}
+
 /** A child that the master gives up (a deadline, another start file): counted now, before its exit. */
 export function failByMaster(fleet: Fleet, child: Child, message: string, now: number): void {
   child.failure = { message, stack: message }
@@ -266,8 +288,8 @@ function unexpectedExit(child: Child, state: ChildState, exit: { code: number | 
 }
 
 function exitReason(child: Child, state: ChildState, exit: { code: number | null; signal: string | null }): string {
-  if (state === 'killed' && child.drainReason !== 'crash') return 'killed at the deadline'
   if (child.failure) return child.failure.message
+  if (state === 'killed') return 'killed at the deadline'
   if (child.drainReason !== null) return child.drainReason
   return unexpectedExit(child, state, exit)
 }

@@ -24,6 +24,8 @@ export interface Child {
   readonly startedAt: number
   /** By the spec it was started with, then by what it has read itself. */
   startTimeoutMs: number
+  /** Likewise. */
+  hangTimeoutMs: number
   preparedAt: number | null
   servingAt: number | null
   drainAt: number | null
@@ -35,6 +37,12 @@ export interface Child {
   replaceWanted: ReplaceReason | null
   /** Who serves in its place since a reload; null for one that was not replaced by a reload. */
   successor: Child | null
+  /** Since when a question for a sign of life has no answer; null: none is open. */
+  silentSince: number | null
+  /** It said at its last sign of life that a debugger may hold it. */
+  isDebugged: boolean
+  /** It was hung and answers again. */
+  isBack: boolean
   /** It has said that it is leader no more. */
   resigned: boolean
   /** It read another start file than the first successor of its reload. */

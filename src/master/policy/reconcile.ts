@@ -8,7 +8,7 @@ import type { Action } from './actions.ts'
 import { settle } from './answers.ts'
 import { bringUp } from './bringup.ts'
 import { isComing } from './child.ts'
-import { failByMaster } from './events.ts'
+import { countHang, failByMaster } from './events.ts'
 import {
   type Child,
   childrenOf,
@@ -22,6 +22,7 @@ import {
   type Slot,
   servesFully,
 } from './fleet.ts'
+import { enforceHangs, hungAt } from './hang.ts'
 import { advanceReload, beginReload } from './reload.ts'
 import { capDraining, startDrain } from './retire.ts'
 import { advanceScale, beginScale } from './scale.ts'
@@ -36,6 +37,7 @@ export function reconcile(fleet: Fleet, now: number): Action[] {
     return actions
   }
   enforceDeadlines(fleet, now, actions)
+  enforceHangs(fleet, now, (child) => countHang(fleet, child, now), actions)
   if (fleet.phase === 'starting') endFirstStart(fleet, now, actions)
   if (fleet.phase === 'stopping') stopAll(fleet, now, actions)
   else operate(fleet, now, actions)
@@ -123,9 +125,11 @@ function markTimedOut(fleet: Fleet, child: Child): void {
   if (slot && slot.target === child.generation) slot.timedOut = true
 }
 
-function lateness({ startTimeoutMs }: Child, state: Child['state']): string {
+function lateness(child: Child, state: Child['state']): string {
+  const { startTimeoutMs } = child
   if (state === 'starting') return `not ready ${startTimeoutMs} ms after its start (startTimeoutMs)`
   if (state === 'admitted') return `did not listen within ${startTimeoutMs} ms (startTimeoutMs)`
+  if (state === 'hung' && child.failure) return child.failure.message
   if (state === 'killed') return 'still there after SIGKILL'
   return 'did not leave after its drain'
 }
@@ -226,6 +230,7 @@ export function nextWakeAt(fleet: Fleet, now: number): number | null {
   }
   for (const child of fleet.children.values()) {
     consider(child.deadlineAt)
+    consider(hungAt(child))
     const group = fleet.groups.get(child.name)
     if (group && child.state === 'prepared' && child.preparedAt !== null)
       consider(child.preparedAt + bakeMsOf(fleet.reload, group))

@@ -50,6 +50,8 @@ function closeListeners(fleet: Fleet, group: Group, actions: Action[]): void {
 }
 
 function stopChild(fleet: Fleet, child: Child, now: number, actions: Action[]): void {
+  // it will be killed in a moment, or drains by itself
+  if (child.state === 'hung') return
   if (child.state !== 'draining') {
     startDrain(fleet, child, 'stop', now, actions)
     return

@@ -10,18 +10,19 @@ import {
 } from '../../../../src/master/policy/child.ts'
 
 const STATES = Object.keys(CHILD_TABLE) as ChildState[]
-const EVENTS: ChildEvent[] = ['prepared', 'admit', 'serving', 'failed', 'leaving', 'drain', 'deadline', 'exit']
-const LIFE: ChildState[] = ['starting', 'prepared', 'admitted', 'serving', 'draining', 'killed', 'exited']
+const EVENTS: ChildEvent[] = ['prepared', 'admit', 'serving', 'failed', 'leaving', 'hang', 'drain', 'deadline', 'exit']
+const LIFE: ChildState[] = ['starting', 'prepared', 'admitted', 'serving', 'hung', 'draining', 'killed', 'exited']
 
 /** What happens, state by state; `·` is an event that means nothing there. In the order of EVENTS. */
 const EXPECTED: Record<ChildState, string> = {
-  starting: 'prepared · · draining draining draining+send-drain killed+kill exited',
-  prepared: '· admitted+send-serve · draining draining draining+send-drain · exited',
-  admitted: '· · serving draining draining draining+send-drain killed+kill exited',
-  serving: '· · · · draining draining+send-drain · exited',
-  draining: '· · · · · draining+send-drain killed+kill exited',
-  killed: '· · · · · · killed+kill exited',
-  exited: '· · · · · · · ·',
+  starting: 'prepared · · draining draining · draining+send-drain killed+kill exited',
+  prepared: '· admitted+send-serve · draining draining · draining+send-drain · exited',
+  admitted: '· · serving draining draining · draining+send-drain killed+kill exited',
+  serving: '· · · · draining hung draining+send-drain · exited',
+  hung: '· · · · · · draining+send-drain killed+kill exited',
+  draining: '· · · · · · draining+send-drain killed+kill exited',
+  killed: '· · · · · · · killed+kill exited',
+  exited: '· · · · · · · · ·',
 }
 
 function cellText(state: ChildState, event: ChildEvent): string {

@@ -1,0 +1,172 @@
+/** Workers that answer nothing, and processes that are stopped: E3, E4. */
+import { expect, it } from 'vitest'
+import type { ProcessStatus } from '../../src/ipc/status.ts'
+import { app, fleetStart, webStart } from '../helpers/apps.ts'
+import { Client, get, type Unanswered } from '../helpers/client.ts'
+import { Load } from '../helpers/load.ts'
+import { readRow, until } from '../helpers/processes.ts'
+import { Project } from '../helpers/project.ts'
+
+/** `/block?ms=n` blocks the event loop, burning the processor; `/wait?ms=n` blocks it without. */
+const BLOCKING = `
+  const wrap = (handler) => (request, response) => {
+    const { pathname, searchParams } = new URL(request.url, 'http://x')
+    const ms = Number(searchParams.get('ms') ?? 0)
+    if (pathname === '/block') for (const until = Date.now() + ms; Date.now() < until; );
+    if (pathname === '/wait') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+    return handler(request, response)
+  }
+`
+const blocking = app('1', BLOCKING)
+  .replace('return (request, response) => {', 'return wrap((request, response) => {')
+  .replace(/\n {2}\}\n\}\n$/, '\n  })\n}\n')
+
+async function rows(project: Project, name = 'web'): Promise<ProcessStatus[]> {
+  return (await project.status()).groups.find((group) => group.name === name)?.processes ?? []
+}
+
+/** Blocks a worker for so long. @returns its pid, and the client that waits for it. */
+async function block(port: number, path: string): Promise<{ pid: number; client: Client }> {
+  const client = await Client.open({ port })
+  const { pid } = JSON.parse((await client.request()).body) as { pid: number }
+  client.send({ path })
+  return { pid, client }
+}
+
+for (const path of ['/block', '/wait'])
+  it(`E3 a worker whose event loop is blocked (${path}) is hung in status within a second of the limit, killed and replaced`, async () => {
+    const project = Project.create({ 'start.js': webStart({ count: 2, hangTimeoutMs: 1_500 }), 'app.js': blocking })
+    await project.start()
+    const port = await project.port()
+    const before = await project.pids()
+    const blockedAt = performance.now()
+    const { pid, client } = await block(port, `${path}?ms=60000`)
+    const lost = client.answer().catch((error: Unanswered) => error.outcome)
+    let answeredMs = 0
+    await until('it is hung', async () => {
+      const askedAt = performance.now()
+      const found = (await rows(project)).find((row) => row.pid === pid)
+      answeredMs = Math.max(answeredMs, performance.now() - askedAt)
+      return found?.state === 'hung'
+    })
+    const hungMs = performance.now() - blockedAt
+    expect(hungMs).toBeGreaterThan(1_500)
+    // the looks themselves are processes that start
+    expect(hungMs).toBeLessThan(2_500 + answeredMs)
+    await until('it is replaced', async () => {
+      const now = await project.pids()
+      return now.length === 2 && !now.includes(pid)
+    })
+    expect(await lost).toBe('reset')
+    const [other = 0] = before.filter((one) => one !== pid)
+    const now = await rows(project)
+    expect(now.map((row) => row.pid)).toContain(other)
+    expect(now.find((row) => row.pid !== other)).toMatchObject({
+      restarts: 1,
+      generation: 1,
+      lastExit: { signal: 'SIGKILL', reason: 'hung: its event loop has not answered for 1500 ms (hangTimeoutMs)' },
+    })
+    expect(project.log).toContain('hung: its event loop has not answered for 1500 ms')
+  })
+
+it('E3 one of two hangs under load: the others are answered all the time, and only what it held is lost', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 2, hangTimeoutMs: 1_000 }), 'app.js': blocking })
+  await project.start()
+  const port = await project.port()
+  const load = new Load({ target: { port }, clients: 20, pauseMs: [0, 20], isShort: true })
+  await load.more(100)
+  const { pid, client } = await block(port, '/block?ms=60000')
+  const lost = client.answer().catch((error: Unanswered) => error.outcome)
+  await until('it is replaced', async () => {
+    const now = await project.pids()
+    return now.length === 2 && !now.includes(pid)
+  })
+  await load.more(200)
+  const { counts } = await load.stop()
+  expect(await lost).toBe('reset')
+  expect(counts).toMatchObject({ refused: 0, timeout: 0, wrong: 0 })
+  // what it had accepted when it was killed: each client has one connection at most
+  expect(counts.reset + counts.closed).toBeLessThanOrEqual(20)
+})
+
+it('E3 a worker that comes back just after it was given up answers what it had, and leaves', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 1, hangTimeoutMs: 1_000 }), 'app.js': blocking })
+  await project.start()
+  const port = await project.port()
+  const { pid, client } = await block(port, '/block?ms=1750')
+  const answer = await client.answer()
+  expect(answer.status).toBe(200)
+  client.close()
+  await until('it is replaced', async () => {
+    const now = await project.pids()
+    return now.length === 1 && now[0] !== pid
+  })
+  const [row] = await rows(project)
+  // how long the question was open, and so whether it was given up, is the machine's to say
+  if (row?.lastExit?.signal === null) expect(row.lastExit.reason).toContain('hangTimeoutMs')
+})
+
+it('E3 hangTimeoutMs 0, a shorter block, and an open inspector: nobody is killed', async () => {
+  const groups = {
+    never: { listen: 'http://127.0.0.1:0', hangTimeoutMs: 0 },
+    short: { listen: 'http://127.0.0.1:0', hangTimeoutMs: 4_000 },
+    debugged: { listen: 'http://127.0.0.1:0', hangTimeoutMs: 500, code: 'debugged.js' },
+  }
+  const debugged = `import inspector from 'node:inspector'\ninspector.open(0, '127.0.0.1')\n${blocking}`
+  const project = Project.create({ 'start.js': fleetStart(groups), 'app.js': blocking, 'debugged.js': debugged })
+  await project.start()
+  const ports = await Promise.all(Object.keys(groups).map((name) => project.port(name)))
+  // each has shown signs of life before: that of an inspector comes with them
+  await until('each has answered once', async () => project.log.split(' serves generation 1').length === 4)
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  const answers = await Promise.all(ports.map((port) => get({ port }, '/block?ms=2500')))
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 200])
+  const status = await project.status()
+  expect(status.groups.flatMap((group) => group.processes.map((row) => row.restarts))).toEqual([0, 0, 0])
+  expect(project.log).not.toContain('hung')
+})
+
+it('E4 a worker that is stopped is shown, neither killed nor started twice, and serves on when it is continued', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 2, hangTimeoutMs: 1_000 }), 'app.js': app('1') })
+  await project.start()
+  const port = await project.port()
+  const pids = await project.pids()
+  const [stopped = 0, other = 0] = pids
+  process.kill(stopped, 'SIGSTOP')
+  await until('the kernel has stopped it', () => readRow(stopped)?.state === 'T')
+  const since = performance.now()
+  await until('it is stopped for longer than any limit', async () => {
+    const now = await rows(project)
+    expect(now.map((row) => [row.pid, row.state])).toEqual([
+      [stopped, 'stopped'],
+      [other, 'serving'],
+    ])
+    return performance.now() - since > 3_500
+  })
+  process.kill(stopped, 'SIGCONT')
+  await until('it serves', async () => (await rows(project)).every((row) => row.state === 'serving'))
+  expect(await project.pids()).toEqual(pids)
+  expect((await rows(project)).map((row) => row.restarts)).toEqual([0, 0])
+  const answers = await Promise.all(Array.from({ length: 20 }, () => get({ port })))
+  expect(answers.every(({ status }) => status === 200)).toBe(true)
+})
+
+it('E4 the master stopped for 5 s under load: no worker is killed, no request is lost, and it goes on', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 2, hangTimeoutMs: 1_000 }), 'app.js': app('1') })
+  const running = await project.start()
+  const port = await project.port()
+  const pids = await project.pids()
+  const load = new Load({ target: { port }, clients: 20, pauseMs: [0, 50] })
+  await load.more(50)
+  running.kill('SIGSTOP')
+  await new Promise((resolve) => setTimeout(resolve, 5_000))
+  await load.more(50)
+  running.kill('SIGCONT')
+  expect((await project.reload()).code).toBe(0)
+  await load.more(50)
+  const result = await load.stop()
+  expect(result.errors).toEqual([])
+  expect(project.log).not.toContain('hung')
+  expect(project.log).not.toContain('killed')
+  expect((await project.pids()).filter((pid) => pids.includes(pid))).toEqual([])
+})

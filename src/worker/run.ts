@@ -123,7 +123,7 @@ class WorkerProcess {
         this.#reportStats(order.question)
         return
       case 'ping':
-        this.#link.report({ type: 'pong', isDebugged: isInspected() })
+        this.#showLife()
         return
     }
   }
@@ -135,6 +135,7 @@ class WorkerProcess {
     if (this.#phase !== 'prepared') return
     this.#phase = 'serving'
     this.#link.onServing?.()
+    this.#showLife()
     this.#link.report({ type: 'serving' })
     this.#health?.watch((detail) => this.#askReplacement('unhealthy', detail))
     this.#stopLimits = watchLimits(this.#spec, this.#traffic, this.#askReplacement)
@@ -152,6 +153,10 @@ class WorkerProcess {
     } catch (error) {
       console.error(`shiftwork: ${name} threw: ${describeError(error).stack}`)
     }
+  }
+
+  #showLife(): void {
+    this.#link.report({ type: 'pong', isDebugged: isInspected() })
   }
 
   #reportStats(question: number): void {

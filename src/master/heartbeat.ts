@@ -52,10 +52,11 @@ export class Heartbeat {
     this.#lastAt = performance.now()
     const { fleet, ask, onEvent } = this.#options
     const watched = [...fleet.children.values()].filter(isWatched)
-    const stopped = watched.filter((child) => child.silentSince !== null && isStopped(child.pid))
+    const owing = watched.filter((child) => child.silentSince !== null)
+    const stopped = owing.filter((child) => isStopped(child.pid))
     const asked = watched.filter((child) => child.silentSince === null)
     for (const child of asked) ask(child.key)
-    if (watched.length > 0)
+    if (asked.length > 0 || owing.length > 0)
       onEvent({ type: 'beat', asked: asked.map(({ key }) => key), stopped: stopped.map(({ key }) => key) })
   }
 

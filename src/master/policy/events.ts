@@ -4,6 +4,7 @@
  */
 import type { DrainReport, ReplaceReason } from '../../ipc/messages.ts'
 import type { Failure } from '../../ipc/status.ts'
+import type { DescriptorUse } from '../../os/descriptors.ts'
 import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
@@ -21,6 +22,8 @@ export type FleetEvent =
   | { type: 'leaving'; key: number; failure: Failure }
   | { type: 'resigned'; key: number }
   | { type: 'replace'; key: number; why: ReplaceReason; detail: string | null }
+  /** Its file descriptors are used up but for a reserve, and it does not listen; `use` null: it has room again. */
+  | { type: 'full'; key: number; use: DescriptorUse | null }
   | { type: 'drained'; key: number; report: DrainReport }
   | { type: 'output'; key: number; text: string }
   /** `chance` 0 to 1 spreads the backoff; `at` is the date for `lastExit`. */
@@ -154,6 +157,9 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
       // one that is unhealthy is replaced even where recycling has to wait
       if (event.why === 'unhealthy') child.replaceWanted = event.why
       else child.replaceWanted ??= event.why
+      return
+    case 'full':
+      child.full = event.use
       return
     case 'drained':
       child.report = event.report

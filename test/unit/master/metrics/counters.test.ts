@@ -20,6 +20,7 @@ function child(changes: Partial<Child> = {}): Child {
     startedAt: 0,
     startTimeoutMs: 30_000,
     wasKilled: false,
+    full: null,
     preparedAt: 1,
     servingAt: 2,
     drainAt: null,

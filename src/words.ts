@@ -63,3 +63,8 @@ export function replacedText(rows: readonly { oldPid: number | null }[]): string
 export function firstLine(text: string): string {
   return text.split('\n', 1)[0] ?? ''
 }
+
+/** `is out of file descriptors (225 of 256)`: but for the reserve. */
+export function outOfDescriptors({ used, limit }: { used: number; limit: number }): string {
+  return `is out of file descriptors (${used} of ${limit})`
+}

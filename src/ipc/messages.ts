@@ -3,6 +3,7 @@
  * line ↔ master over the control socket, daemon → launcher. One envelope marks ours, so that user
  * code may send its own messages over the same channel.
  */
+import type { DescriptorUse } from '../os/descriptors.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { WIRE_VERSION } from './requests.ts'
@@ -66,6 +67,10 @@ export type WorkerMessage =
   /** An uncaught exception: it drains by itself and wants a successor now. */
   | { type: 'leaving'; failure: Failure }
   | { type: 'replace'; why: ReplaceReason; detail: string | null }
+  /** Hardly any file descriptor is left: it listens no more. `isNews`: not told a moment ago. */
+  | { type: 'full'; use: DescriptorUse; isNews: boolean }
+  /** Has some again, and wants the listening handle: answered by `serve`. `isNews`: as it was for `full`. */
+  | { type: 'roomy'; use: DescriptorUse; isNews: boolean }
   | { type: 'drained'; report: DrainReport }
   | { type: 'exiting'; code: number; output: string }
   | { type: 'output'; text: string }
@@ -74,7 +79,7 @@ export type WorkerMessage =
   | { type: 'pong'; isDebugged: boolean }
 
 export type MasterMessage =
-  /** Carries the listening handle, when the group has a listener. */
+  /** Carries the listening handle, when the group has a listener; to one that was `full`, once more. */
   | { type: 'serve' }
   /** `timeoutMs` null: no deadline. `lingerMs`: how long idle connections may stay, null: their own timeout. */
   | { type: 'drain'; reason: StopReason; timeoutMs: number | null; lingerMs: number | null }

@@ -16,6 +16,7 @@ import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
 import { openControl } from './control.ts'
+import { type DescriptorWatch, watchDescriptors } from './descriptors.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
 import { type LogFiles, openLogFiles } from './logfiles.ts'
 import type { MetricsServer } from './metrics/server.ts'
@@ -117,6 +118,7 @@ class Master {
   readonly #requests: Requests
   readonly #metrics: MetricsServer | null
   readonly #startedAt = performance.now()
+  readonly #descriptors: DescriptorWatch
   #lastReload: ReloadSummary | null = null
   #warnings: string[] = []
   #watch: Watch | null = null
@@ -129,6 +131,7 @@ class Master {
     this.#metrics = metrics
     this.#logFiles = openLogFiles(options)
     this.#log = this.#logFiles.log
+    this.#descriptors = watchDescriptors(this.#log)
     this.#supervisor = new Supervisor({
       specs: options.specs,
       conditions: { version: packageVersion(), settings, waitsForChange: isWatching && !options.daemon },
@@ -141,7 +144,7 @@ class Master {
       startedAt: new Date(),
       daemon: options.daemon,
       watching: isWatching,
-      warnings: () => [...options.warnings, ...this.#warnings],
+      warnings: () => [...options.warnings, ...this.#warnings, ...this.#descriptors.warnings()],
       lastReload: () => this.#lastReload,
       metrics: metrics?.address ?? null,
     }
@@ -173,6 +176,7 @@ class Master {
     const code = await ended
     await this.#supervisor.preparations.gateEnd
     this.#watch?.close()
+    this.#descriptors.close()
     const hook = this.#callHook('onMasterStop', this.#options.hooks.onMasterStop)
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
     this.#requests.end()

@@ -1,6 +1,7 @@
 /** What happens in a master, as it happens, for people and programs that watch: log, progress, hooks. */
 import type { ReplaceReason, WorkerStats } from '../ipc/messages.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
+import type { DescriptorUse } from '../os/descriptors.ts'
 import type { Child } from './policy/fleet.ts'
 
 export type Notice =
@@ -14,6 +15,8 @@ export type Notice =
   | { type: 'kill'; child: Child; why: string }
   | { type: 'leader'; child: Child }
   | { type: 'replace'; child: Child; why: ReplaceReason; detail: string | null }
+  /** It listens no more, for want of file descriptors, or again. */
+  | { type: 'descriptors'; child: Child; what: 'full' | 'roomy'; use: DescriptorUse }
   /** A worker's numbers, asked for or its last. */
   | { type: 'stats'; child: Child; stats: WorkerStats }
   | { type: 'listener'; what: 'bound' | 'closed'; address: string }

@@ -2,7 +2,7 @@
 
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { Log, LogFields } from '../log.ts'
-import { duration, firstLine, plural, replacedText } from '../words.ts'
+import { duration, firstLine, outOfDescriptors, plural, replacedText } from '../words.ts'
 import type { Notice } from './notices.ts'
 import { type Child, type Fleet, slotKey } from './policy/fleet.ts'
 
@@ -23,6 +23,9 @@ export function logNotice(to: Log, notice: Notice, { now, fleet }: { now: number
       return
     case 'replace':
       logReplace(log, notice)
+      return
+    case 'descriptors':
+      logDescriptors(log, notice)
       return
     case 'reload-began':
       log.info(notice.groups.length > 0 ? `reload of ${notice.groups.join(', ')}` : 'reload: no group is reloadable')
@@ -131,6 +134,11 @@ function logReplace(log: Log, { child, why, detail }: Extract<Notice, { type: 'r
   const more = detail === null ? '' : `: ${detail}`
   if (why === 'unhealthy') log.warn(`${who(child)} is unhealthy, it will be replaced${more}`)
   else log.info(`${who(child)} is due for replacement (${why})${more}`)
+}
+
+function logDescriptors(log: Log, { child, what, use }: Extract<Notice, { type: 'descriptors' }>): void {
+  if (what === 'full') log.warn(`${who(child)} ${outOfDescriptors(use)}: accepts nothing until it has some`)
+  else log.info(`${who(child)} has file descriptors again (${use.used} of ${use.limit} in use): accepts`)
 }
 
 function logLeft(log: Log, notice: Extract<Notice, { type: 'left' }>, now: number): void {

@@ -4,7 +4,16 @@ import { formatAddress } from '../address.ts'
 import type { WorkerStats } from '../ipc/messages.ts'
 import { blankProcess, type GroupStatus, type ProcessStatus, type ReloadSummary, type Status } from '../ipc/status.ts'
 import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
-import { type Child, childrenOf, type Fleet, type Group, highestGeneration, type Slot } from './policy/fleet.ts'
+import { outOfDescriptors } from '../words.ts'
+import {
+  type Child,
+  childrenOf,
+  type Fleet,
+  type Group,
+  highestGeneration,
+  type Slot,
+  slotKey,
+} from './policy/fleet.ts'
 import { ProcessRates } from './rates.ts'
 import type { Supervisor } from './supervisor.ts'
 
@@ -50,7 +59,7 @@ export class StatusReporter {
         watching: this.#facts.watching,
         rssBytes: process.memoryUsage.rss(),
         metrics: this.#facts.metrics,
-        warnings: [...this.#facts.warnings(), ...suspended(fleet)],
+        warnings: [...this.#facts.warnings(), ...suspended(fleet), ...full(fleet)],
       },
       lastReload: this.#facts.lastReload(),
       groups,
@@ -157,6 +166,14 @@ function suspended(fleet: Fleet): string[] {
   const names = [...fleet.groups.values()].filter((group) => group.suspended).map((group) => group.spec.name)
   if (names.length === 0) return []
   return [`${names.join(', ')}: the code on disk failed its reload: recycling waits for a good reload`]
+}
+
+function full(fleet: Fleet): string[] {
+  return [...fleet.children.values()].flatMap(({ name, id, state, full: use }) =>
+    use && state === 'serving'
+      ? [`${slotKey(name, id)} ${outOfDescriptors(use)}: accepts nothing until it has some`]
+      : [],
+  )
 }
 
 /** The worker's clock is read a moment before ours. */

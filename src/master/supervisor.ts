@@ -13,7 +13,7 @@ import type { Listener } from './listeners.ts'
 import type { Notice } from './notices.ts'
 import type { Action } from './policy/actions.ts'
 import { apply, type FleetEvent } from './policy/events.ts'
-import { type Child, type Conditions, createFleet, type Fleet } from './policy/fleet.ts'
+import { type Child, type Conditions, createFleet, type Fleet, variantOf } from './policy/fleet.ts'
 import type { ReloadRequest, ScaleRequest } from './policy/operations.ts'
 import { nextWakeAt, reconcile } from './policy/reconcile.ts'
 import { Preparations } from './preparations.ts'
@@ -144,11 +144,9 @@ export class Supervisor {
       case 'spawn':
         this.#spawn(action.child, action.spec)
         return
-      case 'serve': {
-        const listener = action.listener === null ? undefined : this.listeners.get(action.listener)
-        this.#processes.get(action.child.key)?.send({ type: 'serve' }, listener?.handle)
+      case 'serve':
+        this.#serve(action.child, action.listener)
         return
-      }
       case 'drain': {
         const { reason, timeoutMs, lingerMs } = action
         this.#processes.get(action.child.key)?.send({ type: 'drain', reason, timeoutMs, lingerMs })
@@ -199,6 +197,17 @@ export class Supervisor {
         this.#notify({ type: 'stopped' })
         return
     }
+  }
+
+  #serve(child: Child, key: string | null): void {
+    const listener = key === null ? undefined : this.listeners.get(key)
+    this.#processes.get(child.key)?.send({ type: 'serve' }, listener?.handle)
+  }
+
+  /** One that gave its copy of the handle back, and drains meanwhile, needs it no more. */
+  #serveAgain(child: Child): void {
+    const group = this.fleet.groups.get(child.name)
+    if (group && child.state === 'serving') this.#serve(child, variantOf(group, child.generation).listener)
   }
 
   #spawn(child: Child, spec: Spec): void {
@@ -270,6 +279,15 @@ export class Supervisor {
         if (child.state === 'hung') this.#dispatch({ type: 'alive', key, isDebugged: message.isDebugged })
         else apply(this.fleet, { type: 'alive', key, isDebugged: message.isDebugged }, performance.now())
         return
+      case 'full':
+      case 'roomy': {
+        const { type, use, isNews } = message
+        this.#dispatch({ type: 'full', key, use: type === 'full' ? use : null }, () => {
+          if (isNews) this.#notify({ type: 'descriptors', child, what: type, use })
+        })
+        if (type === 'roomy') this.#serveAgain(child)
+        return
+      }
       case 'loaded':
       case 'drained':
         this.#dispatch({ ...message, key })

@@ -8,6 +8,8 @@ import type { Socket } from 'node:net'
 /** The requests of one connection that were parsed and are not answered yet, in order. */
 export interface Exchange {
   readonly open: ServerResponse[]
+  /** A request has begun on it, ever. */
+  isAsked: boolean
   /** The last answer's head is written: what the client sends from now on is not processed (RFC 9112, 9.6). */
   isClosing: boolean
 }
@@ -16,7 +18,7 @@ const EXCHANGE = Symbol('shiftwork.exchange')
 
 export function exchangeOf(socket: Socket): Exchange {
   const holder = socket as Socket & { [EXCHANGE]?: Exchange }
-  holder[EXCHANGE] ??= { open: [], isClosing: false }
+  holder[EXCHANGE] ??= { open: [], isAsked: false, isClosing: false }
   return holder[EXCHANGE]
 }
 

@@ -4,10 +4,11 @@
  */
 import type { Socket } from 'node:net'
 
-type Placed = Socket & { [place: symbol]: number | undefined }
+type Placed = Socket & { [mark: symbol]: number | undefined }
 
 export class Roster {
   readonly #place = Symbol('shiftwork.place')
+  readonly #since = Symbol('shiftwork.since')
   readonly #sockets: Socket[] = []
 
   get size(): number {
@@ -19,7 +20,13 @@ export class Roster {
     const placed = socket as Placed
     if (placed[this.#place] !== undefined) return
     placed[this.#place] = this.#sockets.length
+    placed[this.#since] = performance.now()
     this.#sockets.push(socket)
+  }
+
+  /** When it came, on the clock of `performance.now()`. */
+  since(socket: Socket): number {
+    return (socket as Placed)[this.#since] ?? 0
   }
 
   /** The last one takes the place that becomes free. */

@@ -33,12 +33,16 @@ export class Traffic {
   requests = 0
   /** Called at each of them. */
   onRequest: (() => void) | null = null
+  /** Called at each connection, inside its accept. */
+  onConnection: ((socket: Socket) => void) | null = null
   readonly #servers = new Set<NetServer>()
   /** Connections as the kernel knows them; under TLS the one below. */
   readonly #sockets = new Roster()
   /** Connections inside TLS: on these HTTP is spoken, and not on the one below. */
   readonly #secured = new Roster()
   #isDraining = false
+  /** The server whose answers end their connections although it does not drain. */
+  #ending: NetServer | null = null
   #sweeper: NodeJS.Timeout | null = null
   #onEmpty: (() => void) | null = null
 
@@ -74,6 +78,7 @@ export class Traffic {
     this.register(server)
     this.#sockets.add(socket)
     socket.on('close', () => this.#remove(socket))
+    this.onConnection?.(socket)
   }
 
   #addSecured(socket: Socket): void {
@@ -90,11 +95,47 @@ export class Traffic {
   #begin(request: IncomingMessage, response: ServerResponse): void {
     const exchange = exchangeOf(request.socket)
     exchange.open.push(response)
+    exchange.isAsked = true
     response.on('close', forget)
-    if (this.#isDraining) closeAfter(response, exchange)
+    if (this.#isDraining || (this.#ending !== null && isOf(request.socket, this.#ending)))
+      closeAfter(response, exchange)
     if (isUnseen(request.socket)) return
     this.requests++
     this.onRequest?.()
+  }
+
+  // ---- room for others ---------------------------------------------------------------------------------------------
+
+  /** Until `keepConnections`, the last answer on each connection of this server says so, and ends it. */
+  endConnections(server: NetServer): void {
+    this.#ending = server
+    for (const socket of this.#all()) if (isOf(socket, server)) endWithAnswer(socket)
+  }
+
+  keepConnections(): void {
+    this.#ending = null
+  }
+
+  /**
+   * Closes connections of this server on which no request has ever begun, the eldest first. One whose
+   * client has upgraded it, or has asked once, is not touched.
+   */
+  closeUnasked(server: NetServer, { atMost, afterMs }: { atMost: number; afterMs: number }): void {
+    const before = performance.now() - afterMs
+    const due = this.#unasked(server).filter(({ since }) => since <= before)
+    due.sort((a, b) => a.since - b.since)
+    for (const { socket } of due.slice(0, atMost)) socket.destroy()
+  }
+
+  #unasked(server: NetServer): { socket: Socket; since: number }[] {
+    const own = [...this.#sockets].filter((socket) => isOf(socket, server))
+    const since = (roster: Roster) => (socket: Socket) => ({ socket, since: roster.since(socket) })
+    if (!(server instanceof TlsServer)) return own.filter(isUnasked).map(since(this.#sockets))
+    // one below TLS counts until its handshake is done, then the one inside
+    const inside = [...this.#secured].filter((socket) => isOf(socket, server))
+    const peers = new Set(inside.map(peerOf))
+    const unsecured = own.filter((socket) => !peers.has(peerOf(socket)))
+    return [...unsecured.map(since(this.#sockets)), ...inside.filter(isUnasked).map(since(this.#secured))]
   }
 
   // ---- drain -------------------------------------------------------------------------------------------------------
@@ -104,10 +145,7 @@ export class Traffic {
     if (this.#isDraining) return
     this.#isDraining = true
     for (const server of this.#servers) stopListening(server)
-    for (const socket of this.#all()) {
-      const exchange = exchangeOf(socket)
-      for (const response of exchange.open) closeAfter(response, exchange)
-    }
+    for (const socket of this.#all()) endWithAnswer(socket)
   }
 
   /**
@@ -134,8 +172,7 @@ export class Traffic {
       const ownTimeoutMs = server.keepAliveTimeout > 0 ? server.keepAliveTimeout : null
       if (passedMs < (lingerMs ?? ownTimeoutMs ?? DEFAULT_LINGER_MS)) continue
       if (lingerMs !== null || ownTimeoutMs === null) server.closeIdleConnections()
-      for (const socket of this.#all())
-        if (socket.bytesRead === 0 && (socket as Owned).server === server) socket.destroy()
+      for (const socket of this.#all()) if (socket.bytesRead === 0 && isOf(socket, server)) socket.destroy()
     }
   }
 
@@ -161,7 +198,23 @@ export class Traffic {
   }
 }
 
-type Owned = Socket & { server?: NetServer }
+function isOf(socket: Socket, server: NetServer): boolean {
+  return (socket as Socket & { server?: NetServer }).server === server
+}
+
+/** `node:http` takes its parser away from a connection that is upgraded. */
+function isUnasked(socket: Socket): boolean {
+  return Boolean((socket as Socket & { parser?: unknown }).parser) && !exchangeOf(socket).isAsked
+}
+
+function peerOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`
+}
+
+function endWithAnswer(socket: Socket): void {
+  const exchange = exchangeOf(socket)
+  for (const response of exchange.open) closeAfter(response, exchange)
+}
 
 function forget(this: ServerResponse): void {
   const { open } = exchangeOf(this.req.socket) as Exchange

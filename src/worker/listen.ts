@@ -3,7 +3,7 @@
  * cluster's primary for a unix socket and fails, on every Node.js version; attached one level lower
  * it works for TCP and unix sockets alike. The only file that touches these private members.
  */
-import type { Server } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
 
 interface NodeInternals {
@@ -15,7 +15,13 @@ interface NodeInternals {
  * Resolves when the server listens.
  * @throws the system's error, for example EADDRINUSE when another program was faster.
  */
-export function listenOn(server: Server, handle: unknown, backlog: number): Promise<void> {
+export async function listenOn(server: Server, handle: unknown, backlog: number): Promise<void> {
+  await attach(server, handle, backlog)
+  // a connection that could not be accepted costs nobody else anything
+  server.on('error', (error) => console.error(`shiftwork: ${error.message}`))
+}
+
+function attach(server: Server, handle: unknown, backlog: number): Promise<void> {
   const internals = server as Server & NodeInternals
   const { _listen2: listen } = internals
   if (typeof listen !== 'function' || !handle)
@@ -23,14 +29,63 @@ export function listenOn(server: Server, handle: unknown, backlog: number): Prom
       hint: 'Use a Node.js that the README names, or a newer version of Shiftwork.',
     })
   return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.once('listening', () => {
-      server.off('error', reject)
-      // a connection that could not be accepted costs nobody else anything
-      server.on('error', (error) => console.error(`shiftwork: ${error.message}`))
+    const done = (): void => {
+      server.off('error', reject).off('listening', done)
       resolve()
-    })
+    }
+    server.once('error', reject)
+    server.once('listening', done)
     internals._handle = handle
     listen.call(server, null, -1, -1, backlog)
   })
+}
+
+/**
+ * Closes this process's copy of the handle: it accepts nothing, others do. For the server's owner it
+ * listens all the same (a server without a handle would emit `close` with its last connection):
+ * a stand-in takes the handle's place until `listenAgain`, or until the server is closed.
+ */
+export function pauseListening(server: Server): void {
+  const internals = server as Server & NodeInternals
+  const address = server.address()
+  const handle = internals._handle
+  internals._handle = standIn(typeof address === 'object' ? address : null)
+  closeHandle(handle)
+}
+
+/** @returns false when nothing came of it: the server is paused as before. */
+export async function listenAgain(server: Server, handle: unknown, backlog: number): Promise<boolean> {
+  const internals = server as Server & NodeInternals
+  const paused = internals._handle
+  if (!handle) return false
+  try {
+    await attach(server, handle, backlog)
+    return true
+  } catch {
+    // its words are in the log already, by the server's own listener
+    internals._handle = paused
+    return false
+  }
+}
+
+function standIn(address: object | null): object {
+  const handle = { close: (done?: () => void) => done?.(), ref: () => undefined, unref: () => undefined }
+  if (address === null) return handle
+  const getsockname = (out: object): number => {
+    Object.assign(out, address)
+    return 0
+  }
+  return { ...handle, getsockname }
+}
+
+/** One that is not used: it would hold the address for as long as this process lives. */
+export function closeHandle(handle: unknown): void {
+  const closable = handle as { close?: () => void } | null | undefined
+  closable?.close?.()
+}
+
+/** The number of a socket's descriptor, -1 when it has none. */
+export function descriptorOf(socket: Socket): number {
+  const { _handle: handle } = socket as Socket & { _handle?: { fd?: number } | null }
+  return handle?.fd ?? -1
 }

@@ -7,6 +7,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeError, ShiftworkError } from '../errors.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
+import { Descriptors } from '../os/descriptors.ts'
 import { dropPrivileges } from '../os/users.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { createWebServer, hasHandler } from '../protocols/http.ts'
@@ -16,8 +17,9 @@ import { Drain, type DrainOrder } from './drain.ts'
 import { Health } from './health.ts'
 import { isInspected } from './inspected.ts'
 import { watchLimits } from './limits.ts'
-import { listenOn } from './listen.ts'
+import { closeHandle, listenOn } from './listen.ts'
 import type { ParentLink } from './parent.ts'
+import { Pressure } from './pressure.ts'
 
 /** How long others' requests may take after an uncaught exception. */
 const CRASH_DRAIN_MS = 2_000
@@ -55,6 +57,7 @@ class WorkerProcess {
   #drain: Drain | null = null
   readonly #health: Health | null
   #stopLimits: () => void = () => undefined
+  #pressure: Pressure | null = null
   #onReleased: () => void = () => undefined
 
   constructor(link: ParentLink, runnable: Runnable, spec: Spec) {
@@ -129,7 +132,8 @@ class WorkerProcess {
   }
 
   async #serve(handle: unknown): Promise<void> {
-    if (this.#phase !== 'prepared') return
+    if (this.#pressure && this.#phase === 'serving') return this.#pressure.resume(handle)
+    if (this.#phase !== 'prepared') return closeHandle(handle)
     const { server } = this.#subject
     if (server) await listenOn(server, handle, this.#spec.backlog)
     if (this.#phase !== 'prepared') return
@@ -139,6 +143,15 @@ class WorkerProcess {
     this.#link.report({ type: 'serving' })
     this.#health?.watch((detail) => this.#askReplacement('unhealthy', detail))
     this.#stopLimits = watchLimits(this.#spec, this.#traffic, this.#askReplacement)
+    this.#pressure = this.#watchDescriptors()
+  }
+
+  #watchDescriptors(): Pressure | null {
+    const { server } = this.#subject
+    const descriptors = server && Descriptors.own()
+    if (!descriptors) return null
+    const { backlog } = this.#spec
+    return new Pressure({ descriptors, server, backlog, traffic: this.#traffic, report: (it) => this.#link.report(it) })
   }
 
   #lead(): void {
@@ -200,6 +213,7 @@ class WorkerProcess {
     this.#phase = 'draining'
     this.#health?.stop()
     this.#stopLimits()
+    this.#pressure?.stop()
     this.#subject.isLeader = false
     this.#traffic.stopListening()
     const released = this.#released()

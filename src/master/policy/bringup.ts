@@ -109,6 +109,7 @@ function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; n
     output: '',
     report: null,
     wasKilled: false,
+    full: null,
   }
   enlist(fleet, child)
   return child

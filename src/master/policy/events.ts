@@ -4,6 +4,7 @@
  */
 import type { DrainReport, ReplaceReason } from '../../ipc/messages.ts'
 import type { Failure } from '../../ipc/status.ts'
+import type { DescriptorUse } from '../../os/descriptors.ts'
 import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
@@ -22,6 +23,8 @@ export type FleetEvent =
   | { type: 'leaving'; key: number; failure: Failure }
   | { type: 'resigned'; key: number }
   | { type: 'replace'; key: number; why: ReplaceReason; detail: string | null }
+  /** Its file descriptors are used up but for a reserve, and it does not listen; `use` null: it has room again. */
+  | { type: 'full'; key: number; use: DescriptorUse | null }
   | { type: 'drained'; key: number; report: DrainReport }
   /** A sign of life. */
   | { type: 'alive'; key: number; isDebugged: boolean }
@@ -170,6 +173,9 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
       return
     case 'alive':
       noteAlive(child, event.isDebugged)
+      return
+    case 'full':
+      child.full = event.use
       return
     case 'drained':
       child.report = event.report

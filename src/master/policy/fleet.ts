@@ -4,6 +4,7 @@
  */
 import type { DrainReport, ReplaceReason, StopReason } from '../../ipc/messages.ts'
 import type { Failure, LastExit, ReloadFailure } from '../../ipc/status.ts'
+import type { DescriptorUse } from '../../os/descriptors.ts'
 import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { type ChildEvent, type ChildState, transition } from './child.ts'
@@ -53,6 +54,8 @@ export interface Child {
   report: DrainReport | null
   /** Its end was a SIGKILL of ours. */
   wasKilled: boolean
+  /** Hardly a file descriptor is left to it, and it does not listen; null while it has room. */
+  full: DescriptorUse | null
 }
 
 export interface Slot {

@@ -24,6 +24,7 @@ function child(changes: Partial<Child> = {}): Child {
     silentSince: null,
     isDebugged: false,
     isBack: false,
+    full: null,
     preparedAt: 1,
     servingAt: 2,
     drainAt: null,

@@ -86,6 +86,21 @@ export class Client {
     if (body !== undefined) this.socket.write(body)
   }
 
+  /** Sends a request for another protocol; `rest` is what came behind the head of the answer. */
+  async upgrade(options: RequestOptions): Promise<Answer & { rest: Buffer }> {
+    this.send(options)
+    for (;;) {
+      const parsed = parseAnswer(this.#buffer, 'CONNECT', this.isClosed)
+      if (parsed) {
+        const rest = this.#buffer.subarray(parsed.bytes)
+        this.#buffer = Buffer.alloc(0)
+        return { ...parsed.answer, rest }
+      }
+      if (this.isClosed) throw new Unanswered('closed', 'in the handshake')
+      await this.#more(20_000)
+    }
+  }
+
   /** Reads the next answer whole. */
   async answer(method = 'GET', timeoutMs = 20_000): Promise<Answer> {
     const giveUpAt = Date.now() + timeoutMs

@@ -202,7 +202,9 @@ it('E5 under load an uncaught exception and an unhandled rejection cost the clie
   const before = await project.pids()
   for (const path of ['/throw', '/reject']) {
     const bad = await Client.open({ port })
-    await expect(bad.request({ path })).rejects.toMatchObject({ outcome: expect.stringMatching(/reset|closed/) as string })
+    await expect(bad.request({ path })).rejects.toMatchObject({
+      outcome: expect.stringMatching(/reset|closed/) as string,
+    })
     await load.more(100)
     await until('two serve', async () => (await project.pids()).length === 2)
   }

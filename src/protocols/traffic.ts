@@ -15,10 +15,11 @@ import { Server as TlsServer } from 'node:tls'
 import { closeAfter, type Exchange, exchangeOf } from './answer.ts'
 import { Roster } from './roster.ts'
 import { isUnseen } from './unseen.ts'
+import { Upgrades } from './upgrades.ts'
 
 type WebServer = HttpServer | HttpsServer
 
-/** What `cut` closed by force. `requests` names at most ten of those that had no answer yet. */
+/** What `cut` closed by force. `requests` names at most ten of those that had no answer yet, or were upgraded. */
 export interface CutReport {
   connections: number
   requests: string[]
@@ -40,6 +41,7 @@ export class Traffic {
   readonly #sockets = new Roster()
   /** Connections inside TLS: on these HTTP is spoken, and not on the one below. */
   readonly #secured = new Roster()
+  readonly #upgrades = new Upgrades()
   #isDraining = false
   /** The server whose answers end their connections although it does not drain. */
   #ending: NetServer | null = null
@@ -69,6 +71,7 @@ export class Traffic {
   register(server: NetServer): void {
     if (this.#servers.has(server) || isUnseen(server)) return
     this.#servers.add(server)
+    if (isWeb(server)) this.#upgrades.watch(server)
     if (server instanceof TlsServer) server.on('secureConnection', (socket) => this.#addSecured(socket))
     if (this.#isDraining) stopListening(server)
   }
@@ -176,14 +179,21 @@ export class Traffic {
     }
   }
 
+  /** Says goodbye to the WebSockets of user code, evenly over so long. */
+  partWithUpgraded(spreadMs: number): void {
+    this.#upgrades.partWithAll(spreadMs)
+  }
+
   /** Closes everything by force, and says what it was. */
   cut(): CutReport {
     this.stopListening()
     this.#endSweep()
-    const report: CutReport = { connections: this.#sockets.size, requests: [] }
-    for (const socket of this.#all())
-      for (const response of exchangeOf(socket).open)
-        if (report.requests.length < MAX_NAMED) report.requests.push(nameOf(response))
+    const names = this.#all().flatMap((socket) => {
+      const upgraded = this.#upgrades.nameOf(socket)
+      return [...exchangeOf(socket).open.map(nameOf), ...(upgraded === null ? [] : [upgraded])]
+    })
+    const report: CutReport = { connections: this.#sockets.size, requests: names.slice(0, MAX_NAMED) }
+    this.partWithUpgraded(0)
     for (const socket of this.#sockets) socket.destroy()
     return report
   }

@@ -2,6 +2,7 @@
  * How a worker leaves: accept nothing new, let `onWorkerStop` run, finish what was begun, cut what
  * is left at the deadline, say so, exit. The one way out for reload, stop, crash and a lost master.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { DrainReport } from '../ipc/messages.ts'
 import type { Traffic } from '../protocols/traffic.ts'
 
@@ -14,6 +15,8 @@ export interface DrainOrder {
 
 /** Cut sockets need a moment to close before the process ends. */
 const CUT_MS = 100
+/** WebSockets are told to come back over at most so long, and no longer than half of what the drain may take. */
+const MAX_SPREAD_MS = 5_000
 
 export class Drain {
   readonly #traffic: Traffic
@@ -37,6 +40,9 @@ export class Drain {
     const hook = this.#runHook().then(() => {
       isHookSettled = true
     })
+    const spreadMs = Math.min(MAX_SPREAD_MS, (order.timeoutMs ?? Number.POSITIVE_INFINITY) / 2)
+    // user code that parts with its clients in the hook comes first, but it may never settle
+    void Promise.race([hook, delay(spreadMs)]).then(() => this.#traffic.partWithUpgraded(spreadMs))
     const connections = this.#traffic.drained(order.lingerMs)
     const outcome = await Promise.race([Promise.all([hook, connections]), expired])
     if (this.#deadline) clearTimeout(this.#deadline)

@@ -33,9 +33,17 @@ export interface RequestOptions {
   timeoutMs?: number
 }
 
+/** How slow a slow client is. */
+export interface Pace {
+  stepBytes: number
+  pauseMs: number
+}
+
 /** One connection; requests on it one after another. */
 export class Client {
   readonly socket: Socket
+  /** Its own end of the connection; 0 on a unix socket. */
+  readonly port: number
   isClosed = false
   #buffer = Buffer.alloc(0)
   #error: NodeJS.ErrnoException | null = null
@@ -43,10 +51,8 @@ export class Client {
 
   private constructor(socket: Socket) {
     this.socket = socket
-    socket.on('data', (chunk) => {
-      this.#buffer = Buffer.concat([this.#buffer, chunk])
-      this.#wake()
-    })
+    this.port = socket.localPort ?? 0
+    socket.on('data', this.#take)
     socket.on('error', (error) => {
       this.#error = error
     })
@@ -58,6 +64,11 @@ export class Client {
       this.isClosed = true
       this.#wake()
     })
+  }
+
+  readonly #take = (chunk: Buffer): void => {
+    this.#buffer = Buffer.concat([this.#buffer, chunk])
+    this.#wake()
   }
 
   static open(target: Target): Promise<Client> {
@@ -79,11 +90,47 @@ export class Client {
   }
 
   send(options: RequestOptions = {}): void {
-    const { method = 'GET', path = '/', headers = {}, body } = options
-    const length = body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }
-    const head = Object.entries({ Host: 'test', ...length, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`)
-    this.socket.write(`${method} ${path} HTTP/1.1\r\n${head.join('')}\r\n`)
-    if (body !== undefined) this.socket.write(body)
+    this.socket.write(encodeRequest(options))
+  }
+
+  /** All of them in one packet, before any is answered. */
+  pipeline(requests: readonly RequestOptions[]): void {
+    this.socket.write(Buffer.concat(requests.map(encodeRequest)))
+  }
+
+  /** A slow writer: so many bytes at a time, a packet each, with a pause behind each; 1 splits a request byte by byte. */
+  async sendSlowly(options: RequestOptions, { stepBytes, pauseMs }: Pace): Promise<void> {
+    const bytes = encodeRequest(options)
+    for (let at = 0; at < bytes.length && !this.isClosed; at += stepBytes) {
+      this.socket.write(bytes.subarray(at, at + stepBytes))
+      await new Promise((resolve) => setTimeout(resolve, pauseMs))
+    }
+  }
+
+  /** A slow reader from now on: the kernel keeps the rest, and then the server must. */
+  readSlowly({ stepBytes, pauseMs }: Pace): void {
+    this.socket.removeListener('data', this.#take).pause()
+    const step = (): void => {
+      const chunk = this.socket.read(Math.min(stepBytes, this.socket.readableLength) || 1) as Buffer | null
+      if (chunk) this.#take(chunk)
+      if (!this.isClosed) setTimeout(step, pauseMs)
+    }
+    step()
+  }
+
+  /** Sends a request for another protocol; `rest` is what came behind the head of the answer. */
+  async upgrade(options: RequestOptions): Promise<Answer & { rest: Buffer }> {
+    this.send(options)
+    for (;;) {
+      const parsed = parseAnswer(this.#buffer, 'CONNECT', this.isClosed)
+      if (parsed) {
+        const rest = this.#buffer.subarray(parsed.bytes)
+        this.#buffer = Buffer.alloc(0)
+        return { ...parsed.answer, rest }
+      }
+      if (this.isClosed) throw new Unanswered('closed', 'in the handshake')
+      await this.#more(20_000)
+    }
   }
 
   /** Reads the next answer whole. */
@@ -130,6 +177,13 @@ export class Client {
   close(): void {
     this.socket.destroy()
   }
+}
+
+function encodeRequest(options: RequestOptions): Buffer {
+  const { method = 'GET', path = '/', headers = {}, body = '' } = options
+  const length = options.body === undefined ? {} : { 'Content-Length': String(Buffer.byteLength(body)) }
+  const head = Object.entries({ Host: 'test', ...length, ...headers }).map(([name, value]) => `${name}: ${value}\r\n`)
+  return Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${head.join('')}\r\n`), Buffer.from(body)])
 }
 
 function parseAnswer(buffer: Buffer, method: string, isClosed: boolean): { answer: Answer; bytes: number } | null {

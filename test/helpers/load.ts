@@ -14,14 +14,28 @@ export interface LoadOptions {
   /** What share of the requests asks for a slow answer (`/slow`). */
   slowShare?: number
   request?: RequestOptions
+  /** Each client ends when it is refused: for a server that goes away. */
+  endsRefused?: boolean
   /** Ends by itself after this, whatever the test does. */
   maxMs?: number
+}
+
+/** A request without a right answer, and what its client knew by then. */
+export interface Loss {
+  outcome: Outcome
+  /** Which of the clients. */
+  client: number
+  /** Its own end of the connection; 0: none came about. */
+  port: number
+  /** Who has answered on this connection before; null: nobody, it was its first request. */
+  servedBy: number | null
 }
 
 export interface LoadResult {
   counts: Record<Outcome, number>
   failed: number
   errors: string[]
+  losses: Loss[]
   /** Requests answered by each pid. */
   byPid: Map<number, number>
   /** Versions of the code that answered, in the order of the answers. */
@@ -39,6 +53,7 @@ export class Load {
     counts: { answered: 0, wrong: 0, refused: 0, reset: 0, closed: 0, timeout: 0 },
     failed: 0,
     errors: [],
+    losses: [],
     byPid: new Map(),
     lastVersions: [],
   }
@@ -51,7 +66,7 @@ export class Load {
   constructor(options: LoadOptions) {
     this.#options = options
     this.#endsAt = Date.now() + (options.maxMs ?? 150_000)
-    this.#loops = Array.from({ length: options.clients }, () => this.#loop())
+    this.#loops = Array.from({ length: options.clients }, (_, index) => this.#loop(index))
   }
 
   /** Waits until so many more requests were answered. */
@@ -81,21 +96,34 @@ export class Load {
     return this.#isStopping || Date.now() >= this.#endsAt
   }
 
-  async #loop(): Promise<void> {
+  /** Waits until every client has ended by itself. */
+  async ended(): Promise<LoadResult> {
+    await Promise.all(this.#loops)
+    return this.result
+  }
+
+  async #loop(index: number): Promise<void> {
     let client: Client | null = null
+    let servedBy: number | null = null
     while (!this.#isOver) {
       try {
-        if (!client || client.isClosed) client = await Client.open(this.#options.target)
+        if (!client || client.isClosed) {
+          client = null
+          servedBy = null
+          client = await Client.open(this.#options.target)
+        }
         const answer = await client.request(this.#nextRequest())
-        this.#note(answer)
+        servedBy = this.#note(answer)
         if (this.#options.isShort || answer.headers.get('connection') === 'close') {
           client.close()
           client = null
         }
       } catch (error) {
-        this.#fail(error)
+        const outcome = this.#fail(error)
+        this.result.losses.push({ outcome, client: index, port: client?.port ?? 0, servedBy })
         client?.close()
         client = null
+        if (outcome === 'refused' && this.#options.endsRefused) return
       }
       await this.#pause()
     }
@@ -109,25 +137,25 @@ export class Load {
     return { ...request, path, headers }
   }
 
-  #note(answer: Answer): void {
+  /** @returns who answered. @throws Unanswered where the answer is not the fixture's. */
+  #note(answer: Answer): number {
     const reply = answer.status === 200 ? parseReply(answer.body) : null
-    if (!reply) {
-      this.#fail(new Unanswered('wrong', `${answer.status} ${answer.body.slice(0, 200)}`))
-      return
-    }
+    if (!reply) throw new Unanswered('wrong', `${answer.status} ${answer.body.slice(0, 200)}`)
     this.result.counts.answered++
     this.result.byPid.set(reply.pid, (this.result.byPid.get(reply.pid) ?? 0) + 1)
     this.result.lastVersions.push(reply.version)
     if (this.result.lastVersions.length > 200) this.result.lastVersions.shift()
     for (const watch of this.#watchers) watch()
+    return reply.pid
   }
 
-  #fail(error: unknown): void {
+  #fail(error: unknown): Outcome {
     const outcome = error instanceof Unanswered ? error.outcome : 'wrong'
     this.result.counts[outcome]++
     this.result.failed++
     if (this.result.errors.length < 20) this.result.errors.push(String(error))
     for (const watch of this.#watchers) watch()
+    return outcome
   }
 
   #pause(): Promise<void> {

@@ -22,12 +22,15 @@ export function marked(mark: string): Row[] {
 }
 
 function readMarked(pid: number, mark: string): Row | null {
+  return isOurs(pid, mark) ? readRow(pid) : null
+}
+
+export function isOurs(pid: number, mark: string): boolean {
   try {
-    if (!readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`${MARK}=${mark}`)) return null
-    return readRow(pid)
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`${MARK}=${mark}`)
   } catch {
     // gone meanwhile, or not ours to read
-    return null
+    return false
   }
 }
 
@@ -46,19 +49,6 @@ export function readRow(pid: number): Row | null {
 
 export function isAlive(pid: number): boolean {
   return readRow(pid) !== null
-}
-
-/** The ports and unix sockets that are in the kernel's listening tables. */
-export function isListening(port: number): boolean {
-  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
-  return ['/proc/net/tcp', '/proc/net/tcp6'].some((table) =>
-    readFileSync(table, 'utf8')
-      .split('\n')
-      .some((line) => {
-        const fields = line.trim().split(/\s+/)
-        return fields[1]?.endsWith(suffix) === true && fields[3] === '0A'
-      }),
-  )
 }
 
 /** Looks until it is so. For what sends no message (the kernel's tables); throws after `timeoutMs`. */

@@ -192,3 +192,25 @@ it('a worker that cannot be forked is tried again, and a stop ends it all', asyn
   expect((await project.shiftwork('stop')).code).toBe(0)
   expect((await running.ended).code).toBe(0)
 })
+
+it('E5 under load an uncaught exception and an unhandled rejection cost the client that brought them its answer, and nobody else one', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': FALLING })
+  const running = await project.start()
+  const port = await project.port()
+  const load = new Load({ target: { port }, clients: 30, pauseMs: [0, 20], slowShare: 0.02, maxMs: 60_000 })
+  await load.more(200)
+  const before = await project.pids()
+  for (const path of ['/throw', '/reject']) {
+    const bad = await Client.open({ port })
+    await expect(bad.request({ path })).rejects.toMatchObject({
+      outcome: expect.stringMatching(/reset|closed/) as string,
+    })
+    await load.more(100)
+    await until('two serve', async () => (await project.pids()).length === 2)
+  }
+  await load.more(200)
+  expect((await load.stop()).errors).toEqual([])
+  expect(await project.pids()).not.toEqual(before)
+  for (const words of ['dropped the ball', 'broke a promise'])
+    expect(running.stderr).toMatch(new RegExp(`${words}[\\s\\S]*app\\.js:`))
+})

@@ -4,7 +4,8 @@ import { connect } from 'node:net'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client, get } from '../helpers/client.ts'
-import { isListening, until } from '../helpers/processes.ts'
+import { isListening } from '../helpers/listening.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
 interface Reply {

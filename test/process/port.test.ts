@@ -2,8 +2,8 @@
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { freePort } from '../helpers/cli.ts'
+import { Lookout } from '../helpers/listening.ts'
 import { Load } from '../helpers/load.ts'
-import { Lookout } from '../helpers/lookout.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 

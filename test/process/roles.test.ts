@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest'
 import { app } from '../helpers/apps.ts'
 import { Client } from '../helpers/client.ts'
+import { expectOneAtATime, LEADERS, leaderOf } from '../helpers/leaders.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
@@ -76,26 +77,10 @@ it('H2 a reload of one named group leaves the others alone', async () => {
   expect(await project.pids('api')).not.toEqual(before.api)
 })
 
-/** Every process writes down when it becomes leader and, first thing in its drain, that it is none any more. */
-const LEADERS = `
-import { appendFileSync } from 'node:fs'
-import { Worker } from 'shiftwork'
-const jobs = new Worker({ name: 'jobs', count: 3, bakeMs: 0 })
-const note = (what) => appendFileSync('leaders.txt', process.hrtime.bigint() + ' ' + process.pid + ' ' + what + '\\n')
-jobs.onLeader = (worker) => note(worker.isLeader ? 'leads' : 'LIES')
-jobs.onWorkerStop = (worker) => note(worker.isLeader ? 'LIES' : 'leaves')
-jobs.onWorkerStart = (worker) => {
-  // a process that leads says so all the time: two at once would be seen
-  setInterval(() => { if (worker.isLeader) note('works') }, 2)
-}
-Worker.runAll()
-`
-
 it('H5 never two leaders at once, and one again soon after each reload and crash', async () => {
   const project = Project.create({ 'start.js': LEADERS })
   await project.start()
-  const leader = async (): Promise<number | null> =>
-    (await project.status()).groups[0]?.processes.find((row) => row.leader)?.pid ?? null
+  const leader = (): Promise<number | null> => leaderOf(project)
   for (let round = 0; round < 4; round++) {
     await until('there is one', async () => (await leader()) !== null)
     if (round % 2 === 0) expect((await project.reload()).code).toBe(0)
@@ -106,16 +91,7 @@ it('H5 never two leaders at once, and one again soon after each reload and crash
     }
   }
   expect((await project.shiftwork('stop')).code).toBe(0)
-  const lines = project.read('leaders.txt').trim().split('\n')
-  const events = lines
-    .map((line) => line.split(' ') as [string, string, string])
-    .sort((a, b) => Number(BigInt(a[0]) - BigInt(b[0])))
-  expect(lines.filter((line) => line.includes('LIES'))).toEqual([])
-  // in the order of time: once another process has led, the one before it never works again
-  const order: string[] = []
-  for (const [, pid, what] of events) if (what !== 'leaves' && order.at(-1) !== pid) order.push(pid)
-  expect(order).toEqual([...new Set(order)])
-  expect(order.length).toBeGreaterThanOrEqual(5)
+  expect(expectOneAtATime(project).length).toBeGreaterThanOrEqual(5)
 })
 
 const HOOKS = `

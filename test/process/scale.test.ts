@@ -4,6 +4,7 @@ import type { ReloadSummary, Scaled } from '../../src/ipc/status.ts'
 import { app, fleetStart, webStart } from '../helpers/apps.ts'
 import { oneJson } from '../helpers/cli.ts'
 import { expectAgreement, numbers, serving } from '../helpers/fleets.ts'
+import { expectOneAtATime, LEADERS, leaderOf } from '../helpers/leaders.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
@@ -178,24 +179,9 @@ function kill(pid: number): void {
   }
 }
 
-/** Every process writes down when it becomes leader, and all the time that it leads. */
-const LEADERS = `
-import { appendFileSync } from 'node:fs'
-import { Worker } from 'shiftwork'
-const jobs = new Worker({ name: 'jobs', count: 3 })
-const note = (what) => appendFileSync('leaders.txt', process.hrtime.bigint() + ' ' + process.pid + ' ' + what + '\\n')
-jobs.onLeader = (worker) => note(worker.isLeader ? 'leads' : 'LIES')
-jobs.onWorkerStop = (worker) => note(worker.isLeader ? 'LIES' : 'leaves')
-jobs.onWorkerStart = (worker) => {
-  setInterval(() => { if (worker.isLeader) note('works') }, 2)
-}
-Worker.runAll()
-`
-
 it('H6 when the leader is scaled away there is one other leader after it, and never two', async () => {
   const project = await started({ 'start.js': LEADERS })
-  const leader = async (): Promise<number | null> =>
-    (await project.status()).groups[0]?.processes.find((row) => row.leader)?.pid ?? null
+  const leader = (): Promise<number | null> => leaderOf(project)
   const led: (number | null)[] = []
   for (let round = 0; round < 2; round++) {
     const [first = 0] = await project.pids('jobs')
@@ -215,17 +201,8 @@ it('H6 when the leader is scaled away there is one other leader after it, and ne
     expect((await scale(project, 'jobs=3')).code).toBe(0)
   }
   expect((await project.shiftwork('stop')).code).toBe(0)
-  const events = project
-    .read('leaders.txt')
-    .trim()
-    .split('\n')
-    .map((line) => line.split(' ') as [string, string, string])
-    .sort((a, b) => Number(BigInt(a[0]) - BigInt(b[0])))
-  expect(events.filter(([, , what]) => what === 'LIES')).toEqual([])
-  const order: number[] = []
-  for (const [, pid, what] of events) if (what !== 'leaves' && order.at(-1) !== Number(pid)) order.push(Number(pid))
   // in the order of time, and nobody comes back: the one that was left leads on in the next round
-  expect(order).toEqual([...new Set(led)])
+  expect(expectOneAtATime(project)).toEqual([...new Set(led)])
 })
 
 it('D7 a scale during a reload follows it, and a reload during a scale follows that; nothing is lost', async () => {

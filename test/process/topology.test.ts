@@ -8,9 +8,9 @@ import { app, fleetStart, type GroupOf, webStart } from '../helpers/apps.ts'
 import { quietPorts } from '../helpers/cli.ts'
 import { Client, get } from '../helpers/client.ts'
 import { expectAgreement, serving } from '../helpers/fleets.ts'
+import { isListening, Lookout } from '../helpers/listening.ts'
 import { Load } from '../helpers/load.ts'
-import { Lookout } from '../helpers/lookout.ts'
-import { isListening, until } from '../helpers/processes.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
 const PAUSE: [number, number] = [0, 20]

@@ -1,7 +1,19 @@
-/** Watches whether a port of 127.0.0.1 is in the kernel's listening table, without a gap. */
+/** The kernel's listening table: whether a port is in it now, and whether it was all the time. */
 import { closeSync, openSync, readSync } from 'node:fs'
 
-/** Looks into the kernel's table as often as the loop turns, until it is told to end. */
+const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
+
+/** On any address of this machine. */
+export function isListening(port: number): boolean {
+  const entry = new RegExp(`: [0-9A-F]+:${hexOf(port)} \\S+ 0A `)
+  return TABLES.some((table) => entry.test(listeningTable(table)))
+}
+
+function hexOf(port: number): string {
+  return port.toString(16).toUpperCase().padStart(4, '0')
+}
+
+/** Watches a port of 127.0.0.1 without a gap: looks as often as the loop turns, until it is told to end. */
 export class Lookout {
   looks = 0
   /** What the test did when the port was not there. */
@@ -12,13 +24,12 @@ export class Lookout {
   readonly #loop: Promise<void>
 
   constructor(port: number) {
-    const hex = port.toString(16).toUpperCase().padStart(4, '0')
-    this.#entry = new RegExp(`: 0100007F:${hex} \\S+ 0A `)
+    this.#entry = new RegExp(`: 0100007F:${hexOf(port)} \\S+ 0A `)
     this.#loop = this.#look()
   }
 
   get isListed(): boolean {
-    return this.#entry.test(listeningTable())
+    return this.#entry.test(listeningTable('/proc/net/tcp'))
   }
 
   async #look(): Promise<void> {
@@ -36,8 +47,8 @@ export class Lookout {
 }
 
 /** The kernel lists what listens first (tcp_ipv4.c), then thousands of connections: those are not read. */
-function listeningTable(): string {
-  const fd = openSync('/proc/net/tcp', 'r')
+function listeningTable(path: string): string {
+  const fd = openSync(path, 'r')
   const chunk = Buffer.alloc(16 * 1024)
   let text = ''
   try {

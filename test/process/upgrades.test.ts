@@ -1,0 +1,141 @@
+/** Connections that user code has upgraded, and how a draining worker parts with them. B5. */
+import { connect, type Socket } from 'node:net'
+import { expect, it, onTestFinished } from 'vitest'
+import { webStart } from '../helpers/apps.ts'
+import type { Target } from '../helpers/client.ts'
+import { isAlive, until } from '../helpers/processes.ts'
+import { Project } from '../helpers/project.ts'
+import { WebSocketClient, webSocketApp } from '../helpers/websocket.ts'
+
+interface Running {
+  project: Project
+  target: Target
+  pid: number
+}
+
+async function serve(app: string, options: Record<string, unknown> = {}): Promise<Running> {
+  const start = webStart({ count: 1, server: { keepAliveTimeout: 300 }, ...options })
+  const project = Project.create({ 'start.js': start, 'app.js': app })
+  await project.start()
+  const [pid = 0] = await project.pids()
+  return { project, target: { port: await project.port() }, pid }
+}
+
+async function clients(target: Target, count: number, how = {}): Promise<WebSocketClient[]> {
+  const all: WebSocketClient[] = []
+  onTestFinished(() => {
+    for (const client of all) client.close()
+  })
+  // in this order they are upgraded
+  while (all.length < count) all.push(await WebSocketClient.open(target, how))
+  return all
+}
+
+it('B5 WebSockets are told 1012 one after another, come back to new code, and the worker leaves with the last of them', async () => {
+  const { project, target, pid } = await serve(webSocketApp('1'), { stopTimeoutMs: 8_000 })
+  const all = await clients(target, 20)
+  for (const client of all) expect(await client.ask('who?')).toBe(`1 ${pid}`)
+  project.write('app.js', webSocketApp('2'))
+  const askedAt = performance.now()
+  const reloaded = project.reload()
+  await all[0]?.until(1012)
+  const [again] = await clients(target, 1)
+  expect(await again?.ask('who?')).toMatch(/^2 /)
+  // the last one is served until it is told
+  expect(await all.at(-1)?.ask('still there?')).toBe(`1 ${pid}`)
+  await Promise.all(all.map((client) => client.until('end')))
+  const { code, summary } = await reloaded
+  const replaced = [{ oldPid: pid, connectionsCut: 0, killed: false }]
+  expect({ code, replaced: summary.replaced }).toMatchObject({ code: 0, replaced })
+  for (const [place, client] of all.entries()) {
+    expect(client.received.slice(-2)).toEqual([1012, 'end'])
+    // half of the 8 s for 20 of them, evenly: never before its turn (timers round down)
+    expect(client.closeFrameAt - askedAt).toBeGreaterThan(place * 200 - 5)
+  }
+  expect(summary.replaced[0]?.drainMs).toBeLessThan(8_000)
+})
+
+it('B5 a WebSocket that does not answer the goodbye is cut at the deadline, counted and named', async () => {
+  const { project, target, pid } = await serve(webSocketApp('1'), { stopTimeoutMs: 1_000 })
+  const [silent] = await clients(target, 1, { answersClose: false })
+  const { code, summary } = await project.reload()
+  expect(code).toBe(0)
+  expect(summary.replaced).toMatchObject([{ oldPid: pid, connectionsCut: 1, killed: false }])
+  expect(summary.replaced[0]?.drainMs).toBeGreaterThanOrEqual(1_000)
+  await silent?.until('end')
+  expect(silent?.received).toEqual([1012, 'end'])
+  expect(project.log).toMatch(/web\/0 \(pid \d+\) cut 1 connection: upgraded websocket \/chat from 127\.0\.0\.1/)
+})
+
+it('B5 what user code has closed in onWorkerStop is told nothing else', async () => {
+  const closing = `worker.onWorkerStop = async () => {
+    for (const socket of sockets) {
+      socket.hasSaidGoodbye = true
+      socket.write(Buffer.of(0x88, 2, 1001 >> 8, 1001 & 255))
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }`
+  const { project, target } = await serve(webSocketApp('1', closing), { stopTimeoutMs: 8_000 })
+  const all = await clients(target, 3)
+  expect((await project.shiftwork('stop')).stdout).not.toContain('cut')
+  await Promise.all(all.map((client) => client.until('end')))
+  for (const client of all) expect(client.received).toEqual([1001, 'end'])
+})
+
+it('B5 a stop whose onWorkerStop never settles tells them all the same', async () => {
+  const waiting = 'worker.onWorkerStop = () => new Promise(() => {})'
+  const { project, target } = await serve(webSocketApp('1', waiting), { stopTimeoutMs: 1_500 })
+  const all = await clients(target, 3)
+  expect((await project.shiftwork('stop')).stdout).not.toContain('cut')
+  await Promise.all(all.map((client) => client.until('end')))
+  for (const client of all) expect(client.received).toEqual([1012, 'end'])
+  expect(project.log).toContain('left before its onWorkerStop had settled')
+})
+
+/** Other protocols, by upgrade and by CONNECT: an echo each. */
+const TUNNELS = `
+export function createApp(worker) {
+  for (const event of ['upgrade', 'connect'])
+    worker.server.on(event, (request, socket) => {
+      socket.on('error', () => {})
+      socket.write('HTTP/1.1 ' + (event === 'upgrade' ? '101 Switching Protocols' : '200 Connected') + '\\r\\n\\r\\n')
+      socket.pipe(socket)
+    })
+  return (request, response) => response.end(JSON.stringify({ pid: process.pid, version: '1' }))
+}
+`
+
+function tunnel(
+  { port }: { port: number },
+  head: string,
+): { socket: Socket; text: () => string; ended: Promise<void> } {
+  const socket = connect(port, '127.0.0.1')
+  onTestFinished(() => {
+    socket.destroy()
+  })
+  let text = ''
+  socket.on('data', (chunk) => {
+    text += String(chunk)
+  })
+  const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  socket.on('error', () => undefined)
+  socket.write(`${head}\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n`)
+  return { socket, text: () => text, ended }
+}
+
+it('B5 a tunnel of another protocol is left alone until the deadline, then cut, counted and named', async () => {
+  const { project, target, pid } = await serve(TUNNELS, { stopTimeoutMs: 1_500 })
+  const port = { port: 'port' in target ? target.port : 0 }
+  const both = [tunnel(port, 'GET /raw HTTP/1.1'), tunnel(port, 'CONNECT far:1 HTTP/1.1')]
+  await until('both are open', () => both.every(({ text }) => text().endsWith('\r\n\r\n')))
+  const reloaded = project.reload()
+  await until('the old one drains', () => project.log.includes('drains (reload)'))
+  for (const { socket } of both) socket.write('still there?')
+  await until('both echo', () => both.every(({ text }) => text().endsWith('still there?')))
+  expect((await reloaded).summary.replaced).toMatchObject([{ oldPid: pid, connectionsCut: 2, killed: false }])
+  await Promise.all(both.map(({ ended }) => ended))
+  for (const { text } of both) expect(text()).toMatch(/\r\n\r\nstill there\?$/)
+  expect(project.log).toContain('upgraded echo /raw from 127.0.0.1')
+  expect(project.log).toContain('CONNECT far:1 from 127.0.0.1')
+  expect(isAlive(pid)).toBe(false)
+})

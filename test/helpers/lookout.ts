@@ -1,7 +1,7 @@
 /** Watches whether a port of 127.0.0.1 is in the kernel's listening table, without a gap. */
 import { closeSync, openSync, readSync } from 'node:fs'
 
-/** Looks into the kernel's table as often as the loop turns, until it is told to end. */
+/** Looks into the kernel's table as often as the loop turns (or each `everyMs`), until it is told to end. */
 export class Lookout {
   looks = 0
   /** What the test did when the port was not there. */
@@ -9,9 +9,11 @@ export class Lookout {
   doing = 'nothing'
   #isOn = true
   readonly #entry: RegExp
+  readonly #everyMs: number
   readonly #loop: Promise<void>
 
-  constructor(port: number) {
+  constructor(port: number, { everyMs = 0 } = {}) {
+    this.#everyMs = everyMs
     const hex = port.toString(16).toUpperCase().padStart(4, '0')
     this.#entry = new RegExp(`: 0100007F:${hex} \\S+ 0A `)
     this.#loop = this.#look()
@@ -25,7 +27,7 @@ export class Lookout {
     while (this.#isOn) {
       this.looks++
       if (!this.isListed) this.missed.push(this.doing)
-      await new Promise((resolve) => setImmediate(resolve))
+      await new Promise((resolve) => (this.#everyMs > 0 ? setTimeout(resolve, this.#everyMs) : setImmediate(resolve)))
     }
   }
 

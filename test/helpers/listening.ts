@@ -13,7 +13,7 @@ function hexOf(port: number): string {
   return port.toString(16).toUpperCase().padStart(4, '0')
 }
 
-/** Watches a port of 127.0.0.1 without a gap: looks as often as the loop turns, until it is told to end. */
+/** Watches a port of 127.0.0.1: looks as often as the loop turns (or each `everyMs`), until it is told to end. */
 export class Lookout {
   looks = 0
   /** What the test did when the port was not there. */
@@ -21,9 +21,11 @@ export class Lookout {
   doing = 'nothing'
   #isOn = true
   readonly #entry: RegExp
+  readonly #everyMs: number
   readonly #loop: Promise<void>
 
-  constructor(port: number) {
+  constructor(port: number, { everyMs = 0 } = {}) {
+    this.#everyMs = everyMs
     this.#entry = new RegExp(`: 0100007F:${hexOf(port)} \\S+ 0A `)
     this.#loop = this.#look()
   }
@@ -36,7 +38,7 @@ export class Lookout {
     while (this.#isOn) {
       this.looks++
       if (!this.isListed) this.missed.push(this.doing)
-      await new Promise((resolve) => setImmediate(resolve))
+      await new Promise((resolve) => (this.#everyMs > 0 ? setTimeout(resolve, this.#everyMs) : setImmediate(resolve)))
     }
   }
 

@@ -1,0 +1,82 @@
+/**
+ * What a master holds after many reloads: descriptors by the kernel's count, and its heap after garbage
+ * was collected. The heap is told by a hook of the start file, which runs in the master: `onMasterReload`.
+ */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ask } from '../../src/cli/client.ts'
+import type { ReloadSummary } from '../../src/ipc/status.ts'
+import { stateDirAt } from '../../src/os/statedir.ts'
+import { until } from './processes.ts'
+import type { Project, Running } from './project.ts'
+
+const HEAP_FILE = 'heap.log'
+
+/**
+ * The end of a start file whose master collects its garbage after each reload and notes what is left.
+ * @param leakBytes what it keeps at each reload: for the proof that a leak of this size is seen.
+ */
+export function heapWitness(leakBytes = 0): string {
+  return `
+import { appendFileSync } from 'node:fs'
+const kept = []
+Worker.onMasterReload = () => {
+  if (${leakBytes} > 0) kept.push(Array.from({ length: ${leakBytes} / 8 }, (_, index) => index + 0.5))
+  gc()
+  appendFileSync('${HEAP_FILE}', process.memoryUsage().heapUsed + '\\n')
+}
+`
+}
+
+/** A start file with one worker that does nothing. */
+export function emptyStart(leakBytes = 0): string {
+  return `
+import { Worker } from 'shiftwork'
+${heapWitness(leakBytes)}
+new Worker({ name: 'empty', bakeMs: 0 })
+Worker.runAll()
+`
+}
+
+/** In the foreground, so that the master is what was launched. */
+export async function startMeasured(project: Project): Promise<Running> {
+  const running = project.launch(process.execPath, ['--expose-gc', project.startFile, 'start'])
+  await running.line(/^ready in /m)
+  return running
+}
+
+/** Asks without a process of its own: as many reloads in a short time as can be had. */
+export async function reloadOnce(project: Project): Promise<ReloadSummary> {
+  const reply = await ask(stateDirAt(project.stateDir), {
+    command: 'reload',
+    groups: [],
+    graceful: false,
+    timeoutMs: null,
+    strategy: 'rolling',
+    surge: null,
+    wait: 'done',
+    force: false,
+  })
+  if (reply.type !== 'reload') throw new Error(`a reload was answered with ${JSON.stringify(reply)}`)
+  return reply.reload
+}
+
+/** What the master's heap held after each reload, in bytes. */
+export function heaps(project: Project): number[] {
+  const path = join(project.dir, HEAP_FILE)
+  return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n').map(Number) : []
+}
+
+/** How many descriptors a process holds, when the count stands still: the channel of the last worker is closed late. */
+export async function descriptorsOf(pid: number): Promise<number> {
+  let count = 0
+  let same = 0
+  await until('the count stands still', async () => {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    const now = readdirSync(`/proc/${pid}/fd`).length
+    same = now === count ? same + 1 : 0
+    count = now
+    return same >= 20
+  })
+  return count
+}

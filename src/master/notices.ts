@@ -1,6 +1,7 @@
 /** What happens in a master, as it happens, for people and programs that watch: log, progress, hooks. */
 import type { ReplaceReason, WorkerStats } from '../ipc/messages.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
+import type { Ended } from '../os/endcarriers.ts'
 import type { Child } from './policy/fleet.ts'
 
 export type Notice =
@@ -11,6 +12,8 @@ export type Notice =
       detail: string | null
     }
   | { type: 'left'; child: Child; code: number | null; signal: string | null }
+  /** What it had started, and did not end, is ended. */
+  | { type: 'swept'; child: Child; ended: Ended[] }
   | { type: 'kill'; child: Child; why: string }
   | { type: 'leader'; child: Child }
   | { type: 'replace'; child: Child; why: ReplaceReason; detail: string | null }

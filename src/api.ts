@@ -52,6 +52,12 @@ export interface WorkerOptions {
   maxMemoryBytes?: number
   /** And after so long, up to a tenth more. Default 0 ms: never. */
   maxLifetimeMs?: number
+  /**
+   * What a worker has started and has not ended (`child_process`, and what that starts) is ended once the worker is
+   * gone: SIGTERM, a second later SIGKILL. Linux only. One process lives on when `SHIFTWORK_WORKER` is taken out of the
+   * environment it is started with; false: all do. Default true.
+   */
+  sweepChildren?: boolean
   /** The longest body that `onMessage` takes; a longer one is answered 413. Default 10 MiB. */
   maxMessageBytes?: number
   /** Environment variables for these workers. */
@@ -115,6 +121,7 @@ export class Worker implements WorkerHooks<Worker> {
   declare maxRequests: number
   declare maxMemoryBytes: number
   declare maxLifetimeMs: number
+  declare sweepChildren: boolean
   declare maxMessageBytes: number
   declare env: Record<string, string>
   declare tls: TlsOptions

@@ -7,9 +7,11 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describeError, ShiftworkError } from './errors.ts'
 import { DAEMON_VARIABLE, type DaemonSettings } from './ipc/daemon.ts'
+import { WORKER_VARIABLE } from './ipc/mark.ts'
 import type { LaunchMessage } from './ipc/messages.ts'
 import type { MasterHooks, MasterScreen } from './master/main.ts'
 import type { Launcher } from './master/spawn.ts'
+import { startTimeOf } from './os/processes.ts'
 import { absoluteStartFile, loaderArgs, throughLink } from './os/startfile.ts'
 import { stateDirAt } from './os/statedir.ts'
 import type { Runnable } from './protocols/hooks.ts'
@@ -67,6 +69,9 @@ function check(described: readonly Described[], options: RunOptions): Checked {
 
 async function runAsMain(described: readonly Described[], options: RunOptions, hooks: MasterHooks): Promise<void> {
   const startFile = absoluteStartFile(process.argv[1] ?? 'start', process.cwd(), process.env['PWD'])
+  // typed, so to say, by a worker: what is started from here on is not that worker's
+  const isOfWorker = process.env[WORKER_VARIABLE] !== undefined
+  delete process.env[WORKER_VARIABLE]
   const settings = takeDaemonSettings()
   if (settings) {
     await runAsDaemon(startFile, settings, () => check(described, options), hooks)
@@ -76,13 +81,14 @@ async function runAsMain(described: readonly Described[], options: RunOptions, h
   const code = await runCommandLine({
     argv: options.argv ?? process.argv.slice(2),
     startFile,
+    isOfWorker,
     program: program(startFile),
     options: absolutePaths(options),
     check: () => check(described, options),
     startHere: async ({ keepStdoutPure, ...files }, screen) => {
       const checked = check(described, options)
       const { runMaster } = await import('./master/main.ts')
-      const launch = launcher(startFile)
+      const launch = launcher(startFile, files.stateDir.path)
       // stdout is for JSON alone
       if (keepStdoutPure) launch.workerOutput = () => [2, 'inherit']
       const how = { daemon: false, launcher: launch, hooks, screen } as const
@@ -113,7 +119,7 @@ function absolutePaths(options: RunOptions): RunOptions {
   }
 }
 
-function launcher(startFile: string): Launcher {
+function launcher(startFile: string, stateDir: string): Launcher {
   const cwd = process.cwd()
   const bootstrap = fileURLToPath(new URL('./worker/main.js', import.meta.url))
   return {
@@ -121,6 +127,7 @@ function launcher(startFile: string): Launcher {
     execArgv: loaderArgs(startFile, process.execArgv, cwd).map((arg) => throughLink(arg, startFile)),
     cwd: throughLink(cwd, startFile),
     startFile,
+    origin: { startFile, stateDir, master: { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' } },
     workerOutput: () => ['inherit', 'inherit'],
   }
 }
@@ -146,7 +153,8 @@ async function runAsDaemon(
     const stateDir = stateDirAt(settings.stateDir)
     const files = { stateDir, logFile: settings.logFile, stdoutFile: settings.stdoutFile, watch: settings.watch }
     const screen = daemonScreen()
-    const code = await runMaster({ ...checked, ...files, daemon: true, launcher: launcher(startFile), hooks, screen })
+    const how = { daemon: true, launcher: launcher(startFile, stateDir.path), hooks, screen } as const
+    const code = await runMaster({ ...checked, ...files, ...how })
     process.exit(code)
   } catch (error) {
     const hint = error instanceof ShiftworkError ? (error.hint ?? null) : null

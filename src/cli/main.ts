@@ -10,13 +10,15 @@ import { logs } from './logs.ts'
 import { type CommandLine, helpText, parseCommandLine, type Usage, wantsJson } from './parse.ts'
 import { reload } from './reload.ts'
 import { scale } from './scale.ts'
-import { restart, type StartContext, start } from './start.ts'
+import { restart, type StartContext, start, startOver } from './start.ts'
 import { status } from './status.ts'
 import { stop } from './stop.ts'
 import { printError, printJson, printLine, surviveLostOutput } from './terminal.ts'
 
 export interface CommandContext extends Omit<StartContext, 'line' | 'stateDir' | 'logFile' | 'stdoutFile'> {
   argv: readonly string[]
+  /** This process will be ended when the worker that started it is gone. */
+  isOfWorker: boolean
   program: string
   /** What the start file gave to `runAll`; the command line wins. */
   options: { stateDir?: string; logFile?: string; stdoutFile?: string }
@@ -44,6 +46,8 @@ async function runStarting(line: CommandLine, context: CommandContext, usage: Us
     stdoutFile: options.stdoutFile ?? stateDir.stdoutFile,
   }
   const { startFile, check, startHere } = context
+  // it stops the worker that it belongs to, and goes on after that
+  if (line.command === 'restart' && context.isOfWorker) return startOver(context)
   const ready: StartContext = { line, startFile, check, startHere, ...files }
   return line.command === 'start' ? start(ready) : restart(ready)
 }

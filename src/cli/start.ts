@@ -60,6 +60,16 @@ export async function restart(context: StartContext): Promise<ExitCode> {
   return daemon ? launchDaemon(again) : startForeground(again)
 }
 
+/** Types the same once more in a process that carries no worker's mark; what becomes of this one is no matter then. */
+export function startOver({ startFile, argv }: { startFile: string; argv: readonly string[] }): Promise<ExitCode> {
+  const args = [...loaderArgs(startFile, process.execArgv, process.cwd()), startFile, ...argv]
+  const child = spawn(process.execPath, args, { stdio: 'inherit' })
+  return new Promise((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', (code) => resolve((code ?? EXIT.failed) as ExitCode))
+  })
+}
+
 /** The former mode. A master that cannot be asked and is to be killed all the same tells none. */
 async function formerMode({ stateDir, line }: StartContext): Promise<{ daemon: boolean; watching: boolean }> {
   try {

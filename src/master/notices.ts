@@ -2,6 +2,7 @@
 import type { ReplaceReason, WorkerStats } from '../ipc/messages.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { DescriptorUse } from '../os/descriptors.ts'
+import type { Ended } from '../os/endcarriers.ts'
 import type { Child } from './policy/fleet.ts'
 
 export type Notice =
@@ -12,6 +13,8 @@ export type Notice =
       detail: string | null
     }
   | { type: 'left'; child: Child; code: number | null; signal: string | null }
+  /** What it had started, and did not end, is ended. */
+  | { type: 'swept'; child: Child; ended: Ended[] }
   | { type: 'kill'; child: Child; why: string }
   | { type: 'leader'; child: Child }
   | { type: 'replace'; child: Child; why: ReplaceReason; detail: string | null }

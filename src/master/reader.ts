@@ -17,7 +17,7 @@ export function readStartFile(launcher: Launcher, onStart: (end: () => void) => 
     let result: ReadResult | null = null
     let output = ''
     let late: string | null = null
-    const who = { name: '', id: 0, generation: 0, attempt: 1, env: {}, isReader: true }
+    const who = { key: 0, name: '', id: 0, generation: 0, attempt: 1, env: {}, isReader: true }
     const process = spawnProcess(launcher, who, {
       onMessage: (message) => {
         if (message.type === 'loaded') {

@@ -2,6 +2,7 @@
 
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { Log, LogFields } from '../log.ts'
+import { endedText } from '../os/endcarriers.ts'
 import { duration, firstLine, outOfDescriptors, plural, replacedText } from '../words.ts'
 import type { Notice } from './notices.ts'
 import { type Child, type Fleet, slotKey } from './policy/fleet.ts'
@@ -14,6 +15,9 @@ export function logNotice(to: Log, notice: Notice, { now, fleet }: { now: number
       return
     case 'left':
       logLeft(log, notice, now)
+      return
+    case 'swept':
+      logSwept(log, notice)
       return
     case 'kill':
       log.warn(`${who(notice.child)} killed: ${notice.why}`)
@@ -79,6 +83,12 @@ function logScale(log: Log, { result, groups, durationMs, error }: Scaled): void
   const text = `${changes === '' ? 'scale' : `scale ${changes}`} ${result} after ${duration(durationMs)}`
   if (result === 'done') log.info(text)
   else log.warn(error ? `${text}: ${error.worker}: ${error.message}` : text)
+}
+
+function logSwept(log: Log, { child, ended }: Extract<Notice, { type: 'swept' }>): void {
+  const text = `${who(child)} had left ${plural(ended.length, 'process', 'processes')} behind, ended: ${endedText(ended)}`
+  if (ended.some(({ killed, isLeft }) => killed || isLeft)) log.warn(text)
+  else log.info(text)
 }
 
 /** What a program would have to read out of the text. */

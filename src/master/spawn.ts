@@ -4,6 +4,7 @@
  * any other, so that there is one way to fail.
  */
 import cluster, { type Worker as ClusterWorker } from 'node:cluster'
+import { formatMark, type Origin, WORKER_VARIABLE } from '../ipc/mark.ts'
 import {
   IDENTITY_VARIABLE,
   type Identity,
@@ -14,6 +15,7 @@ import {
 } from '../ipc/messages.ts'
 import { WIRE_VERSION } from '../ipc/requests.ts'
 import { debug } from '../log.ts'
+import { slotKey } from './policy/fleet.ts'
 
 /** How to start a worker process; the same for all, read again at each fork. */
 export interface Launcher {
@@ -22,6 +24,8 @@ export interface Launcher {
   execArgv: string[]
   cwd: string
   startFile: string
+  /** What its processes are marked with. */
+  origin: Origin
   /** Where a worker's stdout and stderr go, asked at each fork: as the master's do, or to a descriptor of the master. */
   workerOutput: () => readonly [stdout: 'inherit' | number, stderr: 'inherit' | number]
 }
@@ -34,6 +38,8 @@ export interface Handlers {
 /** A worker process that was forked. */
 export interface Process {
   readonly pid: number
+  /** What it carries, and what everything that it starts inherits. */
+  readonly mark: string
   send(message: MasterMessage, handle?: object): void
   kill(): void
 }
@@ -43,7 +49,11 @@ const LAST_WORDS_MS = 250
 
 export function spawnProcess(
   launcher: Launcher,
-  who: Pick<Identity, 'name' | 'id' | 'generation' | 'attempt'> & { env: Record<string, string>; isReader?: boolean },
+  who: Pick<Identity, 'name' | 'id' | 'generation' | 'attempt'> & {
+    key: number
+    env: Record<string, string>
+    isReader?: boolean
+  },
   handlers: Handlers,
 ): Process {
   const identity: Identity = {
@@ -55,6 +65,8 @@ export function spawnProcess(
     attempt: who.attempt,
     isReader: who.isReader === true,
   }
+  const worker = identity.isReader ? null : slotKey(who.name, who.id)
+  const mark = formatMark({ ...launcher.origin, worker, key: who.key })
   cluster.setupPrimary({
     exec: launcher.bootstrap,
     execArgv: launcher.execArgv,
@@ -63,12 +75,13 @@ export function spawnProcess(
     cwd: launcher.cwd,
     stdio: ['ignore', ...launcher.workerOutput(), 'ipc'],
   } as Parameters<typeof cluster.setupPrimary>[0])
-  let worker: ClusterWorker
+  let forked: ClusterWorker
   try {
-    worker = cluster.fork({ ...who.env, [IDENTITY_VARIABLE]: JSON.stringify(identity) })
+    const own = { [IDENTITY_VARIABLE]: JSON.stringify(identity), [WORKER_VARIABLE]: mark }
+    forked = cluster.fork({ ...who.env, ...own })
   } catch (error) {
     setImmediate(() => notStarted(handlers, error))
-    return { pid: 0, send: () => undefined, kill: () => undefined }
+    return { pid: 0, mark, send: () => undefined, kill: () => undefined }
   }
   let held: (() => void)[] | null = []
   const release = (): void => {
@@ -80,15 +93,16 @@ export function spawnProcess(
     if (message.type === 'here') release()
     else handlers.onMessage(message)
   }
-  watch(worker, { ...handlers, onMessage })
+  watch(forked, { ...handlers, onMessage })
   return {
-    pid: worker.process.pid ?? 0,
+    pid: forked.process.pid ?? 0,
+    mark,
     send: (message, handle) => {
       // node:cluster drops what arrives before the worker's first module listens
-      if (held) held.push(() => send(worker, message, handle))
-      else send(worker, message, handle)
+      if (held) held.push(() => send(forked, message, handle))
+      else send(forked, message, handle)
     },
-    kill: () => void worker.process.kill('SIGKILL'),
+    kill: () => void forked.process.kill('SIGKILL'),
   }
 }
 

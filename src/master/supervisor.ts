@@ -19,6 +19,7 @@ import { nextWakeAt, reconcile } from './policy/reconcile.ts'
 import { Preparations } from './preparations.ts'
 import { Questions, type StatsAnswer } from './questions.ts'
 import { type Launcher, type Process, spawnProcess } from './spawn.ts'
+import { Sweeper } from './sweep.ts'
 
 export interface SupervisorOptions {
   specs: Spec[]
@@ -40,6 +41,7 @@ export class Supervisor {
   readonly #scaleAskers = new Map<number, (summary: Scaled) => void>()
   readonly #questions = new Questions()
   readonly #heartbeat: Heartbeat
+  readonly #sweeper = new Sweeper()
   #nextId = 1
   #decidedAt = 0
   #timer: NodeJS.Timeout | null = null
@@ -194,7 +196,8 @@ export class Supervisor {
       case 'stopped':
         this.#isStopped = true
         this.#heartbeat.end()
-        this.#notify({ type: 'stopped' })
+        // nobody is told before what the workers had started is gone, too
+        void this.#sweeper.idle().then(() => this.#notify({ type: 'stopped' }))
         return
     }
   }
@@ -211,8 +214,8 @@ export class Supervisor {
   }
 
   #spawn(child: Child, spec: Spec): void {
-    const { name, id, generation, attempt } = child
-    const who = { name, id, generation, attempt, env: spec.env }
+    const { key, name, id, generation, attempt } = child
+    const who = { key, name, id, generation, attempt, env: spec.env }
     const process = spawnProcess(this.#launcher, who, {
       onMessage: (message) => this.#receive(child, message),
       onExit: (code, signal) => this.#exited(child, code, signal),
@@ -296,11 +299,14 @@ export class Supervisor {
   }
 
   #exited(child: Child, code: number | null, signal: string | null): void {
+    const mark = this.#processes.get(child.key)?.mark
     this.#processes.delete(child.key)
     this.#questions.forget(child.key)
     const at = new Date().toISOString()
     const wasAsked = child.drainReason !== null
     this.#notify({ type: 'left', child, code, signal })
+    if (mark !== undefined && child.pid > 0)
+      this.#sweeper.sweep(mark, (ended) => this.#notify({ type: 'swept', child, ended }))
     this.#dispatch({ type: 'exit', key: child.key, code, signal, chance: Math.random(), at }, () => {
       if (!wasAsked) this.#tell('failed', child, child.failure?.message ?? null)
     })

@@ -63,6 +63,7 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
     maxRequests: check.integer('maxRequests', DEFAULTS.maxRequests, 0, Number.MAX_SAFE_INTEGER),
     maxMemoryBytes: check.integer('maxMemoryBytes', DEFAULTS.maxMemoryBytes, 0, Number.MAX_SAFE_INTEGER),
     maxLifetimeMs: check.integer('maxLifetimeMs', DEFAULTS.maxLifetimeMs, 0, MAX_TIMER_MS),
+    sweepChildren: check.boolean('sweepChildren', DEFAULTS.sweepChildren),
     env: check.env(),
   }
   // it stays with the Worker in its process, like tls and server

@@ -27,6 +27,8 @@ export interface Spec {
   maxRequests: number
   maxMemoryBytes: number
   maxLifetimeMs: number
+  /** What its processes have started is ended with them. */
+  sweepChildren: boolean
   env: Record<string, string>
 }
 
@@ -57,6 +59,7 @@ export const DEFAULTS = {
   maxRequests: 0,
   maxMemoryBytes: 0,
   maxLifetimeMs: 0,
+  sweepChildren: true,
 } as const
 
 /** The most workers of a group. */
@@ -84,6 +87,7 @@ export const OPTION_NAMES = [
   'maxRequests',
   'maxMemoryBytes',
   'maxLifetimeMs',
+  'sweepChildren',
   'maxMessageBytes',
   'env',
   'tls',

@@ -7,6 +7,7 @@ import { basename } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { keepOutput } from './output.ts'
 import { openParent } from './parent.ts'
+import { sweepOwn } from './sweep.ts'
 
 /** Ctrl-C and a service manager reach workers too; only the master decides. One row a signal. */
 const SIGNALS = {
@@ -54,7 +55,7 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', () => 
 
 // whoever was to admit this process is gone, and it may wait in the user's code for ever
 link.onLost(() => {
-  if (link.onCrash === null) process.exit(1)
+  if (link.onCrash === null) void sweepOwn(link.mark).finally(() => process.exit(1))
 })
 
 async function load(): Promise<void> {

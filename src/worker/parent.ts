@@ -5,6 +5,7 @@
  */
 import cluster from 'node:cluster'
 import { describeError } from '../errors.ts'
+import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import {
   IDENTITY_VARIABLE,
   type Identity,
@@ -17,6 +18,8 @@ import { WIRE_VERSION } from '../ipc/requests.ts'
 
 export interface ParentLink {
   readonly identity: Identity
+  /** What everything that this process starts carries, too. */
+  readonly mark: string
   /** @param done called when the message is handed over, or cannot be. */
   report(message: WorkerMessage, done?: () => void): void
   /** Orders that came before are given at once. */
@@ -67,6 +70,7 @@ export function openParent(witness: Witness): ParentLink {
   })
   const link: ParentLink = {
     identity,
+    mark: process.env[WORKER_VARIABLE] ?? '',
     report,
     onOrder: (listener) => {
       onOrder = listener

@@ -6,6 +6,7 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeError, ShiftworkError } from '../errors.ts'
+import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
 import { Descriptors } from '../os/descriptors.ts'
 import { dropPrivileges } from '../os/users.ts'
@@ -20,6 +21,7 @@ import { watchLimits } from './limits.ts'
 import { closeHandle, listenOn } from './listen.ts'
 import type { ParentLink } from './parent.ts'
 import { Pressure } from './pressure.ts'
+import { sweepOwn } from './sweep.ts'
 
 /** How long others' requests may take after an uncaught exception. */
 const CRASH_DRAIN_MS = 2_000
@@ -54,6 +56,7 @@ class WorkerProcess {
   readonly #spec: Spec
   readonly #traffic = new Traffic()
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
+  #isOrphan = false
   #drain: Drain | null = null
   readonly #health: Health | null
   #stopLimits: () => void = () => undefined
@@ -72,9 +75,14 @@ class WorkerProcess {
 
   async start(): Promise<void> {
     this.#link.onOrder((order, handle) => this.#obey(order, handle))
-    this.#link.onLost(() => void this.#leave('orphaned', { timeoutMs: this.#spec.stopTimeoutMs, lingerMs: null }))
+    this.#link.onLost(() => {
+      this.#isOrphan = true
+      void this.#leave('orphaned', { timeoutMs: this.#spec.stopTimeoutMs, lingerMs: null })
+    })
     // what this start file says; the master forked with what it knew before
     Object.assign(process.env, this.#spec.env)
+    // without the mark, nobody knows what this worker starts
+    if (!this.#spec.sweepChildren) delete process.env[WORKER_VARIABLE]
     dropPrivileges(this.#spec.user, this.#spec.group)
     this.#traffic.watch()
     process.once('exit', () => this.#reportStats(UNASKED))
@@ -245,6 +253,7 @@ class WorkerProcess {
 
   /** What sockets still have to say is with the kernel by now; a last turn of the loop for what is not. */
   #exit(code: number): void {
-    void delay(0).then(() => process.exit(code))
+    const swept = this.#isOrphan && this.#spec.sweepChildren ? sweepOwn(this.#link.mark) : delay(0)
+    void swept.finally(() => process.exit(code))
   }
 }

@@ -46,6 +46,7 @@ describe('checkSpecs gives', () => {
           maxRequests: 0,
           maxMemoryBytes: 0,
           maxLifetimeMs: 0,
+          sweepChildren: true,
           env: {},
         },
       ],

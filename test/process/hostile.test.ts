@@ -29,7 +29,7 @@ async function answerTo(port: number, bytes: string): Promise<string> {
 
 const HEAD = 'POST / HTTP/1.1\r\nHost: a\r\n'
 
-it('U5 garbage, heads too large and the shapes of request smuggling are refused, and the connection ends', async () => {
+it('garbage, heads too large and the shapes of request smuggling are refused, and the connection ends', async () => {
   const web = await project()
   const [port, before] = [await web.port(), await web.pids()]
   for (const [bytes, expected] of [
@@ -44,7 +44,7 @@ it('U5 garbage, heads too large and the shapes of request smuggling are refused,
   expect(await web.pids()).toEqual(before)
 })
 
-it('U5 clients that vanish with a reset, end early or say nothing disturb nobody', async () => {
+it('clients that vanish with a reset, end early or say nothing disturb nobody', async () => {
   const web = await project()
   const [port, before] = [await web.port(), await web.pids()]
   const load = new Load({ target: { port }, clients: 10, pauseMs: [0, 10] })
@@ -68,7 +68,7 @@ for (const [what, mode] of [
   ['heads', '-H'],
   ['bodies', '-B'],
 ] as const)
-  it.runIf(hasTool)(`U5 500 clients with slow ${what} cost little memory, and all others are answered`, async () => {
+  it.runIf(hasTool)(`500 clients with slow ${what} cost little memory, and all others are answered`, async () => {
     const web = await project()
     const [port, before] = [await web.port(), await web.pids()]
     const load = new Load({ target: { port }, clients: 10, pauseMs: [0, 10] })

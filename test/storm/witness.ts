@@ -6,7 +6,8 @@ import type { GroupStatus, Status } from '../../src/ipc/status.ts'
 import type { GroupName } from './code.ts'
 import type { Seen } from './traffic.ts'
 
-const COMING = ['starting', 'prepared', 'serving', 'hung', 'stopped']
+/** One that is stopped is not among them: it may have been told to drain before, and nobody can see it. */
+const COMING = ['starting', 'prepared', 'serving', 'hung']
 
 /** Who has led a group, one after another: a process that has let go never leads again. */
 class Leaders {

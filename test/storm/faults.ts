@@ -75,12 +75,19 @@ async function ruin(step: Step, group: GroupName, path: string, isGentle: boolea
     if (answer.headers.get('connection') === 'close') return
     if (!isGentle) step.dead.add(pid)
     await client.request({ path })
-    step.break(`${path} was answered by ${pid}`)
+    if (path !== '/hang' || (await serves(step, group, pid))) step.break(`${path} was answered by ${pid}`)
   } catch (error) {
     if (!(error instanceof Unanswered) || !['closed', 'reset'].includes(error.outcome)) step.break(`${path}: ${error}`)
   } finally {
     client.close()
   }
+}
+
+/** One that was told to drain while it hung has until its drain's deadline, and may answer; it may serve no more. */
+async function serves(step: Step, group: GroupName, pid: number): Promise<boolean> {
+  const status = await step.fleet.status()
+  const rows = status.groups.find(({ name }) => name === group)?.processes ?? []
+  return rows.some((row) => row.pid === pid && row.state !== 'draining')
 }
 
 const replaced: Operation = {

@@ -1,18 +1,61 @@
 /**
- * What `new Worker(listen)` takes, parsed: `http://host:port`, `https://[ipv6]:port`,
- * `http+unix:///path`. Pure; names are resolved where the master binds.
+ * What `new Worker(listen)` takes, parsed: `http://host:port`, `https://[ipv6]:port`, `text+tls://host:port`,
+ * `frame+unix:///path`. Pure; names are resolved where the master binds.
  */
 import { isIP } from 'node:net'
 import { ShiftworkError } from './errors.ts'
 import { nearest } from './words.ts'
 
-/** Where a group listens. `text` is what the user wrote, `protocol` the word before `://` or `+unix`. */
+/**
+ * Where a group listens. `text` is what the user wrote, `protocol` the word before `://` or `+unix`.
+ * A `tcp` address may be one of a machine to connect to, as well as one to listen on.
+ */
 export type Address =
   | { kind: 'tcp'; protocol: Protocol; host: string; port: number; text: string }
   | { kind: 'unix'; protocol: Protocol; path: string; text: string }
 
-export const PROTOCOLS = ['http', 'https'] as const
-export type Protocol = (typeof PROTOCOLS)[number]
+/** What is spoken under each scheme, and whether inside TLS. */
+const SCHEMES = {
+  http: { speaks: 'http', isSecure: false },
+  https: { speaks: 'http', isSecure: true },
+  tcp: { speaks: 'tcp', isSecure: false },
+  tls: { speaks: 'tcp', isSecure: true },
+  text: { speaks: 'text', isSecure: false },
+  'text+tls': { speaks: 'text', isSecure: true },
+  frame: { speaks: 'frame', isSecure: false },
+  'frame+tls': { speaks: 'frame', isSecure: true },
+  websocket: { speaks: 'websocket', isSecure: false },
+  wss: { speaks: 'websocket', isSecure: true },
+} as const
+
+/** Other words for the same. */
+const ALIASES: Readonly<Record<string, Protocol>> = {
+  ws: 'websocket',
+  'ws+tls': 'wss',
+  'websocket+tls': 'wss',
+  'tcp+tls': 'tls',
+  'http+tls': 'https',
+}
+
+export type Protocol = keyof typeof SCHEMES
+/** A protocol without regard to what carries it. */
+export type Speech = (typeof SCHEMES)[Protocol]['speaks']
+
+export const PROTOCOLS = Object.keys(SCHEMES) as Protocol[]
+
+export function speechOf(protocol: Protocol): Speech {
+  return SCHEMES[protocol].speaks
+}
+
+/** The scheme for the same inside TLS; undefined: there is none. */
+export function securedBy(protocol: Protocol): Protocol | undefined {
+  return PROTOCOLS.find((other) => isSecure(other) && speechOf(other) === speechOf(protocol))
+}
+
+/** Whether it is spoken inside TLS. */
+export function isSecure(protocol: Protocol): boolean {
+  return SCHEMES[protocol].isSecure
+}
 
 /** The longest path that fits `sockaddr_un.sun_path` with its closing zero (unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107
@@ -22,7 +65,7 @@ const MAX_SOCKET_PATH_BYTES = 107
  * @throws ShiftworkError `ERR_ADDRESS` with a hint that shows a right one.
  */
 export function parseAddress(text: string): Address {
-  const scheme = /^([a-z][a-z0-9.-]*)(\+unix)?:\/\/(.*)$/i.exec(text)
+  const scheme = /^([a-z][a-z0-9.-]*(?:\+tls)?)(\+unix)?:\/\/(.*)$/i.exec(text)
   if (!scheme) throw wrong(text, 'it has no scheme', `Write it as http://0.0.0.0:8080 or http+unix:///run/app.sock.`)
   const [, word = '', unix, rest = ''] = scheme
   const protocol = knownProtocol(text, word.toLowerCase())
@@ -30,7 +73,7 @@ export function parseAddress(text: string): Address {
 }
 
 function knownProtocol(text: string, word: string): Protocol {
-  const protocol = PROTOCOLS.find((known) => known === word)
+  const protocol = ALIASES[word] ?? PROTOCOLS.find((known) => known === word)
   if (protocol) return protocol
   const guess = nearest(word, PROTOCOLS)
   const hint = guess ? `Did you mean ${guess}://?` : `Known protocols: ${PROTOCOLS.join(', ')}.`
@@ -69,7 +112,7 @@ function wrong(text: string, why: string, hint: string): ShiftworkError {
 
 /** Two addresses that mean the same listener have the same key. */
 export function addressKey(address: Address): string {
-  return address.kind === 'unix' ? `unix:${address.path}` : `tcp:${address.host}:${address.port}`
+  return address.kind === 'unix' ? `unix:${address.path}` : `${address.kind}:${address.host}:${address.port}`
 }
 
 /** `http://[::1]:8080`, with the port that was really bound. */
@@ -79,12 +122,18 @@ export function formatAddress(address: Address, boundPort?: number): string {
   return `${address.protocol}://${host}:${boundPort ?? address.port}`
 }
 
+/** Whether any free port is asked for: what it will be is not known before it is bound. */
+export function hasAnyPort(address: Address): boolean {
+  return address.kind !== 'unix' && address.port === 0
+}
+
 /**
- * Whether two tcp addresses cannot both be bound: one port, and not two different addresses of the
+ * Whether two addresses cannot both be bound: one port of one kind, and not two different addresses of the
  * machine. What a name stands for is not known here: it may be any of them.
  */
 export function overlaps(one: Address, other: Address): boolean {
-  if (one.kind !== 'tcp' || other.kind !== 'tcp' || one.port !== other.port) return false
+  if (one.kind === 'unix' || other.kind === 'unix') return false
+  if (one.kind !== other.kind || one.port !== other.port) return false
   return !isOneIp(one.host) || !isOneIp(other.host) || one.host === other.host
 }
 

@@ -5,17 +5,17 @@
 import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
-import type { StopReason } from './ipc/messages.ts'
-import type { Connection } from './protocols/connection.ts'
-import type { RequestListener, Runnable, WorkerHooks } from './protocols/hooks.ts'
-import type { HttpRequest } from './protocols/http-request.ts'
+import type { ConnectionLimits } from './protocols/connection.ts'
+import type { MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
+import type { Protocol } from './protocols/protocol.ts'
 import { type Described, runAll } from './run-all.ts'
+import { CONNECTION_DEFAULTS } from './spec/connections.ts'
 import type { RunOptions } from './spec/settings.ts'
 import { OPTION_NAMES } from './spec/spec.ts'
 import { nearest } from './words.ts'
 
 /** Everything is checked in `runAll`; a wrong option is one clear sentence there. */
-export interface WorkerOptions {
+export interface WorkerOptions<Message = unknown, Sent = unknown> {
   /** Names the group in commands, logs and `status`. Default `worker-N`. */
   name?: string
   /** How many processes, or `'cpus'`: as many as the machine can run at once. Default 1. */
@@ -58,8 +58,22 @@ export interface WorkerOptions {
    * environment it is started with; false: all do. Default true.
    */
   sweepChildren?: boolean
-  /** The longest body that `onMessage` takes; a longer one is answered 413. Default 10 MiB. */
+  /**
+   * The longest message, as it is on the wire; over HTTP the longest body. A longer one ends its connection, over
+   * HTTP with 413. Default 10 MiB.
+   */
   maxMessageBytes?: number
+  /** While more than this waits to be sent on a connection, `send` drops. Default 1 MiB. */
+  maxSendBufferBytes?: number
+  /** A client from which nothing came for so long is disconnected. Default 0 ms: never. */
+  idleTimeoutMs?: number
+  /**
+   * A client from which nothing came for `everyMs` is sent a ping, or `data` where the protocol has no ping; after
+   * `maxMissed` (2) in a row without an answer it is disconnected. Default: none.
+   */
+  heartbeat?: { everyMs: number; maxMissed?: number; data?: Sent }
+  /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
+  protocol?: Protocol<Message, Sent>
   /** Environment variables for these workers. */
   env?: Record<string, string>
   /** For `https://`: key, cert and the other options of `node:tls`. */
@@ -87,13 +101,16 @@ export type HealthCheckOption =
       everyMs?: number
     }
 
-const DEFAULT_MAX_MESSAGE_BYTES = 10 * 1024 * 1024
-
 const registered: Worker[] = []
 const given = new WeakMap<Worker, Readonly<Record<string, unknown>>>()
 
-/** One group of equal processes. Created in the start file, it becomes one of them in each worker process. */
-export class Worker implements WorkerHooks<Worker> {
+/**
+ * One group of equal processes. Created in the start file, it becomes one of them in each worker process.
+ * What `onMessage` gets, and what `send` takes, follows from the address.
+ */
+export class Worker<Listen extends string = string, Message = MessageOf<Listen>, Sent = SentOf<Listen>>
+  implements WorkerHooks<Worker, Message, Sent>
+{
   /** Called in the master when a reload begins. */
   static onMasterReload: (() => unknown) | null = null
   /** Called in the master when every worker has left; awaited. */
@@ -102,7 +119,7 @@ export class Worker implements WorkerHooks<Worker> {
   static onWorkerExit: ((worker: Worker, code: number | null, signal: string | null, pid: number) => unknown) | null =
     null
 
-  readonly listen: string | undefined
+  readonly listen: Listen | undefined
   name = ''
   declare count: number | 'cpus'
   declare reloadable: boolean
@@ -123,6 +140,10 @@ export class Worker implements WorkerHooks<Worker> {
   declare maxLifetimeMs: number
   declare sweepChildren: boolean
   declare maxMessageBytes: number
+  declare maxSendBufferBytes: number
+  declare idleTimeoutMs: number
+  declare heartbeat: { everyMs: number; maxMissed?: number; data?: Sent }
+  declare protocol: Protocol<Message, Sent>
   declare env: Record<string, string>
   declare tls: TlsOptions
 
@@ -136,33 +157,41 @@ export class Worker implements WorkerHooks<Worker> {
   server: HttpServer | HttpsServer | null = null
 
   /** Loads the business code; the worker serves when it has settled. A throw fails the start. */
-  onWorkerStart: ((worker: Worker) => unknown) | null = null
+  onWorkerStart: Hooks<this, Message, Sent>['onWorkerStart'] = null
   /** Awaited, within `stopTimeoutMs`, after the worker has stopped listening. */
-  onWorkerStop: ((worker: Worker, reason: StopReason) => unknown) | null = null
+  onWorkerStop: Hooks<this, Message, Sent>['onWorkerStop'] = null
   /** In workers that a reload kept, when it has succeeded. */
-  onWorkerReload: ((worker: Worker) => unknown) | null = null
+  onWorkerReload: Hooks<this, Message, Sent>['onWorkerReload'] = null
   /** This process has become the leader of its group. */
-  onLeader: ((worker: Worker) => unknown) | null = null
+  onLeader: Hooks<this, Message, Sent>['onLeader'] = null
   /** Any listener of `node:http`. */
   onRequest: RequestListener | null = null
-  onConnect: ((connection: Connection) => unknown) | null = null
-  /** A whole request; answer it with `connection.send`. Used when there is no `onRequest`. */
-  onMessage: ((connection: Connection, request: HttpRequest) => unknown) | null = null
-  onClose: ((connection: Connection) => unknown) | null = null
-  /** What a handler threw or rejected with; its client has got a 500. */
-  onError: ((connection: Connection, error: unknown) => unknown) | null = null
+  /** Awaited before the first message of a connection. */
+  onConnect: Hooks<this, Message, Sent>['onConnect'] = null
+  /**
+   * A whole message, over HTTP a request, answered with `connection.send`; used when there is no `onRequest`. One at a
+   * time for each connection: while a promise has not settled, the next one waits.
+   */
+  onMessage: Hooks<this, Message, Sent>['onMessage'] = null
+  onClose: Hooks<this, Message, Sent>['onClose'] = null
+  /** What a handler threw or rejected with, and what went wrong on a connection. */
+  onError: Hooks<this, Message, Sent>['onError'] = null
+  /** More than `maxSendBufferBytes` wait to be sent: what is sent from now on is dropped, until … */
+  onBufferFull: Hooks<this, Message, Sent>['onBufferFull'] = null
+  /** … all of it is sent. */
+  onBufferDrain: Hooks<this, Message, Sent>['onBufferDrain'] = null
 
   /**
    * Never throws; `runAll` checks everything.
-   * @param listen `http://host:port`, `https://[ipv6]:port`, `http+unix:///path`; none for a group without a listener.
+   * @param listen `http://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path`; none for a group without a listener.
    */
-  constructor(listen?: string | WorkerOptions, options?: WorkerOptions) {
+  constructor(listen?: Listen | WorkerOptions<Message, Sent>, options?: WorkerOptions<Message, Sent>) {
     const isBare = typeof listen === 'object' && listen !== null
     const all = { ...(isBare ? listen : options) } as Record<string, unknown>
     this.listen = isBare ? undefined : listen
     for (const [name, value] of Object.entries(all)) if (isProperty(name)) Object.assign(this, { [name]: value })
-    given.set(this, all)
-    registered.push(this)
+    given.set(this as Worker, all)
+    registered.push(this as Worker)
   }
 
   /**
@@ -183,6 +212,8 @@ export class Worker implements WorkerHooks<Worker> {
   }
 }
 
+type Hooks<W, Message, Sent> = WorkerHooks<W, Message, Sent>
+
 /** What `server` is in the options is another thing than `worker.server`, so it stays with the options. */
 function isProperty(name: string): boolean {
   return name !== 'server' && (OPTION_NAMES as readonly string[]).includes(name)
@@ -197,9 +228,20 @@ function describe(worker: Worker): Described {
       subject: worker as Runnable['subject'],
       tls: options['tls'] as TlsOptions | undefined,
       serverOptions: (options['server'] ?? {}) as ServerOptions,
-      maxMessageBytes: (options['maxMessageBytes'] as number | undefined) ?? DEFAULT_MAX_MESSAGE_BYTES,
+      limits: limitsOf(options),
+      protocol: options['protocol'] as Protocol | undefined,
       healthFunction: healthFunctionOf(options['healthCheck']),
     },
+  }
+}
+
+function limitsOf(options: Record<string, unknown>): ConnectionLimits {
+  const { heartbeat, ...numbers } = options as Partial<ConnectionLimits>
+  return {
+    maxMessageBytes: numbers.maxMessageBytes ?? CONNECTION_DEFAULTS.maxMessageBytes,
+    maxSendBufferBytes: numbers.maxSendBufferBytes ?? CONNECTION_DEFAULTS.maxSendBufferBytes,
+    idleTimeoutMs: numbers.idleTimeoutMs ?? CONNECTION_DEFAULTS.idleTimeoutMs,
+    heartbeat: heartbeat ? { ...heartbeat, maxMissed: heartbeat.maxMissed ?? CONNECTION_DEFAULTS.maxMissed } : null,
   }
 }
 
@@ -220,5 +262,5 @@ function optionsOf(worker: Worker): Record<string, unknown> {
 
 const FIELDS = new Set([
   ...['listen', 'id', 'generation', 'isLeader', 'server', 'onWorkerStart', 'onWorkerStop', 'onWorkerReload'],
-  ...['onLeader', 'onRequest', 'onConnect', 'onMessage', 'onClose', 'onError'],
+  ...['onLeader', 'onRequest', 'onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
 ])

@@ -22,6 +22,9 @@ export type ErrorCode =
   | 'ERR_WORKER_FAILED'
   | 'ERR_PLATFORM'
   | 'ERR_NODE_INTERNALS'
+  | 'ERR_CONNECTION_CLOSED'
+  | 'ERR_SEND_BUFFER_FULL'
+  | 'ERR_MESSAGE_TOO_LARGE'
 
 /** An operating error: `code` for programs, `message` for people, `hint` says what to do about it. */
 export class ShiftworkError extends Error {

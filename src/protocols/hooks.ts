@@ -6,27 +6,46 @@ import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerRespon
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { StopReason } from '../ipc/messages.ts'
-import type { Connection } from './connection.ts'
+import type { ConnectionHooks, ConnectionLimits, Hook } from './connection.ts'
 import type { HttpRequest } from './http-request.ts'
+import type { Protocol } from './protocol.ts'
+import type { Sendable } from './sendable.ts'
 
 /** Any listener that `http.createServer` takes. */
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => unknown
 
+/** What `onMessage` gets from a listener with this address. */
+export type MessageOf<Listen extends string> = string extends Listen
+  ? unknown
+  : Listen extends `http${string}`
+    ? HttpRequest
+    : Listen extends `text${string}`
+      ? string
+      : Listen extends `ws${string}` | `websocket${string}`
+        ? string | Buffer
+        : Buffer
+
+/** What `connection.send` takes there. */
+export type SentOf<Listen extends string> = string extends Listen
+  ? unknown
+  : Listen extends `http${string}`
+    ? Sendable
+    : Listen extends `text${string}`
+      ? string
+      : string | Uint8Array
+
 /** The hooks of one group, run in its worker processes. `W` is the public Worker. */
-export interface WorkerHooks<W> {
-  onWorkerStart: ((worker: W) => unknown) | null
-  onWorkerStop: ((worker: W, reason: StopReason) => unknown) | null
-  onWorkerReload: ((worker: W) => unknown) | null
-  onLeader: ((worker: W) => unknown) | null
+export interface WorkerHooks<W, Message = unknown, Sent = unknown> extends ConnectionHooks<Message, Sent> {
+  onWorkerStart: Hook<[worker: W]> | null
+  onWorkerStop: Hook<[worker: W, reason: StopReason]> | null
+  onWorkerReload: Hook<[worker: W]> | null
+  onLeader: Hook<[worker: W]> | null
   onRequest: RequestListener | null
-  onConnect: ((connection: Connection) => unknown) | null
-  onMessage: ((connection: Connection, request: HttpRequest) => unknown) | null
-  onClose: ((connection: Connection) => unknown) | null
-  onError: ((connection: Connection, error: unknown) => unknown) | null
 }
 
 /** The public Worker as its process sees it. */
 export interface Subject extends WorkerHooks<never> {
+  name: string
   server: HttpServer | HttpsServer | null
   id: number
   generation: number
@@ -38,7 +57,9 @@ export interface Runnable {
   readonly subject: Subject
   readonly tls: TlsOptions | undefined
   readonly serverOptions: ServerOptions
-  readonly maxMessageBytes: number
+  readonly limits: ConnectionLimits
+  /** A protocol of the user's own. */
+  readonly protocol: Protocol | undefined
   /** The health check, where it is a function; a path is in the spec. */
   readonly healthFunction: ((worker: never) => unknown) | null
 }

@@ -10,10 +10,12 @@ import {
 } from 'node:http'
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import { isSecure, type Protocol as Scheme } from '../address.ts'
 import { describeError } from '../errors.ts'
 import { comesTooLate, exchangeOf, refuse } from './answer.ts'
-import { connectionOf } from './connection.ts'
+import type { Owner } from './connection.ts'
 import type { Runnable } from './hooks.ts'
+import { connectionOf } from './http-connection.ts'
 import { HttpRequest, readBody } from './http-request.ts'
 import { isUnseen } from './unseen.ts'
 
@@ -21,19 +23,25 @@ import { isUnseen } from './unseen.ts'
 const PROPERTIES = ['timeout', 'maxRequestsPerSocket', 'maxHeadersCount'] as const
 
 /** A server that is not listening yet; its handlers are looked up at each request. */
-export function createWebServer(runnable: Runnable, protocol: 'http' | 'https'): HttpServer | HttpsServer {
-  const server =
-    protocol === 'https'
-      ? createHttps({ ...runnable.serverOptions, ...runnable.tls })
-      : createHttp(runnable.serverOptions)
+export function createWebServer(runnable: Runnable, scheme: Scheme, owner: Owner): HttpServer | HttpsServer {
+  const web: Web = { runnable, owner }
+  const server = isSecure(scheme)
+    ? createHttps({ ...runnable.serverOptions, ...runnable.tls })
+    : createHttp(runnable.serverOptions)
   const given = runnable.serverOptions as Record<string, unknown>
   for (const property of PROPERTIES)
     if (typeof given[property] === 'number') Object.assign(server, { [property]: given[property] })
-  const listener = (request: IncomingMessage, response: ServerResponse): void => dispatch(runnable, request, response)
+  const listener = (request: IncomingMessage, response: ServerResponse): void => dispatch(web, request, response)
   ownListeners.add(listener)
   server.on('request', listener)
-  server.on(protocol === 'https' ? 'secureConnection' : 'connection', (socket: Socket) => announce(runnable, socket))
+  server.on(isSecure(scheme) ? 'secureConnection' : 'connection', (socket: Socket) => announce(web, socket))
   return server
+}
+
+/** A server's own: what it runs, and whose its connections are. */
+interface Web {
+  readonly runnable: Runnable
+  readonly owner: Owner
 }
 
 /** To tell ours from those of user code, which may add its own, or take ours away (socket.io does). */
@@ -50,32 +58,36 @@ function hasForeignListener(server: HttpServer | HttpsServer): boolean {
   return server.listeners('request').some((listener) => !ownListeners.has(listener))
 }
 
-function dispatch(runnable: Runnable, request: IncomingMessage, response: ServerResponse): void {
+function dispatch(web: Web, request: IncomingMessage, response: ServerResponse): void {
   if (comesTooLate(response)) return
-  const { onRequest } = runnable.subject
+  const { onRequest } = web.runnable.subject
   try {
-    const result = onRequest ? onRequest(request, response) : answerMessage(runnable, request, response)
-    if (result instanceof Promise) result.catch((error: unknown) => fail(runnable, response, error))
+    const result = onRequest ? onRequest(request, response) : answerMessage(web, request, response)
+    if (result instanceof Promise) result.catch((error: unknown) => fail(web, response, error))
   } catch (error) {
-    fail(runnable, response, error)
+    fail(web, response, error)
   }
 }
 
-async function answerMessage(runnable: Runnable, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answerMessage(
+  { runnable, owner }: Web,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const { onMessage, server } = runnable.subject
   if (!onMessage) {
     // a server for upgrades only; with a listener of user code beside ours, that one answers
     if (server && !hasForeignListener(server)) refuse(response, 404)
     return
   }
-  const body = await readBody(request, runnable.maxMessageBytes).catch((error: unknown) => {
+  const body = await readBody(request, runnable.limits.maxMessageBytes).catch((error: unknown) => {
     // a client that went away in the middle of its body waits for no answer
     if (request.destroyed && !request.complete) return null
     throw error
   })
   await turnOf(response)
   if (response.destroyed) return
-  if (body) await onMessage(connectionOf(request.socket), new HttpRequest(request, body))
+  if (body) await onMessage(connectionOf(owner, request.socket), new HttpRequest(request, body))
   else refuse(response, 413)
 }
 
@@ -86,10 +98,10 @@ async function turnOf(response: ServerResponse): Promise<void> {
   if (before) await new Promise((resolve) => before.once('close', resolve))
 }
 
-function announce(runnable: Runnable, socket: Socket): void {
+function announce({ runnable, owner }: Web, socket: Socket): void {
   const { onConnect, onClose } = runnable.subject
   if ((!onConnect && !onClose) || isUnseen(socket)) return
-  const connection = connectionOf(socket)
+  const connection = connectionOf(owner, socket)
   socket.once('close', () => callHook(runnable, () => runnable.subject.onClose?.(connection)))
   callHook(runnable, () => onConnect?.(connection))
 }
@@ -106,10 +118,10 @@ function callHook(runnable: Runnable, hook: () => unknown, what = 'a connection 
 }
 
 /** A handler that failed costs its own client an answer of 500, or the connection, and nobody else anything. */
-function fail(runnable: Runnable, response: ServerResponse, error: unknown): void {
+function fail({ runnable, owner }: Web, response: ServerResponse, error: unknown): void {
   const { method = '?', url = '?', socket } = response.req
   report(runnable, `the handler of ${method} ${url}`, error)
-  callHook(runnable, () => runnable.subject.onError?.(connectionOf(socket), error), 'onError')
+  callHook(runnable, () => runnable.subject.onError?.(connectionOf(owner, socket), error), 'onError')
   if (response.headersSent) response.destroy()
   else refuse(response, 500)
 }

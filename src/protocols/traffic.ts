@@ -102,7 +102,11 @@ export class Traffic {
     response.on('close', forget)
     if (this.#isDraining || (this.#ending !== null && isOf(request.socket, this.#ending)))
       closeAfter(response, exchange)
-    if (isUnseen(request.socket)) return
+    if (!isUnseen(request.socket)) this.countRequest()
+  }
+
+  /** A request has begun, or a message of another protocol has come. */
+  countRequest(): void {
     this.requests++
     this.onRequest?.()
   }

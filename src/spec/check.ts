@@ -3,9 +3,10 @@
  * defaults out. The master, the workers and the command line all read the start file through it, so
  * that a wrong option is one clear sentence wherever it is met. Pure.
  */
-import { type Address, addressKey, parseAddress } from '../address.ts'
+import { type Address, addressKey, hasAnyPort, isSecure, parseAddress, securedBy, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import { nearest } from '../words.ts'
+import { checkConnections } from './connections.ts'
 import { OptionCheck, show } from './options.ts'
 import { findOrderFault } from './order.ts'
 import { DEFAULTS, type HealthCheck, MAX_TIMER_MS, OPTION_NAMES, type Spec } from './spec.ts'
@@ -66,8 +67,7 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
     sweepChildren: check.boolean('sweepChildren', DEFAULTS.sweepChildren),
     env: check.env(),
   }
-  // it stays with the Worker in its process, like tls and server
-  check.optionalInteger('maxMessageBytes', 0, Number.MAX_SAFE_INTEGER)
+  checkConnections(name, check, address)
   warnAboutKeepAlive(spec, options, warnings)
   return spec
 }
@@ -105,13 +105,17 @@ function checkListenOptions(name: string, address: Address | null, options: Read
     throw new ShiftworkError('ERR_OPTION', `Worker "${name}" ${message}`, { hint })
   }
   const tls = options['tls']
-  if (address?.protocol === 'https' && (typeof tls !== 'object' || tls === null))
-    refuse('listens on https:// but has no tls', 'Give it { tls: { key, cert } }, both as PEM text or Buffer.')
-  if (tls !== undefined && address?.protocol !== 'https')
-    refuse('has tls but does not listen on https://', 'Change the address to https://… or remove tls.')
+  const scheme = address?.protocol ?? 'http'
+  if (isSecure(scheme) && (typeof tls !== 'object' || tls === null))
+    refuse(`listens on ${scheme}:// but has no tls`, 'Give it { tls: { key, cert } }, both as PEM text or Buffer.')
+  if (tls !== undefined && !isSecure(scheme)) {
+    const secure = securedBy(scheme)
+    const change = secure ? `Change the address to ${secure}://… or remove tls.` : 'Remove tls.'
+    refuse(`has tls but does not listen on ${secure ?? 'what can carry it'}${secure ? '://' : ''}`, change)
+  }
   for (const option of ['socketMode', 'socketOwner'])
     if (options[option] !== undefined && address?.kind !== 'unix')
-      refuse(`has ${option} but listens on no unix socket`, `Use http+unix:///path, or remove ${option}.`)
+      refuse(`has ${option} but listens on no unix socket`, `Use ${scheme}+unix:///path, or remove ${option}.`)
   const server = options['server']
   if (server !== undefined && (typeof server !== 'object' || server === null))
     refuse(
@@ -138,10 +142,14 @@ function checkHealth(name: string, check: OptionCheck, address: Address | null):
     throw new ShiftworkError('ERR_OPTION', `Worker "${name}": healthCheck asks ${show(how)}`, {
       hint: 'Give it a path of this worker (/health) or a function that returns true, alone or as { check, timeoutMs … }.',
     })
-  if (typeof how === 'string' && !address)
-    throw new ShiftworkError('ERR_OPTION', `Worker "${name}" has a healthCheck path but no listener`, {
-      hint: 'Give it a function: healthCheck: (worker) => queue.isConnected().',
-    })
+  if (typeof how === 'string' && (!address || speechOf(address.protocol) !== 'http'))
+    throw new ShiftworkError(
+      'ERR_OPTION',
+      `Worker "${name}" has a healthCheck path but no listener${address ? ' for HTTP' : ''}`,
+      {
+        hint: 'Give it a function: healthCheck: (worker) => queue.isConnected().',
+      },
+    )
   const tls = check.value('tls') as { requestCert?: unknown; rejectUnauthorized?: unknown } | undefined
   if (typeof how === 'string' && tls?.requestCert === true && tls.rejectUnauthorized !== false)
     throw new ShiftworkError('ERR_OPTION', `Worker "${name}" demands client certificates and has a healthCheck path`, {
@@ -167,7 +175,7 @@ function rejectTwins(specs: readonly Spec[]): void {
         hint: 'Give each its own name: new Worker(listen, { name }).',
       })
     names.add(spec.name)
-    if (!spec.address || (spec.address.kind === 'tcp' && spec.address.port === 0)) continue
+    if (!spec.address || hasAnyPort(spec.address)) continue
     const key = addressKey(spec.address)
     const other = addresses.get(key)
     if (other !== undefined)
@@ -183,7 +191,7 @@ function rejectTwins(specs: readonly Spec[]): void {
 }
 
 function warnAboutKeepAlive(spec: Spec, options: Readonly<Record<string, unknown>>, warnings: string[]): void {
-  if (!spec.address) return
+  if (!spec.address || speechOf(spec.address.protocol) !== 'http') return
   const server = (options['server'] ?? {}) as { keepAliveTimeout?: unknown }
   const keepAliveMs = typeof server.keepAliveTimeout === 'number' ? server.keepAliveTimeout : DEFAULT_KEEP_ALIVE_MS
   if (spec.stopTimeoutMs > keepAliveMs) return

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DrainReport } from '../ipc/messages.ts'
+import type { Connections } from '../protocols/connections.ts'
 import type { Traffic } from '../protocols/traffic.ts'
 
 export interface DrainOrder {
@@ -20,13 +21,15 @@ const MAX_SPREAD_MS = 5_000
 
 export class Drain {
   readonly #traffic: Traffic
+  readonly #connections: Connections
   readonly #onWorkerStop: () => unknown
   #deadline: NodeJS.Timeout | null = null
   #dueAt = Number.POSITIVE_INFINITY
   #expire: () => void = () => undefined
 
-  constructor(traffic: Traffic, onWorkerStop: () => unknown) {
+  constructor(traffic: Traffic, connections: Connections, onWorkerStop: () => unknown) {
     this.#traffic = traffic
+    this.#connections = connections
     this.#onWorkerStop = onWorkerStop
   }
 
@@ -42,7 +45,10 @@ export class Drain {
     })
     const spreadMs = Math.min(MAX_SPREAD_MS, (order.timeoutMs ?? Number.POSITIVE_INFINITY) / 2)
     // user code that parts with its clients in the hook comes first, but it may never settle
-    void Promise.race([hook, delay(spreadMs)]).then(() => this.#traffic.partWithUpgraded(spreadMs))
+    void Promise.race([hook, delay(spreadMs)]).then(() => {
+      this.#traffic.partWithUpgraded(spreadMs)
+      this.#connections.partWithAll(spreadMs)
+    })
     const connections = this.#traffic.drained(order.lingerMs)
     const outcome = await Promise.race([Promise.all([hook, connections]), expired])
     if (this.#deadline) clearTimeout(this.#deadline)

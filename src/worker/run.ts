@@ -3,15 +3,18 @@
  * the master forked it for, drops its rights, runs `onWorkerStart`, waits to be admitted, serves,
  * drains. Called by `runAll` in a worker process. Knows its master only by the link.
  */
+import type { Server } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Protocol } from '../address.ts'
 import { describeError, ShiftworkError } from '../errors.ts'
 import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
 import { Descriptors } from '../os/descriptors.ts'
 import { dropPrivileges } from '../os/users.ts'
+import { Connections } from '../protocols/connections.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
-import { createWebServer, hasHandler } from '../protocols/http.ts'
+import { createServer, missingHandler } from '../protocols/server.ts'
 import { Traffic } from '../protocols/traffic.ts'
 import type { Spec } from '../spec/spec.ts'
 import { Drain, type DrainOrder } from './drain.ts'
@@ -55,6 +58,8 @@ class WorkerProcess {
   readonly #subject: Subject
   readonly #spec: Spec
   readonly #traffic = new Traffic()
+  readonly #connections = new Connections()
+  #server: Server | null = null
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #isOrphan = false
   #drain: Drain | null = null
@@ -89,9 +94,10 @@ class WorkerProcess {
     const { address } = this.#spec
     if (address) this.#openServer(address.protocol)
     await this.#subject.onWorkerStart?.(this.#subject as never)
-    if (address && !hasHandler(this.#runnable))
+    const missing = address && missingHandler(this.#runnable, address.protocol)
+    if (missing)
       throw new ShiftworkError('ERR_OPTION', `Worker "${this.#spec.name}" answers nothing`, {
-        hint: 'Set worker.onRequest or worker.onMessage, in onWorkerStart or before runAll().',
+        hint: `Set ${missing}, in onWorkerStart or before runAll().`,
       })
     await this.#health?.prove()
     if (this.#phase !== 'starting') return
@@ -101,10 +107,12 @@ class WorkerProcess {
     this.#link.report({ type: 'prepared' })
   }
 
-  #openServer(protocol: 'http' | 'https'): void {
-    const server = createWebServer(this.#runnable, protocol)
-    this.#subject.server = server
-    this.#traffic.register(server)
+  #openServer(protocol: Protocol): void {
+    const { subject, limits } = this.#runnable
+    const owner = { protocol, worker: subject, hooks: subject, limits, connections: this.#connections }
+    this.#server = createServer(this.#runnable, protocol, owner)
+    this.#connections.onMessage = () => this.#traffic.countRequest()
+    this.#traffic.register(this.#server)
   }
 
   readonly #askReplacement = (why: ReplaceReason, detail: string | null): void => {
@@ -142,8 +150,7 @@ class WorkerProcess {
   async #serve(handle: unknown): Promise<void> {
     if (this.#pressure && this.#phase === 'serving') return this.#pressure.resume(handle)
     if (this.#phase !== 'prepared') return closeHandle(handle)
-    const { server } = this.#subject
-    if (server) await listenOn(server, handle, this.#spec.backlog)
+    if (this.#server) await listenOn(this.#server, handle, this.#spec.backlog)
     if (this.#phase !== 'prepared') return
     this.#phase = 'serving'
     this.#link.onServing?.()
@@ -155,7 +162,7 @@ class WorkerProcess {
   }
 
   #watchDescriptors(): Pressure | null {
-    const { server } = this.#subject
+    const server = this.#server
     const descriptors = server && Descriptors.own()
     if (!descriptors) return null
     const { backlog } = this.#spec
@@ -229,7 +236,9 @@ class WorkerProcess {
       this.#exit(0)
       return
     }
-    this.#drain = new Drain(this.#traffic, () => this.#subject.onWorkerStop?.(this.#subject as never, reason))
+    this.#drain = new Drain(this.#traffic, this.#connections, () =>
+      this.#subject.onWorkerStop?.(this.#subject as never, reason),
+    )
     const report = await this.#drain.run(order)
     if (reason !== 'orphaned') await released
     this.#reportStats(UNASKED)

@@ -31,7 +31,11 @@ describe('parseAddress refuses, and says why and what would be right', () => {
     ['http:/localhost:80', 'it has no scheme', SCHEME],
     ['htpp://0.0.0.0:80', '"htpp" is no known protocol', 'Did you mean http://?'],
     ['htttps://0.0.0.0:80', '"htttps" is no known protocol', 'Did you mean https://?'],
-    ['gopher://0.0.0.0:70', '"gopher" is no known protocol', 'Known protocols: http, https.'],
+    [
+      'gopher://0.0.0.0:70',
+      '"gopher" is no known protocol',
+      'Known protocols: http, https, tcp, tls, text, text+tls, frame, frame+tls, websocket, wss.',
+    ],
     ['http://localhost', 'it has no port', 'Add one: http://localhost:8080.'],
     ['https://localhost/', 'it has no port', 'Add one: https://localhost:8080.'],
     ['http://[::1]', 'it has no port', 'Add one: http://[::1]:8080.'],

@@ -5,7 +5,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { type Address, addressKey, formatAddress, overlaps } from '../../address.ts'
+import { type Address, addressKey, formatAddress, hasAnyPort, overlaps } from '../../address.ts'
 import { ShiftworkError, systemCode } from '../../errors.ts'
 import { debug } from '../../log.ts'
 import { cpuMsOf } from '../../os/processes.ts'
@@ -207,7 +207,7 @@ function send(request: IncomingMessage, response: ServerResponse, answer: Answer
 // ---- the address ---------------------------------------------------------------------------------------------------
 
 function rejectTwin(address: Address, specs: readonly Spec[]): void {
-  if (address.kind === 'tcp' && address.port === 0) return
+  if (hasAnyPort(address)) return
   const isTwin = (other: Address): boolean => addressKey(other) === addressKey(address) || overlaps(other, address)
   const twin = specs.find((spec) => spec.address && isTwin(spec.address))
   if (!twin) return

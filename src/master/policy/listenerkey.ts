@@ -1,5 +1,5 @@
 /** Under which name the master holds a listener. Pure. */
-import { addressKey } from '../../address.ts'
+import { addressKey, hasAnyPort } from '../../address.ts'
 import type { Spec } from '../../spec/spec.ts'
 
 /**
@@ -10,5 +10,5 @@ import type { Spec } from '../../spec/spec.ts'
 export function listenerKey({ address, name }: Pick<Spec, 'address' | 'name'>): string | null {
   if (!address) return null
   const key = addressKey(address)
-  return address.kind === 'tcp' && address.port === 0 ? `${key} of ${name}` : key
+  return hasAnyPort(address) ? `${key} of ${name}` : key
 }

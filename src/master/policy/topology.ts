@@ -3,7 +3,7 @@
  * address, and what a running master cannot do. Pure; used by a reload and by its dry run alike, so
  * that the one does what the other has said.
  */
-import { type Address, formatAddress, overlaps } from '../../address.ts'
+import { type Address, formatAddress, hasAnyPort, overlaps } from '../../address.ts'
 import type { ReloadFailure } from '../../ipc/status.ts'
 import { type Difference, differencesOf } from '../../spec/difference.ts'
 import type { Spec } from '../../spec/spec.ts'
@@ -174,7 +174,7 @@ function freeKey(plan: Topology, spec: Spec, held: ReadonlySet<string>): string 
 }
 
 function isOnAnyPort({ address }: Spec): boolean {
-  return address?.kind === 'tcp' && address.port === 0
+  return address !== null && hasAnyPort(address)
 }
 
 /**

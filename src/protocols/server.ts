@@ -1,0 +1,22 @@
+/** The server for what a worker speaks: one of the protocols, chosen by its address. */
+import type { Server } from 'node:net'
+import { type Protocol as Scheme, speechOf } from '../address.ts'
+import type { Owner } from './connection.ts'
+import type { Runnable } from './hooks.ts'
+import { createWebServer, hasHandler } from './http.ts'
+import { createStreamServer } from './stream-server.ts'
+
+/** Not listening yet. A server of `node:http` becomes `worker.server`. */
+export function createServer(runnable: Runnable, scheme: Scheme, owner: Owner): Server {
+  if (speechOf(scheme) !== 'http') return createStreamServer(runnable, scheme, owner)
+  const server = createWebServer(runnable, scheme, owner)
+  runnable.subject.server = server
+  return server
+}
+
+/** @returns what is missing in a worker that would answer nothing; null: nothing is. */
+export function missingHandler(runnable: Runnable, scheme: Scheme): string | null {
+  const { onMessage, onConnect } = runnable.subject
+  if (speechOf(scheme) === 'http') return hasHandler(runnable) ? null : 'worker.onRequest or worker.onMessage'
+  return onMessage || onConnect ? null : 'worker.onMessage or worker.onConnect'
+}

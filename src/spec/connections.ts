@@ -1,0 +1,64 @@
+/**
+ * The options of a worker's connections. They stay with the Worker in its process, as hooks do, so what is
+ * checked here is not part of the spec. Pure.
+ */
+import { type Address, speechOf } from '../address.ts'
+import { ShiftworkError } from '../errors.ts'
+import { OptionCheck, show } from './options.ts'
+import { MAX_TIMER_MS } from './spec.ts'
+
+export const CONNECTION_DEFAULTS = {
+  maxMessageBytes: 10 * 1024 * 1024,
+  maxSendBufferBytes: 1024 * 1024,
+  idleTimeoutMs: 0,
+  maxMissed: 2,
+} as const
+
+const CODEC = ['input', 'decode', 'encode'] as const
+
+/** @throws ShiftworkError `ERR_OPTION` for the first that is wrong. */
+export function checkConnections(name: string, check: OptionCheck, address: Address | null): void {
+  check.optionalInteger('maxMessageBytes', 0, Number.MAX_SAFE_INTEGER)
+  check.optionalInteger('maxSendBufferBytes', 1, Number.MAX_SAFE_INTEGER)
+  check.optionalInteger('idleTimeoutMs', 0, MAX_TIMER_MS)
+  checkHeartbeat(name, check, address)
+  checkProtocol(name, check, address)
+}
+
+function checkHeartbeat(name: string, check: OptionCheck, address: Address | null): void {
+  if (check.value('heartbeat') === undefined) return
+  const members = check.object('heartbeat', ['everyMs', 'maxMissed', 'data'])
+  const inner = new OptionCheck(`${name}": "heartbeat`, members)
+  if (inner.optionalInteger('everyMs', 1, MAX_TIMER_MS) === null)
+    throw new ShiftworkError('ERR_OPTION', `Worker "${name}": heartbeat has no everyMs`, {
+      hint: 'Write how often a silent client is asked: heartbeat: { everyMs: 30_000 }.',
+    })
+  inner.optionalInteger('maxMissed', 1, 1_000)
+  const speech = address ? speechOf(address.protocol) : null
+  if (speech === 'http' || speech === null)
+    throw new ShiftworkError(
+      'ERR_OPTION',
+      `Worker "${name}" has a heartbeat, which ${speech ?? 'no listener'} does not know`,
+      {
+        hint: 'Remove it, or speak websocket, text, frame or tcp.',
+      },
+    )
+  if (speech !== 'websocket' && members['data'] === undefined)
+    throw new ShiftworkError('ERR_OPTION', `Worker "${name}": heartbeat has no data`, {
+      hint: `${speech}:// has no ping of its own: write what is sent, heartbeat: { everyMs: 30_000, data: 'ping' }.`,
+    })
+}
+
+function checkProtocol(name: string, check: OptionCheck, address: Address | null): void {
+  const protocol = check.value('protocol')
+  if (protocol === undefined) return
+  const missing = CODEC.find((member) => typeof (protocol as Record<string, unknown> | null)?.[member] !== 'function')
+  if (missing !== undefined)
+    throw new ShiftworkError('ERR_OPTION', `Worker "${name}": protocol is ${show(protocol)} without ${missing}`, {
+      hint: 'It is an object with three functions: input, decode and encode.',
+    })
+  if (address && speechOf(address.protocol) === 'tcp') return
+  throw new ShiftworkError('ERR_OPTION', `Worker "${name}" has a protocol of its own but listens on no bytes`, {
+    hint: 'Change the address to tcp://…, tls://… or tcp+unix:///…, or remove protocol.',
+  })
+}

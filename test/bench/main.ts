@@ -4,6 +4,7 @@
  * could not be measured. `--quick` measures less often. Ctrl-C leaves nothing behind.
  */
 import { keptConnections, shortConnections } from './cpu.ts'
+import { echoes, idleSockets } from './echo.ts'
 import { IdleMasters } from './idle.ts'
 import { failedInReloads } from './loss.ts'
 import { endSites } from './site.ts'
@@ -28,6 +29,14 @@ const SECTIONS: Section[] = [
     measures: [
       () => shortConnections({ rounds: often(2, 1), turns: often(6, 3) }),
       () => keptConnections({ rounds: often(3, 1), turns: often(16, 8) }),
+    ],
+  },
+  {
+    what: 'Messages, one worker: processor time, and memory',
+    other: 'node:net with a line splitter; ws; each in one process',
+    measures: [
+      () => echoes({ rounds: often(2, 1), turns: often(10, 4) }),
+      () => idleSockets({ connections: often(10_000, 1_000) }),
     ],
   },
   {

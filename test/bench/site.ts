@@ -3,18 +3,19 @@
  * would, as JavaScript or under tsx. Whatever was started in it is gone after `end`, also when that
  * comes in the middle of something.
  */
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { get } from '../helpers/client.ts'
 import { until } from '../helpers/processes.ts'
-import { Project, type Result, type Running } from '../helpers/project.ts'
+import { Project, REPOSITORY, type Result, type Running } from '../helpers/project.ts'
 
 /** The same code as JavaScript, or as TypeScript under the tsx loader. */
 export type Loader = 'js' | 'tsx'
 
 const FIXTURES = fileURLToPath(new URL('./fixtures/', import.meta.url))
 /** What is run by name; the rest is imported, and is JavaScript with either loader. */
-const ENTRIES = ['start.js', 'bare.js', 'cluster.js', 'idle.js']
+const ENTRIES = ['start.js', 'echo.js', 'bare.js', 'cluster.js', 'idle.js', 'lines.js', 'sockets.js']
 
 /** A program that was started, and the processes that it consists of. */
 export interface Started {
@@ -30,26 +31,35 @@ export interface StartOptions {
   bakeMs?: number
   daemon?: boolean
   watch?: boolean
+  /** The address of the echo, when the site has one. */
+  listen?: string
 }
 
 export class Site {
   readonly #project: Project
   readonly #loader: Loader
+  readonly #entry: string
 
-  constructor(loader: Loader) {
+  /** @param entry which of the fixtures is the start file */
+  constructor(loader: Loader, entry: 'start' | 'echo' = 'start') {
     this.#loader = loader
+    this.#entry = entry
     const extension = loader === 'js' ? 'js' : 'ts'
     const files = readdirSync(FIXTURES).map((name): [string, string] => [
       ENTRIES.includes(name) ? name.replace(/js$/, extension) : name,
       readFileSync(FIXTURES + name, 'utf8'),
     ])
     if (ending) throw new Error('the benchmark is over')
-    this.#project = new Project(Object.fromEntries(files), { startFile: `start.${extension}` })
+    this.#project = new Project(Object.fromEntries(files), { startFile: `${entry}.${extension}` })
+    symlinkSync(join(REPOSITORY, 'node_modules/ws'), join(this.#project.dir, 'node_modules/ws'))
     sites.add(this)
   }
 
   /** Starts a fixture that tells when it listens, and its pids. */
-  async launch(name: 'bare' | 'cluster' | 'idle', env: Record<string, string> = {}): Promise<Started> {
+  async launch(
+    name: 'bare' | 'cluster' | 'idle' | 'lines' | 'sockets',
+    env: Record<string, string> = {},
+  ): Promise<Started> {
     const startedAt = performance.now()
     const running = this.#open.launch(process.execPath, this.#words(name), { env })
     const match = await running.line(/^listening (\d+) ([\d ]+)$/m)
@@ -101,6 +111,24 @@ export class Site {
     if (stdout !== `answered ${requests}\n`) throw new Error(`the load tells: ${stdout}`)
   }
 
+  /** Sends messages over 16 connections until all their echoes are there. */
+  async loadEcho(port: number, kind: 'text' | 'websocket', messages: number): Promise<void> {
+    const words = ['echo-load.js', String(port), kind, '16', String(messages)]
+    const { stdout } = check(await this.#open.exec(process.execPath, words), 'echo load')
+    if (!stdout.startsWith(`answered ${messages} `)) throw new Error(`the load tells: ${stdout}`)
+  }
+
+  /** Opens so many WebSockets, looks what that has changed, and closes them. */
+  async held<T>(port: number, connections: number, look: () => Promise<T>): Promise<T> {
+    const holder = this.#open.launch(process.execPath, ['hold.js', String(port), String(connections)])
+    await holder.line(/^open \d+$/m)
+    try {
+      return await look()
+    } finally {
+      await ended(holder)
+    }
+  }
+
   async end(): Promise<void> {
     if (this.#project.processes.length > 0) await this.#project.shiftwork('stop', '--timeout', '0', '--force')
     await until('no process is left', () => {
@@ -121,7 +149,7 @@ export class Site {
   async #startForeground(options: StartOptions): Promise<Running> {
     const running = this.#open.launch(
       process.execPath,
-      [...this.#words('start'), 'start', ...(options.watch ? ['--watch'] : [])],
+      [...this.#words(this.#entry), 'start', ...(options.watch ? ['--watch'] : [])],
       {
         env: variables(options),
       },
@@ -131,7 +159,7 @@ export class Site {
   }
 
   async #startDaemon(options: StartOptions): Promise<void> {
-    const words = [...this.#words('start'), 'start', '-d']
+    const words = [...this.#words(this.#entry), 'start', '-d']
     check(await this.#open.exec(process.execPath, words, { env: variables(options) }), 'start -d')
   }
 
@@ -154,8 +182,12 @@ async function endAll(): Promise<void> {
   for (const site of [...sites]) await site.end()
 }
 
-function variables({ count = 2, bakeMs }: StartOptions): Record<string, string> {
-  return { BENCH_COUNT: String(count), ...(bakeMs !== undefined && { BENCH_BAKE_MS: String(bakeMs) }) }
+function variables({ count = 2, bakeMs, listen }: StartOptions): Record<string, string> {
+  return {
+    BENCH_COUNT: String(count),
+    ...(bakeMs !== undefined && { BENCH_BAKE_MS: String(bakeMs) }),
+    ...(listen !== undefined && { BENCH_LISTEN: listen }),
+  }
 }
 
 function check(result: Result, what: string): Result {

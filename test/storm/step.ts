@@ -15,7 +15,7 @@ export class Step {
   readonly fleet: Fleet
   readonly witness: Witness
   readonly touched: ReadonlySet<Touch>
-  /** Processes that were killed, or made to die: what they had open may be lost. */
+  /** Processes that were killed, or made to die, in this step. */
   readonly dead = new Set<number>()
   readonly broken: string[] = []
 

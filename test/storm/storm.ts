@@ -62,6 +62,8 @@ class Storm {
   readonly #witness = new Witness()
   readonly #history: string[] = []
   readonly #lost: Lost[] = []
+  /** Whoever was made to die, ever: a client may hear of it when the next step has begun. */
+  readonly #dead = new Set<number>()
   #lookouts: Lookout[] = []
   #isLooking = true
   #step: Step | null = null
@@ -140,12 +142,13 @@ class Storm {
     this.#history.push(`${new Date().toISOString()} ${this.result.steps} ${what}`)
     const ends = await Promise.allSettled(planned.map((one) => one.run(step)))
     const failures = ends.filter((end) => end.status === 'rejected').map(({ reason }) => String(reason))
-    const restless = await this.#fleet.settled(SETTLE_TIMEOUT_MS)
+    for (const pid of step.dead) this.#dead.add(pid)
+    const restless = await this.#fleet.settled(SETTLE_TIMEOUT_MS).catch((error: unknown) => [String(error)])
     const seconds = ((performance.now() - startedAt) / 1_000).toFixed(1)
     const lost = this.#lost.splice(0)
     this.result.lost += lost.length
     this.#options.say?.(`  ${this.result.steps} ${what}  ${seconds} s${lost.length > 0 ? `, lost ${lost.length}` : ''}`)
-    this.result.broken.push(...failures, ...step.broken, ...restless, ...this.#standing(), ...judge(lost, step))
+    this.result.broken.push(...failures, ...step.broken, ...restless, ...this.#standing(), ...this.#judge(lost, step))
   }
 
   /** What is wrong although nobody did anything for it. */
@@ -154,6 +157,16 @@ class Storm {
     const gaps = this.#lookouts.flatMap(({ missed }) => missed).map((doing) => `the port was gone: ${doing}`)
     const faults = this.#fleet.project.log.split('\n').filter((line) => OWN_FAULT.test(line))
     return [...this.#witness.broken, ...gaps, ...faults]
+  }
+
+  /** A request may be lost only with a process that was made to die, by the connection that it was on. */
+  #judge(lost: readonly Lost[], step: Step): string[] {
+    return lost
+      .filter(({ outcome, pid }) => {
+        if (outcome !== 'reset' && outcome !== 'closed') return true
+        return pid === null ? step.dead.size === 0 : !this.#dead.has(pid)
+      })
+      .map(({ at, group, pid, detail }) => `${at} ${group} lost a request to ${pid ?? 'a new connection'}: ${detail}`)
   }
 
   async #stop(): Promise<void> {
@@ -177,13 +190,3 @@ class Storm {
 
 /** In the log, what only this package's own code can have thrown: the fixtures' errors say that they are a storm's. */
 const OWN_FAULT = /\b(?:Type|Range|Reference|Assertion)Error\b|\bERR_(?:ASSERTION|INVALID)/
-
-/** A request may be lost only with a process that was made to die, by the connection that it was on. */
-function judge(lost: readonly Lost[], step: Step): string[] {
-  return lost
-    .filter(({ outcome, pid }) => {
-      if (outcome !== 'reset' && outcome !== 'closed') return true
-      return pid === null ? step.dead.size === 0 : !step.dead.has(pid)
-    })
-    .map(({ at, group, pid, detail }) => `${at} ${group} lost a request to ${pid ?? 'a new connection'}: ${detail}`)
-}

@@ -119,7 +119,7 @@ export class Worker<Listen extends string = string, Message = MessageOf<Listen>,
   static onWorkerExit: ((worker: Worker, code: number | null, signal: string | null, pid: number) => unknown) | null =
     null
 
-  readonly listen: Listen | undefined
+  readonly listen: string | undefined
   name = ''
   declare count: number | 'cpus'
   declare reloadable: boolean

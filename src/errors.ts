@@ -26,16 +26,25 @@ export type ErrorCode =
   | 'ERR_SEND_BUFFER_FULL'
   | 'ERR_MESSAGE_TOO_LARGE'
 
+export interface ErrorDetails {
+  hint?: string | undefined
+  cause?: unknown
+  facts?: Readonly<Record<string, unknown>>
+}
+
 /** An operating error: `code` for programs, `message` for people, `hint` says what to do about it. */
 export class ShiftworkError extends Error {
   override readonly name = 'ShiftworkError'
   readonly code: ErrorCode
   readonly hint: string | undefined
+  /** What `--json` prints beside the error. */
+  readonly facts: Readonly<Record<string, unknown>>
 
-  constructor(code: ErrorCode, message: string, details: { hint?: string | undefined; cause?: unknown } = {}) {
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause })
     this.code = code
     this.hint = details.hint
+    this.facts = details.facts ?? {}
   }
 }
 

@@ -11,6 +11,7 @@ import { absoluteStartFile, loaderArgs } from '../os/startfile.ts'
 import { watchSyntax } from '../os/syntax.ts'
 import { notRunning } from './client.ts'
 import { chooseStateDir, runAsking } from './main.ts'
+import { namesOrphans } from './orphans.ts'
 import { type CommandLine, parseCommandLine, type Usage, wantsJson } from './parse.ts'
 import { keepStdoutPure, printError, surviveLostOutput } from './terminal.ts'
 
@@ -72,9 +73,9 @@ async function askAbout(startFile: string | null, line: CommandLine): Promise<Ex
   try {
     return await runAsking(line, chooseStateDir(line, startFile ?? resolve('start.ts')), USAGE)
   } catch (error) {
-    const isIdle = error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING'
+    const isIdle = error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING' && !namesOrphans(error)
     if (!isIdle || line.stateDir !== null || (startFile !== null && existsSync(startFile))) throw error
-    throw notRunning(`${noStartFile(startFile)}. Name it: shiftwork ${line.command} path/to/start.ts`)
+    throw notRunning(`${noStartFile(startFile)}. Name it: shiftwork ${line.command} path/to/start.ts`, error.facts)
   }
 }
 

@@ -27,8 +27,11 @@ export function findMaster(stateDir: StateDir): ProcessId | null {
   return holder && isAlive(holder) ? holder : null
 }
 
-export function notRunning(hint = 'Start it with: start, or start -d.'): ShiftworkError {
-  return new ShiftworkError('ERR_NOT_RUNNING', 'Not running', { hint })
+export function notRunning(
+  hint = 'Start it with: start, or start -d.',
+  facts: ShiftworkError['facts'] = {},
+): ShiftworkError {
+  return new ShiftworkError('ERR_NOT_RUNNING', 'Not running', { hint, facts })
 }
 
 /**

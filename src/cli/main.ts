@@ -7,6 +7,7 @@ import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { findStateDir, type StateDir } from '../os/statedir.ts'
 import { packageVersion } from '../version.ts'
 import { logs } from './logs.ts'
+import { withOrphans } from './orphans.ts'
 import { type CommandLine, helpText, parseCommandLine, type Usage, wantsJson } from './parse.ts'
 import { reload } from './reload.ts'
 import { scale } from './scale.ts'
@@ -57,8 +58,19 @@ export function chooseStateDir(line: CommandLine, startFile: string, fromFile?: 
   return findStateDir(startFile, chosen ?? null)
 }
 
-/** The commands that need no start file. */
+/**
+ * The commands that need no start file.
+ * @throws ShiftworkError `ERR_NOT_RUNNING` names what an earlier master has left.
+ */
 export async function runAsking(line: CommandLine, stateDir: StateDir, usage: Usage): Promise<ExitCode> {
+  try {
+    return await run(line, stateDir, usage)
+  } catch (error) {
+    throw await withOrphans(error, stateDir)
+  }
+}
+
+async function run(line: CommandLine, stateDir: StateDir, usage: Usage): Promise<ExitCode> {
   switch (line.command) {
     case 'stop':
       return stop(stateDir, line)

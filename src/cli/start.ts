@@ -16,6 +16,7 @@ import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
 import { findMaster } from './client.ts'
 import { fetchStatus } from './look.ts'
+import { endOrphans } from './orphans.ts'
 import type { CommandLine } from './parse.ts'
 import { bannerLines } from './render.ts'
 import { failedJson, jsonScreen, type Screen, terminalScreen } from './screen.ts'
@@ -56,6 +57,7 @@ export async function restart(context: StartContext): Promise<ExitCode> {
     if (former.watching) watch ??= { everyMs: 0 }
     await stopMaster(context.stateDir, master, context.line)
   }
+  if (context.line.force) await endOrphans(context.stateDir)
   const again = { ...context, line: { ...context.line, watch } }
   return daemon ? launchDaemon(again) : startForeground(again)
 }
@@ -192,7 +194,7 @@ function showFailed(message: Extract<LaunchMessage, { type: 'failed' }>, context
   const lines = message.failure ? [describeFailure(message.failure, paint), ''] : []
   if (!message.failure && message.hint === null && tail !== '') lines.push(tail.trimEnd(), '')
   lines.push(`${paint.red('error')} ${message.message}`)
-  if (message.hint !== null) lines.push(`      ${message.hint}`)
+  if (message.hint !== null) lines.push(`      ${message.hint.replaceAll('\n', '\n      ')}`)
   lines.push(`      Nothing is left running. Its output: ${context.stdoutFile}`)
   process.stderr.write(`${lines.join('\n')}\n`)
 }

@@ -1,11 +1,16 @@
-/** `stop`: done when every process is verified dead. With `--force` also a master that cannot hear. */
+/**
+ * `stop`: done when every process is verified dead. With `--force` also a master that cannot hear, and what
+ * one that was killed has left.
+ */
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
+import { orphanStatus } from '../ipc/orphan.ts'
 import type { Question } from '../ipc/requests.ts'
 import { childrenOf, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { plural } from '../words.ts'
 import { ask, findMaster, notRunning } from './client.ts'
+import { endedSentence, endOrphans, stillThere } from './orphans.ts'
 import type { CommandLine } from './parse.ts'
 import { describeProgress, ProgressBoard } from './progress.ts'
 import { refusal } from './reload.ts'
@@ -22,12 +27,20 @@ export interface Stopped {
   forced: boolean
 }
 
+const NOTHING: Stopped = { processes: 0, connectionsCut: 0, killed: 0, forced: true }
+
 export async function stop(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
   const master = findMaster(stateDir)
-  if (!master) throw notRunning()
-  const stopped = await stopMaster(stateDir, master, line)
-  if (line.json) printJson({ stopped: true, pid: master.pid, ...stopped })
-  else printLine(sentence(master, stopped))
+  if (!master && !line.force) throw notRunning()
+  const stopped = master ? await stopMaster(stateDir, master, line) : NOTHING
+  // workers of an earlier master, and what the workers of one that was killed have started
+  const orphans = line.force ? await endOrphans(stateDir) : []
+  if (!master && orphans.length === 0) throw notRunning()
+  if (line.json) printJson({ stopped: true, pid: master?.pid ?? null, ...stopped, orphans: orphans.map(orphanStatus) })
+  else {
+    if (master) printLine(sentence(master, stopped))
+    if (orphans.length > 0) printLine(endedSentence(orphans))
+  }
   return EXIT.done
 }
 
@@ -81,9 +94,6 @@ async function killAll(master: ProcessId, workers: readonly ProcessId[]): Promis
 
 async function verifyGone(processes: readonly ProcessId[]): Promise<void> {
   for (const id of processes) {
-    if (await waitUntilGone(id, LAST_STEPS_MS)) continue
-    throw new ShiftworkError('ERR_WORKER_FAILED', `Process ${id.pid} is still there`, {
-      hint: `It may hang in the kernel; look at it with: ps -o pid,stat,wchan,args -p ${id.pid}`,
-    })
+    if (!(await waitUntilGone(id, LAST_STEPS_MS))) throw stillThere(id.pid)
   }
 }

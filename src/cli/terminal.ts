@@ -59,7 +59,8 @@ export function printError(thrown: unknown, json: boolean): ExitCode {
   const code = known ? (EXIT_BY_CODE[known.code] ?? EXIT.failed) : EXIT.failed
   const message = known ? known.message : describeError(error).stack
   if (json) {
-    printJson({ error: { code: known?.code ?? 'ERR_UNEXPECTED', message, hint: known?.hint ?? null }, exitCode: code })
+    const told = { code: known?.code ?? 'ERR_UNEXPECTED', message, hint: known?.hint ?? null }
+    printJson({ error: told, exitCode: code, ...known?.facts })
     return code
   }
   const paint = paintFor(process.stderr)

@@ -12,8 +12,8 @@ import { dirname } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { type Address, formatAddress } from '../address.ts'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
+import { holderHint, holderOf, holderText } from '../ipc/holder.ts'
 import type { Failure } from '../ipc/status.ts'
-import { holderOfPort } from '../os/portholder.ts'
 import { userIds } from '../os/users.ts'
 
 /** A bound socket that another process can be given with `child.send(message, handle)`. */
@@ -161,10 +161,10 @@ export function failure(address: Address, code: string, cause?: unknown): Shiftw
   const sentence = `Cannot listen on ${address.text}`
   switch (code) {
     case 'EADDRINUSE': {
-      const holder = address.kind === 'tcp' ? holderOfPort(address.port) : null
-      const by = holder ? ` by ${holder}` : ''
-      const hint = 'Stop what listens there, or choose another address.'
-      return new ShiftworkError('ERR_ADDRESS_IN_USE', `${sentence}: address already in use${by}`, { hint, cause })
+      const holder = holderOf(address)
+      const by = holder ? ` by ${holderText(holder)}` : ''
+      const details = { hint: holderHint(holder), cause }
+      return new ShiftworkError('ERR_ADDRESS_IN_USE', `${sentence}: address already in use${by}`, details)
     }
     case 'EACCES':
     case 'EPERM': {

@@ -17,6 +17,7 @@ import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
 import { openControl } from './control.ts'
 import { type DescriptorWatch, watchDescriptors } from './descriptors.ts'
+import { Inheritance } from './inherited.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
 import { type LogFiles, openLogFiles } from './logfiles.ts'
 import type { MetricsServer } from './metrics/server.ts'
@@ -76,12 +77,15 @@ export async function runMaster(options: MasterOptions): Promise<ExitCode> {
   const listeners = new Map<string, Listener>()
   let metrics: MetricsServer | null = null
   try {
+    const inheritance = await Inheritance.of(options.stateDir.path)
     metrics = await openMetrics(options)
     for (const spec of options.specs) {
+      const { address } = spec
       const key = listenerKey(spec)
-      if (spec.address && key !== null) listeners.set(key, await bindListener(spec.address, spec))
+      if (!address || key === null) continue
+      listeners.set(key, await inheritance.claim(address, () => bindListener(address, spec)))
     }
-    const master = new Master(options, listeners, metrics)
+    const master = new Master({ ...options, inheritance }, listeners, metrics)
     return await master.run()
   } finally {
     for (const listener of listeners.values()) listener.close()
@@ -110,7 +114,7 @@ function assertUser(spec: Spec): void {
 const STOP_HOOK_TIMEOUT_MS = 5_000
 
 class Master {
-  readonly #options: MasterOptions
+  readonly #options: MasterOptions & { inheritance: Inheritance }
   readonly #logFiles: LogFiles
   readonly #log: Log
   readonly #supervisor: Supervisor
@@ -124,7 +128,11 @@ class Master {
   #watch: Watch | null = null
   #end: (code: ExitCode) => void = () => undefined
 
-  constructor(options: MasterOptions, listeners: Map<string, Listener>, metrics: MetricsServer | null) {
+  constructor(
+    options: MasterOptions & { inheritance: Inheritance },
+    listeners: Map<string, Listener>,
+    metrics: MetricsServer | null,
+  ) {
     const { settings, watch } = options
     const isWatching = watch || settings.watch !== null
     this.#options = options
@@ -144,7 +152,12 @@ class Master {
       startedAt: new Date(),
       daemon: options.daemon,
       watching: isWatching,
-      warnings: () => [...options.warnings, ...this.#warnings, ...this.#descriptors.warnings()],
+      warnings: () => [
+        ...options.warnings,
+        ...this.#warnings,
+        ...this.#descriptors.warnings(),
+        ...options.inheritance.warnings(),
+      ],
       lastReload: () => this.#lastReload,
       metrics: metrics?.address ?? null,
     }
@@ -167,8 +180,9 @@ class Master {
       reopenLog: () => this.#logFiles.reopen(),
     })
     process.on('uncaughtException', this.#onUncaught)
+    const { warnings, inheritance } = this.#options
     this.#log.info(`master ${process.pid} starts ${this.#options.launcher.startFile} on Node.js ${process.version}`)
-    for (const warning of this.#options.warnings) this.#log.warn(warning)
+    for (const warning of [...warnings, ...inheritance.warnings()]) this.#log.warn(warning)
     this.#options.screen.bound(await this.#status.report())
     // before any worker reads the code: what changes after that is noticed
     this.#watch = await this.#openWatch()

@@ -3,9 +3,9 @@
  * a variable. Linux only, nobody is found elsewhere; another user's processes are not seen, but by root.
  * Read in slices, so that a long process table does not hold up whoever looks.
  */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type ProcessId, startTimeOf } from './processes.ts'
+import { allPids, type ProcessId, startTimeOf } from './processes.ts'
 
 /** A process that carries the variable. A pid alone: see `verify`. */
 export interface Carrier {
@@ -60,11 +60,4 @@ export function environOf(pid: number): Buffer | null {
     // gone, or another user's
     return null
   }
-}
-
-function allPids(): number[] {
-  if (process.platform !== 'linux') return []
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
 }

@@ -4,7 +4,8 @@
  * that outlives the call is named by pid and start time.
  */
 import { execFileSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** A process for as long as it lives; `startTime` is opaque text that only ever equals itself. */
@@ -50,10 +51,43 @@ export function childrenOf(pid: number): ProcessId[] {
     .map((row) => ({ pid: row.pid, startTime: row.startTime }))
 }
 
+/** Its parent, or null when it is gone. */
+export function parentOf(pid: number): number | null {
+  return readRow(pid)?.ppid ?? null
+}
+
+/** The moment it started, null where that cannot be told: by the ticks since the machine was up. Linux only. */
+export function startedAtOf({ startTime }: ProcessId): Date | null {
+  const upSeconds = hasProc ? Number.parseFloat(readOrNull('/proc/uptime') ?? '') : Number.NaN
+  const ageMs = upSeconds * 1000 - Number(startTime) * MS_PER_TICK
+  return ageMs >= 0 ? new Date(Date.now() - ageMs) : null
+}
+
 /** What the process calls itself: its title or its command line; empty when it is gone. */
 export function titleOf(pid: number): string {
   if (!hasProc) return ''
   return (readOrNull(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').trim()
+}
+
+/** The name of its program; empty when it is gone. What a process calls itself may be anything (`MainThread`). */
+export function programNameOf(pid: number): string {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`)).replace(/ \(deleted\)$/, '')
+  } catch {
+    // another user's, or one of the kernel's own
+    return (readOrNull(`/proc/${pid}/comm`) ?? '').trim()
+  }
+}
+
+/** The words that it was started with; none when it is gone. */
+export function argumentsOf(pid: number): string[] {
+  return (readOrNull(`/proc/${pid}/cmdline`) ?? '').split('\0').filter((word) => word !== '')
+}
+
+/** Whose it is, or null when it is gone, or on another platform. */
+export function userOf(pid: number): number | null {
+  const uid = /^Uid:\s+(\d+)/m.exec(readOrNull(`/proc/${pid}/status`) ?? '')?.[1]
+  return uid === undefined ? null : Number(uid)
 }
 
 /** Resident memory in bytes, null when it cannot be read. */
@@ -89,6 +123,17 @@ export async function waitUntilGone(id: ProcessId, timeoutMs: number): Promise<b
   return true
 }
 
+/** Of every process that is there, in ascending order. Linux only: none elsewhere. */
+export function allPids(): number[] {
+  try {
+    const names = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+    return names.map(Number).sort((one, other) => one - other)
+  } catch {
+    // not Linux, or a place without /proc
+    return []
+  }
+}
+
 function readRow(pid: number): Row | null {
   if (!hasProc) return readPs(['-p', String(pid)])[0] ?? null
   const stat = readOrNull(`/proc/${pid}/stat`)
@@ -97,9 +142,8 @@ function readRow(pid: number): Row | null {
 
 function readAllRows(): Row[] {
   if (!hasProc) return readPs(['-A'])
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map((name) => readRow(Number(name)))
+  return allPids()
+    .map(readRow)
     .filter((row) => row !== null)
 }
 

@@ -2,6 +2,9 @@
 import { execFileSync } from 'node:child_process'
 import { ShiftworkError } from '../errors.ts'
 
+/** A directory service that is away must not hold up a sentence. */
+const NAME_TIMEOUT_MS = 1_000
+
 export interface UserIds {
   uid: number
   gid: number
@@ -17,6 +20,18 @@ export function userIds(user: string, group?: string | null): UserIds {
   const gid = group ? groupId(group) : numberOf('id', ['-g', user])
   if (gid === null) throw unknown('group', group ?? user)
   return { uid, gid }
+}
+
+/** What a user is called, or its number where nobody says it in time. */
+export function userName(uid: number): string {
+  try {
+    const timeout = NAME_TIMEOUT_MS
+    const words = ['-un', String(uid)]
+    return execFileSync('id', words, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], timeout }).trim()
+  } catch {
+    // no such user on this machine: one of a container, for instance
+    return String(uid)
+  }
 }
 
 function groupId(group: string): number | null {

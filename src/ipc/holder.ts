@@ -1,0 +1,117 @@
+/**
+ * Who has an address that is taken: a Shiftwork master by its start file, what one has left behind, any
+ * other program by name, pid and user. For the sentence that says so. Linux only, best effort: where
+ * the process table shows less, it says less. Never throws.
+ */
+import { readlinkSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Address } from '../address.ts'
+import { environOf, valueIn } from '../os/environ.ts'
+import { readPidFile } from '../os/pidfile.ts'
+import { argumentsOf, isAlive, parentOf, programNameOf, startTimeOf, userOf } from '../os/processes.ts'
+import { pidsWith, type SocketRow, socketRows } from '../os/sockets.ts'
+import { stateDirAt, stateDirCandidates } from '../os/statedir.ts'
+import { userName } from '../os/users.ts'
+import { sharesPids } from '../os/viewpoint.ts'
+import { parseMark, WORKER_VARIABLE } from './mark.ts'
+
+export type Holder =
+  | { kind: 'master'; pid: number; startFile: string; stateDir: string }
+  /** Its master is gone. */
+  | { kind: 'orphan'; pid: number; worker: string; startFile: string; stateDir: string }
+  | { kind: 'program'; pid: number; name: string; user: string | null }
+  /** Another user's process, which nobody but root may look at. */
+  | { kind: 'hidden'; user: string }
+
+/** @returns null when nobody is found. */
+export function holderOf(address: Address): Holder | null {
+  const rows = rowsAt(address)
+  const pids = pidsWith(new Set(rows.map((row) => row.inode)))
+  const known = pids.map(shiftworkOf).find((holder) => holder !== null)
+  if (known) return known
+  // a server of many processes is named by the one that the others come from
+  const pid = pids.find((candidate) => !pids.includes(parentOf(candidate) ?? 0))
+  if (pid !== undefined) return programOf(pid)
+  const uid = rows.find((row) => row.uid !== null)?.uid
+  return uid == null ? null : { kind: 'hidden', user: userName(uid) }
+}
+
+/** The processes that listen there and may be looked at. */
+export function pidsAt(address: Address): number[] {
+  return pidsWith(new Set(rowsAt(address).map((row) => row.inode)))
+}
+
+function rowsAt(address: Address): SocketRow[] {
+  const rows = socketRows().filter((row) => row.isListening)
+  if (address.kind === 'unix') return rows.filter((row) => row.port === null && row.address === address.path)
+  return rows.filter((row) => row.port === address.port)
+}
+
+/** By the mark of a worker, or, where no worker lives, by the pid file that a master has. */
+function shiftworkOf(pid: number): Holder | null {
+  const environ = environOf(pid)
+  const mark = environ && parseMark(valueIn(environ, WORKER_VARIABLE) ?? '')
+  if (mark && sharesPids(pid)) {
+    const { startFile, stateDir, master, worker } = mark
+    if (isAlive(master)) return { kind: 'master', pid: master.pid, startFile, stateDir }
+    return { kind: 'orphan', pid, worker: worker ?? 'a process', startFile, stateDir }
+  }
+  return masterOf(pid)
+}
+
+const SCRIPT = /\.[cm]?[jt]s$/
+
+/** One of its arguments is a start file beside whose pid file it stands. */
+function masterOf(pid: number): Holder | null {
+  const startTime = startTimeOf(pid)
+  const cwd = cwdOf(pid)
+  if (startTime === null || cwd === null) return null
+  for (const argument of argumentsOf(pid).filter((text) => SCRIPT.test(text))) {
+    const startFile = resolve(cwd, argument)
+    for (const stateDir of stateDirCandidates(startFile)) {
+      const holder = readPidFile(stateDirAt(stateDir).pidFile)
+      if (holder?.pid === pid && holder.startTime === startTime) return { kind: 'master', pid, startFile, stateDir }
+    }
+  }
+  return null
+}
+
+function cwdOf(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`)
+  } catch {
+    // gone, or another user's
+    return null
+  }
+}
+
+function programOf(pid: number): Holder | null {
+  const uid = userOf(pid)
+  return { kind: 'program', pid, name: programNameOf(pid), user: uid === null ? null : userName(uid) }
+}
+
+// ---- words ---------------------------------------------------------------------------------------------------------
+
+/** Behind "address already in use by". */
+export function holderText(holder: Holder): string {
+  switch (holder.kind) {
+    case 'master':
+      return `the Shiftwork master of ${holder.startFile} (pid ${holder.pid})`
+    case 'orphan':
+      return `${holder.worker} (pid ${holder.pid}), which a killed Shiftwork master of ${holder.startFile} has left`
+    case 'program':
+      return `${holder.name}${holder.user === null ? '' : ` of user ${holder.user}`} (pid ${holder.pid})`
+    case 'hidden':
+      return `a process of user ${holder.user}`
+  }
+}
+
+/** What to do about it. */
+export function holderHint(holder: Holder | null): string {
+  if (holder?.kind !== 'master' && holder?.kind !== 'orphan')
+    return 'Stop what listens there, or choose another address.'
+  const { kind, startFile, stateDir } = holder
+  const where = stateDirCandidates(startFile).includes(stateDir) ? '' : ` --state-dir ${stateDir}`
+  const force = kind === 'orphan' ? ' --force' : ''
+  return `shiftwork stop${force} ${startFile}${where} ends it; or choose another address.`
+}

@@ -195,7 +195,9 @@ function showFailed(message: Extract<LaunchMessage, { type: 'failed' }>, context
   if (!message.failure && message.hint === null && tail !== '') lines.push(tail.trimEnd(), '')
   lines.push(`${paint.red('error')} ${message.message}`)
   if (message.hint !== null) lines.push(`      ${message.hint.replaceAll('\n', '\n      ')}`)
-  lines.push(`      Nothing is left running. Its output: ${context.stdoutFile}`)
+  // a hint is the master's own, before it has forked; orphans of an earlier one may well run
+  const outcome = message.hint === null ? 'Nothing is left running' : 'Nothing was started'
+  lines.push(`      ${outcome}. Its output: ${context.stdoutFile}`)
   process.stderr.write(`${lines.join('\n')}\n`)
 }
 

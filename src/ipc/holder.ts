@@ -9,7 +9,7 @@ import type { Address } from '../address.ts'
 import { environOf, valueIn } from '../os/environ.ts'
 import { readPidFile } from '../os/pidfile.ts'
 import { argumentsOf, isAlive, parentOf, programNameOf, startTimeOf, userOf } from '../os/processes.ts'
-import { pidsWith, type SocketRow, socketRows } from '../os/sockets.ts'
+import { pidsWith, type SocketRow, socketRows, socketsOf } from '../os/sockets.ts'
 import { stateDirAt, stateDirCandidates } from '../os/statedir.ts'
 import { userName } from '../os/users.ts'
 import { sharesPids } from '../os/viewpoint.ts'
@@ -36,9 +36,10 @@ export function holderOf(address: Address): Holder | null {
   return uid == null ? null : { kind: 'hidden', user: userName(uid) }
 }
 
-/** The processes that listen there and may be looked at. */
-export function pidsAt(address: Address): number[] {
-  return pidsWith(new Set(rowsAt(address).map((row) => row.inode)))
+/** One of these processes listens there. */
+export function isHeldBy(address: Address, pids: readonly number[]): boolean {
+  const inodes = rowsAt(address).map((row) => row.inode)
+  return pids.some((pid) => inodes.some((inode) => socketsOf(pid)?.has(inode)))
 }
 
 function rowsAt(address: Address): SocketRow[] {

@@ -7,12 +7,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Address } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import { findOrphans, stillThere } from '../ipc/findorphans.ts'
-import { pidsAt } from '../ipc/holder.ts'
+import { isHeldBy } from '../ipc/holder.ts'
 import { type Orphan, orphanHint, orphanLines, STUCK_HINT } from '../ipc/orphan.ts'
+import { isAlive } from '../os/processes.ts'
 
 /** A worker lets its address go as soon as it notices that its master is gone: within a second. */
 const LET_GO_MS = 2_000
-const RETRY_MS = 20
+const LOOK_MS = 20
 
 export class Inheritance {
   readonly #orphans: readonly Orphan[]
@@ -28,20 +29,21 @@ export class Inheritance {
   }
 
   /**
-   * Binds; as long as an orphan is in the way, again and again, until two seconds after the look.
+   * Binds; waits for an orphan that is in the way, until two seconds after the look.
    * @throws what `bind` throws; for an address that an orphan still has then, with all of them named.
    */
   async claim<T>(address: Address, bind: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await bind()
-      } catch (error) {
-        const isInUse = error instanceof ShiftworkError && error.code === 'ERR_ADDRESS_IN_USE'
-        if (!isInUse || !this.#isInTheWay(address)) throw error
+    try {
+      return await bind()
+    } catch (error) {
+      const isInUse = error instanceof ShiftworkError && error.code === 'ERR_ADDRESS_IN_USE'
+      if (!isInUse || !this.#isInTheWay(address)) throw error
+      while (this.#isInTheWay(address)) {
         if (performance.now() >= this.#giveUpAt) throw this.#named(error)
+        await delay(LOOK_MS)
       }
-      await delay(RETRY_MS)
     }
+    return bind()
   }
 
   /** Those that are still there, a line each; empty when all have left. */
@@ -51,9 +53,8 @@ export class Inheritance {
   }
 
   #isInTheWay(address: Address): boolean {
-    if (this.#orphans.length === 0) return false
-    const pids = pidsAt(address)
-    return stillThere(this.#orphans).some(({ pid }) => pids.includes(pid))
+    const pids = this.#orphans.filter(isAlive).map(({ pid }) => pid)
+    return pids.length > 0 && isHeldBy(address, pids)
   }
 
   #named(error: ShiftworkError): ShiftworkError {

@@ -27,18 +27,18 @@ export interface Stopped {
   forced: boolean
 }
 
-const NOTHING: Stopped = { processes: 0, connectionsCut: 0, killed: 0, forced: true }
-
 export async function stop(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
   const master = findMaster(stateDir)
   if (!master && !line.force) throw notRunning()
-  const stopped = master ? await stopMaster(stateDir, master, line) : NOTHING
+  const stopped = master && (await stopMaster(stateDir, master, line))
   // workers of an earlier master, and what the workers of one that was killed have started
   const orphans = line.force ? await endOrphans(stateDir) : []
-  if (!master && orphans.length === 0) throw notRunning()
-  if (line.json) printJson({ stopped: true, pid: master?.pid ?? null, ...stopped, orphans: orphans.map(orphanStatus) })
-  else {
-    if (master) printLine(sentence(master, stopped))
+  if (!stopped && orphans.length === 0) throw notRunning()
+  if (line.json) {
+    const counts = stopped ?? { processes: orphans.length, connectionsCut: 0, killed: orphans.length, forced: true }
+    printJson({ stopped: true, pid: master?.pid ?? null, ...counts, orphans: orphans.map(orphanStatus) })
+  } else {
+    if (master && stopped) printLine(sentence(master, stopped))
     if (orphans.length > 0) printLine(endedSentence(orphans))
   }
   return EXIT.done

@@ -98,7 +98,11 @@ export function orphanHint(orphans: readonly Orphan[], nowMs: number, advice = a
 }
 
 function adviceFor(orphans: readonly Orphan[]): string {
-  return orphans.some(({ kind, isStopped }) => kind === 'child' || isStopped) ? STUCK_HINT : FORCE_HINT
+  // one that is well accepts nothing any more, and ends what it has started before it leaves
+  const isLeaving = ({ kind, isStopped, listen }: Orphan): boolean =>
+    !isStopped && kind === 'worker' && listen.length === 0
+  const isOwned = (child: Orphan): boolean => orphans.some((other) => isLeaving(other) && isSameMark(other, child))
+  return orphans.every((orphan) => isLeaving(orphan) || isOwned(orphan)) ? FORCE_HINT : STUCK_HINT
 }
 
 /** As `--json` prints it. */

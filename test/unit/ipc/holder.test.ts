@@ -1,0 +1,55 @@
+/** The sentence that says who has an address, and what to do about it. */
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import { parseAddress } from '../../../src/address.ts'
+import { type Holder, holderHint, holderOf, holderText } from '../../../src/ipc/holder.ts'
+import { temporaryDirectory } from '../tempdir.ts'
+
+const OURS = { pid: 4711, startFile: '/srv/app/start.ts', stateDir: '/srv/app/.shiftwork/start.ts' }
+const STOP = 'Stop what listens there, or choose another address.'
+
+it.each<[Holder, string, string]>([
+  [
+    { kind: 'master', ...OURS },
+    'the Shiftwork master of /srv/app/start.ts (pid 4711)',
+    'shiftwork stop /srv/app/start.ts ends it; or choose another address.',
+  ],
+  [
+    { kind: 'master', ...OURS, stateDir: '/run/app' },
+    'the Shiftwork master of /srv/app/start.ts (pid 4711)',
+    'shiftwork stop /srv/app/start.ts --state-dir /run/app ends it; or choose another address.',
+  ],
+  [
+    { kind: 'orphan', worker: 'web/0', ...OURS },
+    'web/0 (pid 4711), which a killed Shiftwork master of /srv/app/start.ts has left',
+    'shiftwork stop --force /srv/app/start.ts ends it; or choose another address.',
+  ],
+  [{ kind: 'program', pid: 12, name: 'nginx', user: 'www-data' }, 'nginx of user www-data (pid 12)', STOP],
+  [{ kind: 'program', pid: 12, name: 'nginx', user: null }, 'nginx (pid 12)', STOP],
+  [{ kind: 'hidden', user: 'root' }, 'a process of user root', STOP],
+])('%j', (holder, text, hint) => {
+  expect(holderText(holder)).toBe(text)
+  expect(holderHint(holder)).toBe(hint)
+})
+
+it('of nobody that can be found, the advice is the same', () => {
+  expect(holderHint(null)).toBe(STOP)
+})
+
+it.runIf(process.platform === 'linux').each(['http://127.0.0.1:0', 'http+unix://'])(
+  'finds this process where it listens, and nobody where nobody does: %s',
+  async (kind) => {
+    const path = join(temporaryDirectory(), 'a b.sock')
+    const isUnix = kind.includes('unix')
+    const server = createServer().listen(isUnix ? { path } : { port: 0, host: '127.0.0.1' })
+    onTestFinished(() => void server.close())
+    await new Promise((resolve) => server.once('listening', resolve))
+    const bound = server.address()
+    const port = typeof bound === 'object' && bound ? bound.port : 0
+    const address = parseAddress(isUnix ? `http+unix://${path}` : `http://127.0.0.1:${port}`)
+    expect(holderOf(address)).toMatchObject({ kind: 'program', pid: process.pid, name: 'node' })
+    await new Promise((resolve) => server.close(resolve))
+    expect(holderOf(address)).toBeNull()
+  },
+)

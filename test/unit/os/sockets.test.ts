@@ -1,0 +1,56 @@
+/** The kernel's tables of sockets, as they stand in /proc. */
+import { describe, expect, it } from 'vitest'
+import { parseTcp, parseUnix } from '../../../src/os/sockets.ts'
+
+const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n'
+
+function tcp(local: string, state: string, { uid = 0, inode = 77 } = {}): string {
+  const remote = local.replace(/:.*/, '').replaceAll(/./g, '0')
+  return `   0: ${local} ${remote}:0000 ${state} 00000000:00000000 00:00000000 00000000 ${uid}        0 ${inode} 1 00000000 100 0 0 10 0\n`
+}
+
+describe('parseTcp', () => {
+  it.each([
+    ['0100007F:1F90', '127.0.0.1:8080', 8080],
+    ['00000000:0050', '0.0.0.0:80', 80],
+    ['00000000000000000000000000000000:0050', '[::]:80', 80],
+    ['00000000000000000000000001000000:FFFF', '[::1]:65535', 65_535],
+    ['B80D0120000000000000000001000000:0001', '[2001:db8::1]:1', 1],
+  ])('%s is %s', (local, address, port) => {
+    expect(parseTcp(HEAD + tcp(local, '0A', { uid: 33 }))).toEqual([
+      { inode: '77', isListening: true, address, port, uid: 33 },
+    ])
+  })
+
+  it('tells what listens from what is connected, or closing', () => {
+    const table = HEAD + ['0A', '01', '08', '06'].map((state) => tcp('0100007F:1F90', state)).join('')
+    expect(parseTcp(table).map((row) => row.isListening)).toEqual([true, false, false, false])
+  })
+
+  it('garbage, and no table at all, is no socket', () => {
+    expect(parseTcp('')).toEqual([])
+    expect(parseTcp(`${HEAD}hello\n\n 0: 0100007F\n`)).toEqual([])
+  })
+})
+
+describe('parseUnix', () => {
+  const table = `Num       RefCount Protocol Flags    Type St Inode Path
+0000000036e09dc9: 00000003 00000000 00000000 0001 03 3049302
+0000000055dfc645: 00000002 00000000 00010000 0001 01 3049310 /run/a b/web.sock
+0000000055dfc646: 00000003 00000000 00000000 0001 03  1072 /run/a b/web.sock
+0000000055dfc647: 00000002 00000000 00010000 0001 01 9 @abstract
+`
+  it('tells what listens from what was accepted there, with blanks in the path', () => {
+    expect(parseUnix(table)).toEqual([
+      { inode: '3049302', isListening: false, address: '', port: null, uid: null },
+      { inode: '3049310', isListening: true, address: '/run/a b/web.sock', port: null, uid: null },
+      { inode: '1072', isListening: false, address: '/run/a b/web.sock', port: null, uid: null },
+      { inode: '9', isListening: true, address: '@abstract', port: null, uid: null },
+    ])
+  })
+
+  it('garbage is no socket', () => {
+    expect(parseUnix('')).toEqual([])
+    expect(parseUnix('Num\nhello\n')).toEqual([])
+  })
+})

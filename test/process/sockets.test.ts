@@ -6,6 +6,8 @@ import { expect, it, onTestFinished } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, freePort, openToAll, shiftwork } from '../helpers/cli.ts'
 import { Client, get, type Target } from '../helpers/client.ts'
+import { kill } from '../helpers/faults.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
 function web(listen: string, options: Record<string, unknown> = {}): Project {
@@ -52,17 +54,35 @@ for (const [what, host, held] of [
     await expectRefused(web(url), new RegExp(`^error Cannot listen on ${escaped}: ${SENTENCE_IN_USE}`, 'm'))
   })
 
-it('F5 a port in use names a Shiftwork master, too', async () => {
+it('F5 a port in use by another Shiftwork master names its start file, whether a worker of it lives or none', async () => {
   const port = await freePort()
   const [first, second] = [web(`http://127.0.0.1:${port}`), web(`http://127.0.0.1:${port}`)]
   await first.shiftwork('start', '-d')
-  const pids = [(await first.status()).master.pid, ...(await first.pids())]
+  const { pid } = (await first.status()).master
+  const inUse = `by the Shiftwork master of ${first.startFile} (pid ${pid})\n      shiftwork stop ${first.startFile} ends it;`
   const result = await second.shiftwork('start', '-d')
   expect(result.code).toBe(1)
-  const named = /address already in use by .* \(pid (\d+)\)/.exec(result.stderr)?.[1]
-  expect(pids).toContain(Number(named))
+  expect(result.stderr).toContain(inUse)
+
+  first.write('app.js', 'process.exit(1)')
+  await kill(first, ...(await first.pids()))
+  await until('none can be started', async () => (await first.status()).groups[0]?.state === 'backoff')
+  expect((await second.shiftwork('start', '-d')).stderr).toContain(inUse)
   expectNothingLeft(second)
 })
+
+it.skipIf(!canBeNobody || process.getuid?.() !== 0)(
+  "F5 a port in use by another user's process, which one may not look at: the user is named",
+  async () => {
+    const port = await freePort()
+    await listen({ port, host: '127.0.0.1' })
+    const project = web(`http://127.0.0.1:${port}`)
+    const state = join(openToAll(project, 'open'), 'state')
+    const result = await asNobody(project, ['start', '--state-dir', state])
+    expect(result.code).toBe(1)
+    expect(result.stderr).toMatch(/address already in use by a process of user root\n +Stop what listens there/)
+  },
+)
 
 const firstFreePort = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'))
 
@@ -198,7 +218,11 @@ it('F10 a socket file that a killed master left is replaced; one that is answere
   expect(statSync(path).isSocket()).toBe(true)
   expect((await project.shiftwork('start', '-d')).code).toBe(0)
   const second = web(`http+unix://${path}`)
-  await expectRefused(second, /^error Cannot listen on .*web\.sock: address already in use\n/m)
+  const by = `the Shiftwork master of ${project.startFile} \\(pid ${(await project.status()).master.pid}\\)`
+  await expectRefused(
+    second,
+    new RegExp(`^error Cannot listen on .*web\\.sock: address already in use by ${by}\\n`, 'm'),
+  )
   expect((await get({ path })).status).toBe(200)
 })
 

@@ -3,6 +3,7 @@
  * and what they had started. Pure: who is one, and the words for it. Found by `findorphans`; told by the
  * command line and by the next master of the same state directory.
  */
+import { printable } from '../log.ts'
 import type { ProcessId } from '../os/processes.ts'
 import { duration, plural } from '../words.ts'
 
@@ -85,7 +86,9 @@ function orphanLine(orphan: Orphan, { nowMs, children }: { nowMs: number; childr
 /** `web/0 pid 4711`; `pid 4712 (sleep 1000)`, which web/0 had started. */
 export function orphanName({ kind, worker, pid, title }: Pick<Orphan, 'kind' | 'worker' | 'pid' | 'title'>): string {
   if (kind === 'worker') return `${worker ?? 'a reader of the start file,'} pid ${pid}`
-  const short = title.length > MAX_TITLE_CHARS ? `${title.slice(0, MAX_TITLE_CHARS - 1)}…` : title
+  // anybody may call himself anything
+  const line = printable(title).replaceAll(/\s+/g, ' ')
+  const short = line.length > MAX_TITLE_CHARS ? `${line.slice(0, MAX_TITLE_CHARS - 1)}…` : line
   return `pid ${pid} (${short})`
 }
 

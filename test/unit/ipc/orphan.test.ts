@@ -84,6 +84,12 @@ describe('orphanLines', () => {
       )
   })
 
+  it('a command can neither begin a line nor move the cursor', () => {
+    const [line = ''] = orphanLines([{ ...SLEEP, title: 'sh -c a\n\tb\u001b[2J\u0007' }], NOW)
+    expect(line).toMatch(/^pid 201 \(sh -c a b\S*\) of master/)
+    expect(line).not.toMatch(/\p{Cc}/u)
+  })
+
   it('names at most five, and counts the others', () => {
     const many = Array.from({ length: 12 }, (_, id) => orphan({ pid: 101 + id, worker: `web/${id}`, key: id }))
     const lines = orphanLines(many, NOW)

@@ -14,6 +14,7 @@ import { stateDirAt, stateDirCandidates } from '../os/statedir.ts'
 import { userName } from '../os/users.ts'
 import { sharesPids } from '../os/viewpoint.ts'
 import { parseMark, WORKER_VARIABLE } from './mark.ts'
+import { IDENTITY_VARIABLE } from './messages.ts'
 
 export type Holder =
   | { kind: 'master'; pid: number; startFile: string; stateDir: string }
@@ -51,7 +52,9 @@ function rowsAt(address: Address): SocketRow[] {
 /** By the mark of a worker, or, where no worker lives, by the pid file that a master has. */
 function shiftworkOf(pid: number): Holder | null {
   const environ = environOf(pid)
-  const mark = environ && parseMark(valueIn(environ, WORKER_VARIABLE) ?? '')
+  // what a worker has started carries its mark, too, and may be any program: another master, for one
+  const isWorker = environ !== null && valueIn(environ, IDENTITY_VARIABLE) !== null
+  const mark = isWorker ? parseMark(valueIn(environ, WORKER_VARIABLE) ?? '') : null
   if (mark && sharesPids(pid)) {
     const { startFile, stateDir, master, worker } = mark
     if (isAlive(master)) return { kind: 'master', pid: master.pid, startFile, stateDir }

@@ -3,6 +3,8 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, 
 import { createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
+import { formatMark } from '../../src/ipc/mark.ts'
+import { startTimeOf } from '../../src/os/processes.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, freePort, openToAll, shiftwork } from '../helpers/cli.ts'
 import { Client, get, type Target } from '../helpers/client.ts'
@@ -57,8 +59,10 @@ for (const [what, host, held] of [
 it('F5 a port in use by another Shiftwork master names its start file, whether a worker of it lives or none', async () => {
   const port = await freePort()
   const [first, second] = [web(`http://127.0.0.1:${port}`), web(`http://127.0.0.1:${port}`)]
-  await first.shiftwork('start', '-d')
-  const { pid } = (await first.status()).master
+  // it was typed by a worker of a third one
+  const third = { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }
+  const mark = formatMark({ startFile: '/third.js', stateDir: '/third', master: third, worker: 'web/0', key: 1 })
+  const { pid } = await first.start('js', [], { SHIFTWORK_WORKER: mark })
   const inUse = `by the Shiftwork master of ${first.startFile} (pid ${pid})\n      shiftwork stop ${first.startFile} ends it;`
   const result = await second.shiftwork('start', '-d')
   expect(result.code).toBe(1)

@@ -136,27 +136,6 @@ it('SIGTERM to a worker replaces it gracefully; other signals do nothing', async
   expect((await project.status()).groups[0]?.processes[0]).toMatchObject({ generation: 1, restarts: 0 })
 })
 
-it('a killed master: requests in flight are answered, the workers leave, the next start works', async () => {
-  const project = Project.create({ 'start.js': webStart({ count: 2 }, 'http://127.0.0.1:0'), 'app.js': app('1') })
-  const running = await project.start()
-  const port = await project.port()
-  project.write('start.js', webStart({ count: 2 }, `http://127.0.0.1:${port}`))
-  const pids = await project.pids()
-  const client = await Client.open({ port })
-  client.send({ path: '/slow?ms=1000' })
-  await until(
-    'it is begun',
-    async () => (await project.status()).groups[0]?.processes.some((row) => (row.requests ?? 0) > 0) === true,
-  )
-  running.kill('SIGKILL')
-  expect((await client.answer()).status).toBe(200)
-  client.close()
-  await until('the workers have left', () => pids.every((pid) => !isAlive(pid)))
-  expect((await project.shiftwork('status')).code).toBe(3)
-  await project.start()
-  expect((await get({ port })).status).toBe(200)
-})
-
 /** Says that it is there, and then waits for ever. */
 const WAITING = `
 import { writeFileSync } from 'node:fs'

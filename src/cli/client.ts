@@ -18,6 +18,8 @@ const ACCEPT_TIMEOUT_MS = 1_200
 /** Between its pid file and its control socket a master binds listeners. */
 const APPEAR_TIMEOUT_MS = 1_000
 const RETRY_MS = 20
+/** One with too many connections, or too few descriptors, may have room in a moment. */
+const ROOM_TIMEOUT_MS = 600
 const MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 /** The living master of a state directory, or null. @throws ShiftworkError when it is another user's. */
@@ -45,9 +47,27 @@ export async function ask(
 ): Promise<Reply> {
   const master = findMaster(stateDir)
   if (master && isStopped(master.pid)) throw frozen(master.pid)
-  const socket = await open(stateDir)
   const isGone = (): boolean => findMaster(stateDir) === null
-  return converse(socket, { question, onProgress, pid: master?.pid ?? null, isGone })
+  const giveUpAt = Date.now() + ROOM_TIMEOUT_MS
+  for (;;) {
+    const socket = await open(stateDir)
+    try {
+      return await converse(socket, { question, onProgress, pid: master?.pid ?? null, isGone })
+    } catch (error) {
+      if (!(error instanceof TurnedAway) || Date.now() >= giveUpAt) throw error
+    }
+    await delay(RETRY_MS)
+  }
+}
+
+/** It hung up before it had read the request: to ask again asks for nothing twice. */
+class TurnedAway extends ShiftworkError {
+  constructor(pid: number | null, cause: Error | undefined) {
+    super('ERR_NO_ANSWER', `The master${pidText(pid)} hung up before it heard the request`, {
+      hint: 'Too many are connected to it, or it is out of file descriptors: its log says so. Try again in a moment.',
+      cause,
+    })
+  }
 }
 
 async function open(stateDir: StateDir): Promise<Socket> {
@@ -93,9 +113,13 @@ export function frozen(pid: number): ShiftworkError {
 }
 
 function noAnswer(pid: number | null): ShiftworkError {
-  return new ShiftworkError('ERR_NO_ANSWER', `The master${pid === null ? '' : ` (pid ${pid})`} does not answer`, {
+  return new ShiftworkError('ERR_NO_ANSWER', `The master${pidText(pid)} does not answer`, {
     hint: 'It may be blocked; stop --force ends it and its workers.',
   })
+}
+
+function pidText(pid: number | null): string {
+  return pid === null ? '' : ` (pid ${pid})`
 }
 
 interface Talk {
@@ -111,13 +135,16 @@ function converse(socket: Socket, { question, onProgress, pid, isGone }: Talk): 
   return new Promise((resolve, reject) => {
     const decoder = new LineDecoder(MAX_REPLY_BYTES)
     const fail = (error: Error): void => {
+      clearTimeout(timer)
       socket.destroy()
       reject(error)
     }
     let isAccepted = false
     // one that was on its way out has not read it: it is as if it had not been there
-    const lose = (sentence: string, cause?: Error): void =>
-      fail(!isAccepted && isGone() ? notRunning() : new ShiftworkError('ERR_NO_ANSWER', sentence, { cause }))
+    const lose = (sentence: string, cause?: Error): void => {
+      if (isAccepted) fail(new ShiftworkError('ERR_NO_ANSWER', sentence, { cause }))
+      else fail(isGone() ? notRunning() : new TurnedAway(pid, cause))
+    }
     const timer = setTimeout(() => fail(noAnswer(pid)), ACCEPT_TIMEOUT_MS)
     socket.on('error', (cause) => lose('The master hung up', cause))
     socket.on('close', () => lose('The master ended without a reply'))

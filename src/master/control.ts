@@ -15,7 +15,8 @@ import { shortSocketPath } from '../os/socketpath.ts'
 
 const MAX_REQUEST_BYTES = 64 * 1024
 const REQUEST_TIMEOUT_MS = 5_000
-const MAX_CONNECTIONS = 128
+/** At once; another one is closed as it comes. */
+export const MAX_CONNECTIONS = 128
 const CLOSE_TIMEOUT_MS = 500
 
 /** One that asked. `progress` may be called until `reply`, which may be called once. */

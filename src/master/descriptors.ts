@@ -14,9 +14,11 @@ export interface DescriptorWatch {
   close(): void
 }
 
-/** Begins to watch; where the limit is not known, nothing is. */
-export function watchDescriptors(log: Log): DescriptorWatch {
-  const descriptors = Descriptors.own()
+/** Begins to watch this process; where its limit is not known, nothing is. */
+export function watchDescriptors(
+  log: Pick<Log, 'warn' | 'info'>,
+  descriptors: Pick<Descriptors, 'fullAt' | 'roomAt' | 'look'> | null = Descriptors.own(),
+): DescriptorWatch {
   if (!descriptors) return { warnings: () => [], close: () => undefined }
   let warning: string | null = null
   const look = (): void => {

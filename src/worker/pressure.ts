@@ -23,7 +23,7 @@ const PATIENCE_MS = 5_000
 const NONE_LEFT = new Set(['EMFILE', 'ENFILE'])
 
 export interface PressureOptions {
-  descriptors: Descriptors
+  descriptors: Pick<Descriptors, 'fullAt' | 'roomAt' | 'look' | 'useBy'>
   server: Server
   backlog: number
   traffic: Pick<Traffic, 'onConnection' | 'endConnections' | 'keepConnections' | 'closeUnasked'>

@@ -1,10 +1,10 @@
 /**
- * What befalls processes: killed, frozen, starved. Only ever what this project has started: a pid
+ * What befalls processes: killed, frozen. Only ever what this project has started: a pid
  * that is somebody else's by now is an error, one that has just gone by itself is none. Each waits until
  * the process table says so.
  */
 import { isOurs, readRow, until } from './processes.ts'
-import type { Project, Running } from './project.ts'
+import type { Project } from './project.ts'
 
 /** @returns false when it had gone by itself. @throws Error for a process that is not the project's. */
 export function signal(project: Project, pid: number, name: NodeJS.Signals): boolean {
@@ -43,28 +43,4 @@ export async function freeze(project: Project, pid: number): Promise<void> {
 export async function thaw(project: Project, pid: number): Promise<void> {
   signal(project, pid, 'SIGCONT')
   await until(`${pid} goes on`, () => readRow(pid)?.state !== 'T')
-}
-
-export interface Limits {
-  descriptors?: number
-  addressSpaceKb?: number
-}
-
-/** `start` in the foreground with less than it needs: every process of it has these limits. */
-export function startStarved(project: Project, limits: Limits, args: readonly string[] = []): Running {
-  const { command, args: words } = project.commandFor('js')
-  const { descriptors, addressSpaceKb } = limits
-  const ulimits = [
-    ...(descriptors === undefined ? [] : [`ulimit -n ${descriptors}`]),
-    ...(addressSpaceKb === undefined ? [] : [`ulimit -v ${addressSpaceKb}`]),
-  ]
-  return project.launch('/bin/sh', [
-    '-c',
-    [...ulimits, 'exec "$@"'].join(' && '),
-    'sh',
-    command,
-    ...words,
-    'start',
-    ...args,
-  ])
 }

@@ -1,5 +1,5 @@
-/** The kernel's listening table: whether a port is in it now, and whether it was all the time. */
-import { closeSync, openSync, readSync } from 'node:fs'
+/** The kernel's tables of connections: whether a port listens, now and all the time, and who holds what was accepted. */
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 
 const TABLES = ['/proc/net/tcp', '/proc/net/tcp6']
 
@@ -62,4 +62,29 @@ function listeningTable(path: string): string {
   } finally {
     closeSync(fd)
   }
+}
+
+/**
+ * The connections to a port of 127.0.0.1 that these processes have accepted, by the client's port, and
+ * which of them has each. They ought to stand still: a process that goes on accepts and closes meanwhile.
+ */
+export function heldBy(pids: readonly number[], port: number): Map<number, number> {
+  const holders = new Map(pids.flatMap((pid) => socketsOf(pid).map((inode) => [inode, pid])))
+  const held = new Map<number, number>()
+  for (const line of readFileSync('/proc/net/tcp', 'latin1').split('\n').slice(1)) {
+    // number, own end, other end, state, queues, timer, retransmits, uid, timeout, inode
+    const [, own = '', other = '', , , , , , , inode = ''] = line.trim().split(/\s+/)
+    const pid = holders.get(inode)
+    if (pid !== undefined && own.endsWith(`:${hexOf(port)}`)) held.set(Number.parseInt(other.slice(9), 16), pid)
+  }
+  return held
+}
+
+/** Their inodes. */
+function socketsOf(pid: number): string[] {
+  const directory = `/proc/${pid}/fd`
+  return readdirSync(directory).flatMap((name) => {
+    const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`${directory}/${name}`))?.[1]
+    return inode === undefined ? [] : [inode]
+  })
 }

@@ -1,6 +1,7 @@
 /** Bad new code: the old pids serve at full capacity, the worker's own error is shown, the fix reloads. Group C. */
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
+import { kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
 import { Project, stripsTypes } from '../helpers/project.ts'
@@ -234,7 +235,7 @@ it('C18 a worker that crashes after a rejected reload is started from what is th
   expect((await project.reload()).code).toBe(5)
   const load = new Load({ target: { port: await project.port() }, clients: 5, pauseMs: [5, 10] })
   await load.more(20)
-  process.kill(first, 'SIGKILL')
+  await kill(project, first)
   await until('backoff', async () => (await project.status()).groups[0]?.state === 'backoff')
   expect(await project.pids()).toEqual([second])
   project.write('app.js', app('2'))

@@ -1,6 +1,7 @@
 /** What workers start and leave behind: it ends with them, but for what was asked to live on. Scenario E8. */
 import { readdirSync } from 'node:fs'
 import { expect, it, onTestFinished } from 'vitest'
+import { kill } from '../helpers/faults.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
@@ -57,7 +58,7 @@ it('E8 children of a worker end with it, in a crash, a reload and a stop; one th
   const [mine, others] = first.map((pid) => childrenOf(project, pid)) as [Children, Children]
   endLater(mine.free)
 
-  process.kill(first[0] ?? 0, 'SIGKILL')
+  await kill(project, first[0] ?? 0)
   await until('the log tells it', () => project.log.includes('processes behind'))
   expect([mine.plain, mine.stubborn].filter(isAlive)).toEqual([])
   expect([mine.free, others.plain].filter((pid) => !isAlive(pid))).toEqual([])
@@ -93,7 +94,7 @@ Worker.runAll()`,
   })
   await project.start()
   const [first = 0] = await project.pids('jobs')
-  process.kill(first, 'SIGKILL')
+  await kill(project, first)
   await until('it is back', async () => ![first, undefined].includes((await project.pids('jobs'))[0]))
   const [second = 0] = await project.pids('jobs')
   const children = [first, second].map((pid) => childrenOf(project, pid).plain)
@@ -122,7 +123,7 @@ Worker.runAll()`,
     return names.includes('jobs') && names.includes('late')
   })
   await until('one serves', async () => (await project.pids('jobs')).length === 1)
-  running.kill('SIGKILL')
+  await kill(project, running.pid)
   await until('nothing is left', () => project.processes.length === 0, 5_000)
   expect(running.stderr).toMatch(
     /the master is gone, this worker ends what it had started: pid \d+ \(\/bin\/sh .* with SIGKILL/,

@@ -3,8 +3,9 @@ import { readdirSync, rmSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client, get } from '../helpers/client.ts'
+import { gone, kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
-import { isAlive, until } from '../helpers/processes.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
 it('E1 each worker that is killed is back in the same slot and generation, and counted', async () => {
@@ -13,7 +14,7 @@ it('E1 each worker that is killed is back in the same slot and generation, and c
   expect((await project.reload()).code).toBe(0)
   for (const id of [0, 1, 2]) {
     const before = await project.pids()
-    process.kill(before[id] ?? 0, 'SIGKILL')
+    await kill(project, before[id] ?? 0)
     await until('it is back', async () => {
       const now = await project.pids()
       return now.length === 3 && now[id] !== before[id]
@@ -36,7 +37,7 @@ it('E1 all workers killed at once: clients wait and are answered by the next one
   await project.start()
   const port = await project.port()
   const before = await project.pids()
-  for (const pid of before) process.kill(pid, 'SIGKILL')
+  await kill(project, ...before)
   const answers = await Promise.all(Array.from({ length: 60 }, () => get({ port })))
   const answered = new Set(answers.map((answer) => (JSON.parse(answer.body) as { pid: number }).pid))
   expect([...answered].filter((pid) => before.includes(pid))).toEqual([])
@@ -64,7 +65,7 @@ it('E2 a crash loop shows backoff, leaves other groups alone, and ends by itself
   const [job = 0] = await project.pids('jobs')
   const load = new Load({ target: { port: await project.port() }, clients: 5, pauseMs: [1, 5] })
   project.write('crash', '')
-  process.kill(job, 'SIGKILL')
+  await kill(project, job)
   await until('backoff after several crashes', async () => {
     const group = (await project.status()).groups[1]
     return group?.state === 'backoff' && (group.processes[0]?.restarts ?? 0) >= 4
@@ -110,7 +111,7 @@ for (const [path, words] of [
     expect(answers.map((answer) => (JSON.parse(answer.body) as { pid: number }).pid)).toEqual(answers.map(() => pid))
     for (const other of others) other.close()
     bad.close()
-    await until('the old one is gone', () => !isAlive(pid))
+    await gone(pid)
     expect(JSON.parse((await get({ port })).body)).not.toMatchObject({ pid })
     expect(running.stderr).toMatch(new RegExp(`${words}[\\s\\S]*app\\.js:`))
     expect(project.log).toContain(words)
@@ -129,32 +130,11 @@ it('SIGTERM to a worker replaces it gracefully; other signals do nothing', async
   expect(await project.pids()).toEqual(before)
   process.kill(before[0] ?? 0, 'SIGTERM')
   await until('it is replaced', async () => !(await project.pids()).includes(before[0] ?? 0))
-  await until('it is gone', () => !isAlive(before[0] ?? 0))
+  await gone(before[0] ?? 0)
   expect((await project.pids())[1]).toBe(before[1])
   const result = await load.stop()
   expect(result.errors).toEqual([])
   expect((await project.status()).groups[0]?.processes[0]).toMatchObject({ generation: 1, restarts: 0 })
-})
-
-it('a killed master: requests in flight are answered, the workers leave, the next start works', async () => {
-  const project = Project.create({ 'start.js': webStart({ count: 2 }, 'http://127.0.0.1:0'), 'app.js': app('1') })
-  const running = await project.start()
-  const port = await project.port()
-  project.write('start.js', webStart({ count: 2 }, `http://127.0.0.1:${port}`))
-  const pids = await project.pids()
-  const client = await Client.open({ port })
-  client.send({ path: '/slow?ms=1000' })
-  await until(
-    'it is begun',
-    async () => (await project.status()).groups[0]?.processes.some((row) => (row.requests ?? 0) > 0) === true,
-  )
-  running.kill('SIGKILL')
-  expect((await client.answer()).status).toBe(200)
-  client.close()
-  await until('the workers have left', () => pids.every((pid) => !isAlive(pid)))
-  expect((await project.shiftwork('status')).code).toBe(3)
-  await project.start()
-  expect((await get({ port })).status).toBe(200)
 })
 
 /** Says that it is there, and then waits for ever. */
@@ -175,7 +155,7 @@ for (const [where, files] of [
     const { command, args } = project.commandFor('js')
     const running = project.launch(command, [...args, 'start'])
     await until('both wait', () => readdirSync(project.dir).filter((name) => name.startsWith('waits-')).length === 2)
-    running.kill('SIGKILL')
+    await kill(project, running.pid)
     await until('nothing is left', () => project.processes.length === 0)
   })
 
@@ -186,7 +166,7 @@ it('a worker that cannot be forked is tried again, and a stop ends it all', asyn
   await running.line(/^ready in /m)
   const [first = 0, second = 0] = await project.pids()
   rmSync(`${project.dir}/away`, { recursive: true })
-  process.kill(first, 'SIGKILL')
+  await kill(project, first)
   await until('it was tried twice', () => project.log.split('the process could not be started').length > 2)
   expect(await project.pids()).toEqual([second])
   expect((await project.shiftwork('stop')).code).toBe(0)

@@ -1,47 +1,29 @@
 /** What happens when file descriptors run out: in a worker, in all of them, in the master. */
 import { expect, it } from 'vitest'
-import { webStart } from '../helpers/apps.ts'
+import { app, webStart } from '../helpers/apps.ts'
 import { Client, get } from '../helpers/client.ts'
+import { kill } from '../helpers/faults.ts'
+import { descriptorsOf } from '../helpers/leaks.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
-import { Project, type Running } from '../helpers/project.ts'
+import { Project } from '../helpers/project.ts'
+import { EATER, eats, logLines, silent, startStarved } from '../helpers/starved.ts'
 
-/** Answers with its pid; SIGWINCH opens files until their numbers reach 245, or closes them. */
-const EATER = `
+const WARNING = 'the master is out of file descriptors'
+
+/** A start file whose own top level, which runs in the master, too, eats there. */
+function hungryStart(upTo: number): string {
+  return `
+import cluster from 'node:cluster'
 import { closeSync, openSync } from 'node:fs'
-export function createApp() {
-  const eaten = []
-  process.on('SIGWINCH', () => {
-    if (eaten.length > 0) for (const descriptor of eaten.splice(0)) closeSync(descriptor)
-    else while ((eaten.at(-1) ?? 0) < 245) eaten.push(openSync('/dev/null'))
-  })
-  return (request, response) => {
-    const reply = () => response.end(JSON.stringify({ pid: process.pid, version: '1' }))
-    if (request.url === '/slow') setTimeout(reply, 800)
-    else reply()
-  }
+if (cluster.isPrimary) {${eats(upTo)}
 }
-`
-
-/** Starts with room for so many descriptors in each process. */
-async function startWithin(limit: number, project: Project): Promise<Running> {
-  const words = ['-c', `ulimit -n ${limit} && exec "$0" "$@"`, process.execPath, project.startFile, 'start']
-  const running = project.launch('bash', words)
-  await running.line(/^ready in /m)
-  return running
+${webStart({ count: 2 })}`
 }
-
-/** Connections that say nothing. */
-async function silent(port: number, count: number): Promise<Client[]> {
-  return Promise.all(Array.from({ length: count }, () => Client.open({ port })))
-}
-
-const lines = (project: Project, pattern: RegExp): string[] =>
-  project.log.split('\n').filter((line) => pattern.test(line))
 
 it('E9 a worker out of descriptors stops listening, beside a healthy one that answers all; it comes back when it has room', async () => {
   const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': EATER })
-  await startWithin(256, project)
+  await startStarved(project, 256)
   const [port, [full = 0, healthy = 0]] = [await project.port(), await project.pids()]
   const loads = [true, false].map(
     (isShort) => new Load({ target: { port }, clients: 15, pauseMs: [0, 10], isShort, slowShare: 0.01 }),
@@ -72,13 +54,13 @@ it('E9 a worker out of descriptors stops listening, beside a healthy one that an
   const results = await Promise.all(loads.map((load) => load.stop()))
   for (const { errors, failed } of results) expect({ errors, failed }).toEqual({ errors: [], failed: 0 })
   expect(await project.pids()).toEqual([full, healthy])
-  expect(lines(project, /out of file descriptors/)).toHaveLength(1)
-  expect(lines(project, /has file descriptors again/)).toHaveLength(1)
+  expect(logLines(project, /out of file descriptors/)).toHaveLength(1)
+  expect(logLines(project, /has file descriptors again/)).toHaveLength(1)
 })
 
 it('E9 silent connections, three times as many as there are descriptors: others are answered within seconds, none is reset', async () => {
   const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': EATER })
-  await startWithin(256, project)
+  await startStarved(project, 256)
   const [port, before] = [await project.port(), await project.pids()]
   const keeping = await Client.open({ port })
   await keeping.request()
@@ -94,13 +76,13 @@ it('E9 silent connections, three times as many as there are descriptors: others 
   await until('both have room', async () => (await project.status()).master.warnings.length === 0)
   expect((await get({ port })).status).toBe(200)
   expect(await project.pids()).toEqual(before)
-  expect(lines(project, /file descriptors/).length).toBeLessThanOrEqual(8)
+  expect(logLines(project, /file descriptors/).length).toBeLessThanOrEqual(8)
 })
 
 it('E9 a worker that does not listen for want of descriptors is reloaded like any other', async () => {
   const start = webStart({ count: 1, server: { keepAliveTimeout: 500 } })
   const project = Project.create({ 'start.js': start, 'app.js': EATER })
-  await startWithin(256, project)
+  await startStarved(project, 256)
   const port = await project.port()
   const [old = 0] = await project.pids()
   const flood = await silent(port, 250)
@@ -112,4 +94,60 @@ it('E9 a worker that does not listen for want of descriptors is reloaded like an
   expect((await project.status()).master.warnings).toEqual([])
   expect(await project.pids()).not.toContain(old)
   for (const client of flood) client.close()
+})
+
+it('E9 a master that has hardly a descriptor left says so once; its reserve is enough for commands, a crash and a reload', async () => {
+  const project = Project.create({ 'start.js': hungryStart(75), 'app.js': app('1') })
+  const { pid } = await startStarved(project, 96)
+  const load = new Load({ target: { port: await project.port() }, clients: 10, pauseMs: [0, 10] })
+  process.kill(pid, 'SIGWINCH')
+  const warnings = async () => (await project.status()).master.warnings
+  await until('it says so', async () => (await warnings()).length > 0)
+  expect(await warnings()).toEqual([
+    expect.stringMatching(`^${WARNING} \\([78]\\d of 96\\): it may fail to start a worker, or to hear a command$`),
+  ])
+  expect((await project.reload()).code).toBe(0)
+  await load.more(50)
+  expect((await load.stop()).errors).toEqual([])
+  const [victim = 0] = await project.pids()
+  await kill(project, victim)
+  await until('it is back', async () => {
+    const pids = await project.pids()
+    return pids.length === 2 && !pids.includes(victim)
+  })
+  expect(await warnings()).toHaveLength(1)
+  process.kill(pid, 'SIGWINCH')
+  await until('it has some again', async () => (await warnings()).length === 0)
+  expect(logLines(project, /the master .*file descriptors/)).toHaveLength(2)
+})
+
+it('E9 a master without a single descriptor: its workers serve on, commands say why it does not hear, what it could not start it starts then', async () => {
+  const project = Project.create({ 'start.js': hungryStart(1_000), 'app.js': app('1') })
+  const { pid } = await startStarved(project, 96)
+  const port = await project.port()
+  const [victim = 0, other = 0] = await project.pids()
+  const before = await descriptorsOf(pid)
+  process.kill(pid, 'SIGWINCH')
+  await until('it says so', () => project.log.includes(`${WARNING} (96 of 96)`))
+  const deaf = await project.shiftwork('status')
+  expect(deaf.code).toBe(4)
+  expect(deaf.stderr).toContain('hung up before it heard the request')
+  expect(deaf.stderr).toContain('out of file descriptors: its log says so')
+
+  await kill(project, victim)
+  const failures = /web\/0 .* the process could not be started: .*EMFILE/
+  await until('it was tried three times', () => logLines(project, failures).length >= 3)
+  const load = new Load({ target: { port }, clients: 10, pauseMs: [0, 10], isShort: true })
+  await load.more(50)
+  expect([...load.result.byPid.keys()]).toEqual([other])
+  process.kill(pid, 'SIGWINCH')
+  await until('both serve', async () => (await project.pids()).length === 2)
+  await load.more(50)
+  expect((await load.stop()).errors).toEqual([])
+  expect((await project.status()).groups[0]?.state).toBe('ok')
+  expect(await project.pids()).toContain(other)
+  await until('it says so, too', () => project.log.includes('the master has file descriptors again'))
+  expect(logLines(project, /the master .*file descriptors/)).toHaveLength(2)
+  // what could not be started has left nothing open
+  expect(await descriptorsOf(pid)).toBe(before)
 })

@@ -7,6 +7,7 @@ import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, oneJson, openToAll, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
+import { kill } from '../helpers/faults.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
@@ -59,7 +60,7 @@ it('F2 the pid file and the control socket of a master that was killed are no ob
   const project = web()
   await project.shiftwork('start', '-d')
   const { master } = await project.status()
-  process.kill(master.pid, 'SIGKILL')
+  await kill(project, master.pid)
   await until('its workers have left', () => project.processes.length === 0)
   expect(existsSync(pidFile(project))).toBe(true)
   expect(existsSync(join(project.stateDir, 'control.sock'))).toBe(true)

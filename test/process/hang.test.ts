@@ -3,8 +3,9 @@ import { expect, it } from 'vitest'
 import type { ProcessStatus } from '../../src/ipc/status.ts'
 import { app, fleetStart, webStart } from '../helpers/apps.ts'
 import { Client, get, type Unanswered } from '../helpers/client.ts'
+import { freeze, thaw } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
-import { readRow, until } from '../helpers/processes.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
 /** `/block?ms=n` blocks the event loop, burning the processor; `/wait?ms=n` blocks it without. */
@@ -129,8 +130,7 @@ it('E4 a worker that is stopped is shown, neither killed nor started twice, and 
   const port = await project.port()
   const pids = await project.pids()
   const [stopped = 0, other = 0] = pids
-  process.kill(stopped, 'SIGSTOP')
-  await until('the kernel has stopped it', () => readRow(stopped)?.state === 'T')
+  await freeze(project, stopped)
   const since = performance.now()
   await until('it is stopped for longer than any limit', async () => {
     const now = await rows(project)
@@ -140,7 +140,7 @@ it('E4 a worker that is stopped is shown, neither killed nor started twice, and 
     ])
     return performance.now() - since > 3_500
   })
-  process.kill(stopped, 'SIGCONT')
+  await thaw(project, stopped)
   await until('it serves', async () => (await rows(project)).every((row) => row.state === 'serving'))
   expect(await project.pids()).toEqual(pids)
   expect((await rows(project)).map((row) => row.restarts)).toEqual([0, 0])
@@ -155,10 +155,10 @@ it('E4 the master stopped for 5 s under load: no worker is killed, no request is
   const pids = await project.pids()
   const load = new Load({ target: { port }, clients: 20, pauseMs: [0, 50] })
   await load.more(50)
-  running.kill('SIGSTOP')
+  await freeze(project, running.pid)
   await new Promise((resolve) => setTimeout(resolve, 5_000))
   await load.more(50)
-  running.kill('SIGCONT')
+  await thaw(project, running.pid)
   expect((await project.reload()).code).toBe(0)
   await load.more(50)
   const result = await load.stop()

@@ -5,9 +5,11 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { encodeLine } from '../../src/ipc/lines.ts'
 import { WIRE_VERSION } from '../../src/ipc/requests.ts'
+import { MAX_CONNECTIONS } from '../../src/master/control.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client } from '../helpers/client.ts'
 import { Load } from '../helpers/load.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
 const project = async (): Promise<Project> => {
@@ -63,24 +65,88 @@ it('clients that vanish with a reset, end early or say nothing disturb nobody', 
 
 const hasTool = spawnSync('slowhttptest', ['-h']).error === undefined
 const MIB = 1024 * 1024
+const SECONDS = 5
 
-for (const [what, mode] of [
-  ['heads', '-H'],
-  ['bodies', '-B'],
+/** A second of slowhttptest's own record. */
+interface Second {
+  closed: number
+  connected: number
+  /** What its probe found: a client beside the slow ones, with two seconds of patience. */
+  isAvailable: boolean
+}
+
+/** Lets so many slow clients loose for five seconds. @returns what the tool has seen, second by second. */
+async function slowly(web: Project, path: string, args: readonly string[]): Promise<Second[]> {
+  const url = `http://127.0.0.1:${await web.port()}${path}`
+  const common = ['-r', '500', '-l', String(SECONDS), '-p', '2', '-g', '-o', 'slow', '-u', url]
+  const { code, stdout } = await web.exec('slowhttptest', [...args, ...common])
+  expect({ code, stdout }).toMatchObject({ code: 0 })
+  const [head, ...rows] = web.read('slow.csv').trim().split('\n')
+  expect(head).toBe('Seconds,Closed,Pending,Connected,Service Available')
+  return rows.map((row) => {
+    const [, closed = 0, , connected = 0, available = 0] = row.split(',').map(Number)
+    return { closed, connected, isAvailable: available > 0 }
+  })
+}
+
+const PAGE_BYTES = 4 * MIB
+/** Of a page, the kernel takes what it has room for (less than half of this); the rest waits in the worker. */
+const PAGED = app(
+  '1',
+  `const page = Buffer.alloc(${PAGE_BYTES}, 'x')
+  worker.server.prependListener('request', (request, response) => request.url === '/page' && response.end(page))`,
+).replace('return (request, response) => {', "$& if (request.url === '/page') return")
+
+async function slowProject(): Promise<Project> {
+  const created = Project.create({ 'start.js': webStart({ count: 2, stopTimeoutMs: 1_500 }), 'app.js': PAGED })
+  await created.start()
+  return created
+}
+
+for (const [what, path, args] of [
+  ['500 clients with slow heads', '/', ['-H', '-c', '500', '-i', '1']],
+  ['500 clients with slow bodies', '/', ['-B', '-c', '500', '-i', '1']],
+  ['100 clients that read four megabytes slowly', '/page', ['-X', '-c', '100', '-n', '1', '-z', '32']],
 ] as const)
-  it.runIf(hasTool)(`500 clients with slow ${what} cost little memory, and all others are answered`, async () => {
-    const web = await project()
-    const [port, before] = [await web.port(), await web.pids()]
-    const load = new Load({ target: { port }, clients: 10, pauseMs: [0, 10] })
-    const url = `http://127.0.0.1:${port}/`
-    const args = [mode, '-c', '500', '-r', '500', '-i', '1', '-l', '4', '-p', '1', '-u', url]
-    expect((await web.exec('slowhttptest', args)).code).toBe(0)
-    await load.more(50)
+  it.runIf(hasTool)(
+    `${what} cost little memory, and all others are answered, as slowhttptest sees it too`,
+    async () => {
+      const web = await slowProject()
+      const [port, before] = [await web.port(), await web.pids()]
+      const load = new Load({ target: { port }, clients: 10, pauseMs: [0, 10] })
+      const seconds = await slowly(web, path, args)
+      expect(seconds.length).toBeGreaterThanOrEqual(SECONDS)
+      expect(seconds.filter(({ isAvailable }) => !isAvailable)).toEqual([])
+      expect(seconds.at(-1)).toMatchObject({ closed: 0, connected: Number(args[2]) })
+      await load.more(50)
+      const { errors, failed } = await load.stop()
+      expect({ errors, failed }).toEqual({ errors: [], failed: 0 })
+      expect(await web.pids()).toEqual(before)
+      for (const { rssBytes } of (await web.status()).groups[0]?.processes ?? [])
+        expect(rssBytes).toBeLessThan(200 * MIB)
+    },
+  )
+
+it.runIf(hasTool)(
+  '100 clients that read slowly hold up no reload: they are cut at the deadline, counted and named',
+  async () => {
+    const web = await slowProject()
+    const load = new Load({ target: { port: await web.port() }, clients: 10, pauseMs: [0, 10] })
+    const slow = slowly(web, '/page', ['-X', '-c', '100', '-n', '1', '-z', '32'])
+    await until('they read', async () => {
+      const rows = (await web.status()).groups[0]?.processes ?? []
+      return rows.reduce((sum, { connections }) => sum + (connections ?? 0), 0) >= 110
+    })
+    const { code, summary } = await web.reload()
+    expect({ code, result: summary.result }).toEqual({ code: 0, result: 'done' })
+    // the probe of the tool reads its page at once, and is none of them
+    expect(summary.replaced.reduce((sum, { connectionsCut }) => sum + connectionsCut, 0)).toBe(100)
+    expect(web.log).toMatch(/cut \d+ connections: GET \/page from 127\.0\.0\.1/)
+    expect((await slow).filter(({ isAvailable }) => !isAvailable)).toEqual([])
     const { errors, failed } = await load.stop()
     expect({ errors, failed }).toEqual({ errors: [], failed: 0 })
-    expect(await web.pids()).toEqual(before)
-    for (const { rssBytes } of (await web.status()).groups[0]?.processes ?? []) expect(rssBytes).toBeLessThan(200 * MIB)
-  })
+  },
+)
 
 // ---- the control socket --------------------------------------------------------------------------------------------
 
@@ -127,12 +193,47 @@ it('G7 what is no request is answered as that; silent ones, a byte at a time and
     socket.pause().write(encodeLine({ version: WIRE_VERSION, command: 'status' }))
   expect((await web.status()).master.pid).toBe(master.pid)
   expect((await web.reload()).code).toBe(0)
-  // more than it takes: the rest is turned away, and those that wait are cut for their silence
-  for (let more = 0; more < 60; more++) silent.push(await open(path))
   for (const socket of silent) socket.destroy()
   const after = (await web.status()).master
   expect(after.pid).toBe(master.pid)
   expect(after.rssBytes).toBeLessThan(200 * MIB)
+})
+
+it('G7 connections above the maximum are turned away as they come, and those below it are served after', async () => {
+  const web = await project()
+  const path = join(web.stateDir, 'control.sock')
+  const ends = (socket: Socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()))
+  let heard = ''
+  const connected = async (): Promise<Socket> => {
+    const socket = await open(path)
+    socket.setEncoding('utf8').on('data', (text) => {
+      heard += text
+    })
+    return socket
+  }
+  const held = await Promise.all(Array.from({ length: MAX_CONNECTIONS }, connected))
+  // all of them before the master cuts the first one for its silence
+  for (let more = 0; more < 60; more++) await ends(await connected())
+  expect(heard).toBe('')
+  expect(held.filter((socket) => socket.closed || socket.readableEnded)).toEqual([])
+  // a byte of a request is not silence
+  const stir = () => held.map((socket) => socket.write(' '))
+  stir()
+  // a command asks again for a moment, and then tells what it knows
+  const refused = await web.shiftwork('reload')
+  expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 4, stdout: '' })
+  expect(refused.stderr).toMatch(/^error The master \(pid \d+\) hung up before it heard the request\n.*too many are/i)
+
+  stir()
+  const asking = held.slice(0, 20)
+  for (const socket of asking) socket.write(encodeLine({ version: WIRE_VERSION, command: 'status' }))
+  await Promise.all(asking.map(ends))
+  expect(heard.split('"type":"status"')).toHaveLength(20 + 1)
+  // their places are free again
+  expect(await web.status()).toMatchObject({ master: { state: 'running' } })
+  // the others are cut for their silence, not for those that were turned away
+  await Promise.all(held.map((socket) => socket.closed || ends(socket)))
+  expect((await web.reload()).code).toBe(0)
 })
 
 it.runIf(process.getuid?.() === 0)(

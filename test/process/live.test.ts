@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client } from '../helpers/client.ts'
+import { freeze, thaw } from '../helpers/faults.ts'
 import { readRow, until } from '../helpers/processes.ts'
 import { BIN, Project } from '../helpers/project.ts'
 import { hasTmux, Tmux } from '../helpers/tmux.ts'
@@ -91,7 +92,7 @@ inTerminal('G11 status --watch stays with a frozen master, one that ends, and th
   const workers = await project.pids()
   const terminal = await watch(project)
   await terminal.shows('a picture', (screen) => PICTURE.test(screen))
-  process.kill(pid, 'SIGSTOP')
+  await freeze(project, pid)
   try {
     const why = `The master (pid ${pid}) does not answer: a signal has stopped it`
     const frozen = await terminal.shows('that it is frozen', (screen) => screen.includes(why))
@@ -99,7 +100,7 @@ inTerminal('G11 status --watch stays with a frozen master, one that ends, and th
     expect(frozen.join('\n')).toContain(`kill -CONT ${pid} lets it go on`)
     for (const worker of workers) expect(frozen.join('\n')).toMatch(new RegExp(`^ +\\d +${worker} +serving`, 'm'))
   } finally {
-    process.kill(pid, 'SIGCONT')
+    await thaw(project, pid)
   }
   await terminal.shows('that it goes on', (screen) => PICTURE.test(screen))
   await project.shiftwork('stop')

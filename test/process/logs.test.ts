@@ -5,6 +5,7 @@ import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, type JsonError, oneJson, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
+import { freeze, kill } from '../helpers/faults.ts'
 import { logFile, loggingProject, rotated, upTo } from '../helpers/logs.ts'
 import { until } from '../helpers/processes.ts'
 import { BIN, type Project, type Running } from '../helpers/project.ts'
@@ -41,7 +42,7 @@ it('logs --reopen: not running is 3, a frozen master 4, beside -f 2', async () =
   expect((await project.shiftwork('logs', '--reopen')).code).toBe(3)
   expect((await project.shiftwork('logs', '--reopen', '-f')).code).toBe(2)
   const running = await project.start()
-  running.kill('SIGSTOP')
+  await freeze(project, running.pid)
   const frozen = await project.shiftwork('logs', '--reopen')
   expect(frozen.code).toBe(4)
   expect(frozen.stderr).toMatch(/^error The master \(pid \d+\) does not answer: a signal has stopped it\n/)
@@ -177,9 +178,9 @@ it('logs finds a log elsewhere: with a master that is frozen, dead, and back in 
   const project = loggingProject({ logFile: 'var/app.log' })
   mkdirSync(join(project.dir, 'var'))
   const running = await project.start()
-  running.kill('SIGSTOP')
+  await freeze(project, running.pid)
   expect((await project.shiftwork('logs', '-n', '1')).stdout).toMatch(/ every worker serves\n$/)
-  running.kill('SIGKILL')
+  await kill(project, running.pid)
   await until('its workers have left', () => project.processes.length === 0)
   expect((await project.shiftwork('logs', '-n', '1')).stdout).toMatch(/ every worker serves\n$/)
   project.write('start.js', webStart())

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { app } from '../helpers/apps.ts'
 import { Client, get, Unanswered } from '../helpers/client.ts'
+import { freeze, kill, thaw } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { metricsOf, metricsStart, page, probe, scrape, scrapeUntil } from '../helpers/metrics.ts'
 import { until } from '../helpers/processes.ts'
@@ -86,7 +87,7 @@ it('tells the truth: each request once, through a reload, a rejected one, an exi
 
   // all that it has counted was told by the scrape above
   const [victim = 0] = await project.pids()
-  process.kill(victim, 'SIGKILL')
+  await kill(project, victim)
   await serving(project, 2, [victim])
   const clients = [await Client.open({ port }), await Client.open({ port }), await Client.open({ port })]
   for (const client of clients) expect((await client.request()).status).toBe(200)
@@ -145,7 +146,7 @@ it('never tells a series twice nor a counter backwards: scraped all the time, un
     await load.more(20)
   }
   const [victim = 0] = await project.pids()
-  process.kill(victim, 'SIGKILL')
+  await kill(project, victim)
   await serving(project, 2, [victim])
   await load.more(20)
   await load.stop()
@@ -189,7 +190,7 @@ it('leaves out what a stopped worker cannot say, and asks once for a hundred scr
   const running = await project.start()
   const target = await metricsOf(project)
   const [stopped = 0] = await project.pids()
-  process.kill(stopped, 'SIGSTOP')
+  await freeze(project, stopped)
   const clients = await Promise.all(Array.from({ length: 100 }, () => Client.open(target)))
   const answers = await Promise.all(clients.map((client) => client.request({ path: '/metrics' })))
   for (const client of clients) client.close()
@@ -203,17 +204,17 @@ it('leaves out what a stopped worker cannot say, and asks once for a hundred scr
     expect(values.get('shiftwork_worker_resident_memory_bytes{group="web",worker="0"}')).toBeGreaterThan(1_000_000)
   }
   process.kill(stopped, 'SIGWINCH')
-  process.kill(stopped, 'SIGCONT')
+  await thaw(project, stopped)
   const [, asked] = await running.line(/^asked (\d+)$/m)
   // one by one it would have been a hundred
   expect(Number(asked)).toBeLessThan(30)
 
-  process.kill(stopped, 'SIGSTOP')
+  await freeze(project, stopped)
   await scrapeUntil(target, 'the other one tells all', ({ values }) =>
     seriesOf(1).every((series) => values.has(series)),
   )
   expect(await probe(target, '/live')).toBe('200 ok')
   expect(await probe(target, '/ready')).toBe('200 ready')
-  process.kill(stopped, 'SIGCONT')
+  await thaw(project, stopped)
   await scrapeUntil(target, 'so does the first', ({ values }) => seriesOf(0).every((series) => values.has(series)))
 })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { freePort } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
+import { kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
@@ -160,7 +161,7 @@ it('a crash of db restarts db alone', async () => {
   await project.start()
   const webPids = await project.pids('web')
   const [first = 0, second = 0] = await project.pids('db')
-  process.kill(first, 'SIGKILL')
+  await kill(project, first)
   await until('db is whole again', async () => {
     const pids = await project.pids('db')
     return pids.length === 2 && !pids.includes(first)

@@ -1,6 +1,7 @@
 /** Operations at the same time: each gets one true answer. Group D. */
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
+import { kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
@@ -84,7 +85,7 @@ it('D5 a worker that crashes by itself during a reload comes back in the right g
   project.write('app.js', slowApp('2', 500))
   const reload = project.reload()
   await until('it is under way', () => project.log.includes('reload of web'))
-  process.kill(second, 'SIGKILL')
+  await kill(project, second)
   expect((await reload).summary.result).toBe('done')
   const status = await project.status()
   expect(status.groups[0]?.state).toBe('ok')

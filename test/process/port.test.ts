@@ -2,18 +2,11 @@
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { freePort } from '../helpers/cli.ts'
+import { kill } from '../helpers/faults.ts'
 import { Lookout } from '../helpers/listening.ts'
 import { Load } from '../helpers/load.ts'
-import { isAlive, until } from '../helpers/processes.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // the reload was faster
-  }
-}
 
 async function serving(project: Project, count: number, gone: readonly number[]): Promise<void> {
   await until('all serve again', async () => {
@@ -35,21 +28,21 @@ for (const count of [2, 1])
 
     lookout.doing = 'killing one worker after the other'
     for (const pid of await project.pids()) {
-      process.kill(pid, 'SIGKILL')
+      await kill(project, pid)
       await serving(project, count, [pid])
     }
     lookout.doing = 'killing all workers at once'
     for (let round = 0; round < 2; round++) {
       const pids = await project.pids()
-      for (const pid of pids) process.kill(pid, 'SIGKILL')
-      await until('all are dead', () => pids.every((pid) => !isAlive(pid)))
+      await kill(project, ...pids)
       await serving(project, count, pids)
     }
     lookout.doing = 'reloading'
     for (let round = 0; round < 2; round++) expect((await project.reload()).code).toBe(0)
     lookout.doing = 'killing all workers in a reload'
     const reload = project.reload()
-    for (const row of project.processes.filter((process) => process.title.startsWith('shiftwork:'))) kill(row.pid)
+    const workers = project.processes.filter(({ title }) => title.startsWith('shiftwork:'))
+    await kill(project, ...workers.map(({ pid }) => pid))
     await reload
     await serving(project, count, [])
     lookout.doing = 'a reload of broken code'

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
+import { gone, kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
@@ -102,7 +103,7 @@ it('what it leaves in the background neither holds up the reload nor is ended wi
   expect(isAlive(pid)).toBe(true)
   expect((await project.shiftwork('stop')).code).toBe(0)
   expect(isAlive(pid)).toBe(true)
-  process.kill(pid, 'SIGKILL')
+  await kill(project, pid)
 })
 
 for (const [what, trap] of [
@@ -126,8 +127,8 @@ it('F4 a master that is killed takes the command with it', async () => {
   const reload = project.shiftwork('reload')
   const pid = await pidIn(project, 'own.pid')
   expect(isAlive(pid)).toBe(true)
-  process.kill((await project.status()).master.pid, 'SIGKILL')
-  await until('the command is gone', () => !isAlive(pid))
+  await kill(project, (await project.status()).master.pid)
+  await gone(pid)
   expect((await reload).code).toBe(4)
   await until('all is gone', () => project.processes.length === 0)
 })
@@ -139,7 +140,7 @@ it('D1 while a command takes its time crashes are made good, and the reloads tha
   const before = await project.pids()
   const rest = [project.reload(), project.reload('--strategy', 'atomic')]
   // crashes are made good meanwhile, by what is there
-  process.kill(before[1] ?? 0, 'SIGKILL')
+  await kill(project, before[1] ?? 0)
   await until('it is back', async () => {
     const pids = await project.pids()
     return pids.length === 2 && pids[0] === before[0] && pids[1] !== before[1]

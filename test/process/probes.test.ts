@@ -7,6 +7,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { freePort, type JsonError, oneJson } from '../helpers/cli.ts'
 import { Client, get, type Target } from '../helpers/client.ts'
+import { kill } from '../helpers/faults.ts'
 import { isListening } from '../helpers/listening.ts'
 import { metricsOf, metricsStart, probe, scrape, targetOf } from '../helpers/metrics.ts'
 import { until } from '../helpers/processes.ts'
@@ -41,7 +42,7 @@ export async function createApp(worker) {
 
   project.write('bad', '')
   const [victim = 0] = await project.pids()
-  process.kill(victim, 'SIGKILL')
+  await kill(project, victim)
   await until('it fails to start', async () => sumOf(await scrape(target), 'shiftwork_worker_failed_starts_total') >= 2)
   expect(await probe(target, '/ready')).toBe('503 no worker serves: web')
   expect(await probe(target, '/live')).toBe('200 ok')

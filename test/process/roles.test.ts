@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest'
 import { app } from '../helpers/apps.ts'
 import { Client } from '../helpers/client.ts'
+import { kill } from '../helpers/faults.ts'
 import { expectOneAtATime, LEADERS, leaderOf } from '../helpers/leaders.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
@@ -86,7 +87,7 @@ it('H5 never two leaders at once, and one again soon after each reload and crash
     if (round % 2 === 0) expect((await project.reload()).code).toBe(0)
     else {
       const pid = await leader()
-      process.kill(pid ?? 0, 'SIGKILL')
+      await kill(project, pid ?? 0)
       await until('another one', async () => ![null, pid].includes(await leader()))
     }
   }
@@ -140,7 +141,7 @@ it('H8 hooks run in the documented order with the documented arguments, for star
   project.write('hooks.txt', '')
 
   const [pid = 0] = await project.pids('web')
-  process.kill(pid, 'SIGKILL')
+  await kill(project, pid)
   await until('its successor leads', () => lines('web leader').length === 1)
   expect(lines('web')).toEqual(['web exit  SIGKILL number', 'web start 0 g2 false', 'web leader 0 g2 true'])
   project.write('hooks.txt', '')

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest'
 import type { ReloadSummary, Scaled } from '../../src/ipc/status.ts'
 import { app, fleetStart, webStart } from '../helpers/apps.ts'
 import { oneJson } from '../helpers/cli.ts'
+import { kill } from '../helpers/faults.ts'
 import { expectAgreement, numbers, serving } from '../helpers/fleets.ts'
 import { expectOneAtATime, LEADERS, leaderOf } from '../helpers/leaders.ts'
 import { Load } from '../helpers/load.ts'
@@ -163,21 +164,13 @@ it('H6 workers that are killed while others come and go are back, and the number
         : project.processes.some((row) => row.ppid === status.master.pid && !before.includes(row.pid))
     const scaling = scale(project, `web=${count}`)
     await until('it is under way', isUnderWay, PATIENCE_MS)
-    for (const pid of before) kill(pid)
+    await kill(project, ...before)
     expect((await scaling).code).toBe(0)
     await until('all serve again', async () => (await numbers(project))['web'] === count, PATIENCE_MS)
     await expectAgreement(project)
     expect((await project.pids()).filter((pid) => before.includes(pid))).toEqual([])
   }
 })
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // it has left by itself
-  }
-}
 
 it('H6 when the leader is scaled away there is one other leader after it, and never two', async () => {
   const project = await started({ 'start.js': LEADERS })
@@ -188,7 +181,7 @@ it('H6 when the leader is scaled away there is one other leader after it, and ne
     await until('one leads', async () => (await leader()) !== null, PATIENCE_MS)
     led.push(await leader())
     if ((await leader()) === first) {
-      process.kill(first, 'SIGKILL')
+      await kill(project, first)
       await until('another leads', async () => ![null, first].includes(await leader()), PATIENCE_MS)
       await until('all serve', async () => (await numbers(project))['jobs'] === 3, PATIENCE_MS)
     }

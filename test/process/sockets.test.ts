@@ -218,7 +218,7 @@ it('F10 a socket file that a killed master left is replaced; one that is answere
   const path = join(project.root, 'web.sock')
   project.write('start.js', webStart({ stopTimeoutMs: 6_000 }, `http+unix://${path}`))
   await project.shiftwork('start', '-d')
-  for (const row of project.processes) process.kill(row.pid, 'SIGKILL')
+  await kill(project, ...project.processes.map(({ pid }) => pid))
   expect(statSync(path).isSocket()).toBe(true)
   expect((await project.shiftwork('start', '-d')).code).toBe(0)
   const second = web(`http+unix://${path}`)

@@ -6,7 +6,8 @@ import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, oneJson, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
-import { readRow, until } from '../helpers/processes.ts'
+import { freeze, kill, thaw } from '../helpers/faults.ts'
+import { until } from '../helpers/processes.ts'
 import { BIN, Project } from '../helpers/project.ts'
 
 function web(options: Record<string, unknown> = {}): Project {
@@ -59,8 +60,7 @@ it('G1 a frozen master: every command exits 4, start 1, and nothing is changed b
   await project.shiftwork('start', '-d')
   const pid = await masterPid(project)
   const before = project.processes.map((row) => row.pid)
-  process.kill(pid, 'SIGSTOP')
-  await until('it is stopped', () => readRow(pid)?.state === 'T')
+  await freeze(project, pid)
   try {
     await expectCodes(project, {
       status: 4,
@@ -73,7 +73,7 @@ it('G1 a frozen master: every command exits 4, start 1, and nothing is changed b
     })
     expect(project.processes.map((row) => row.pid)).toEqual(before)
   } finally {
-    process.kill(pid, 'SIGCONT')
+    await thaw(project, pid)
   }
   await expectCodes(project, { status: 0, reload: 0, stop: 0 })
 })
@@ -81,7 +81,7 @@ it('G1 a frozen master: every command exits 4, start 1, and nothing is changed b
 it('G1 a master that was killed: as not running, and the next start works', async () => {
   const project = web({ stopTimeoutMs: 6_000 })
   await project.shiftwork('start', '-d')
-  process.kill(await masterPid(project), 'SIGKILL')
+  await kill(project, await masterPid(project))
   await until('its workers have left', () => project.processes.length === 0)
   await expectCodes(project, IDLE)
   await expectCodes(project, { 'start -d': 0, status: 0, stop: 0 })
@@ -107,8 +107,7 @@ it('G2 a frozen master: status names every process within two seconds, stop --fo
   await project.shiftwork('start', '-d')
   const pid = await masterPid(project)
   const workers = await project.pids()
-  process.kill(pid, 'SIGSTOP')
-  await until('it is stopped', () => readRow(pid)?.state === 'T')
+  await freeze(project, pid)
   const floor = await shiftwork(project, ['version'])
   const json = await shiftwork(project, ['status', '--json'])
   expect({ code: json.code, isSoon: json.ms - floor.ms < 1_700 }).toEqual({ code: 4, isSoon: true })

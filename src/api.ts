@@ -5,8 +5,8 @@
 import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
-import type { ConnectionLimits } from './protocols/connection.ts'
-import type { MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
+import type { Connection, ConnectionLimits } from './protocols/connection.ts'
+import type { ConnectionOf, MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { type Described, runAll } from './run-all.ts'
 import { CONNECTION_DEFAULTS } from './spec/connections.ts'
@@ -108,8 +108,12 @@ const given = new WeakMap<Worker, Readonly<Record<string, unknown>>>()
  * One group of equal processes. Created in the start file, it becomes one of them in each worker process.
  * What `onMessage` gets, and what `send` takes, follows from the address.
  */
-export class Worker<Listen extends string = string, Message = MessageOf<Listen>, Sent = SentOf<Listen>>
-  implements WorkerHooks<Worker, Message, Sent>
+export class Worker<
+  Listen extends string = string,
+  Message = MessageOf<Listen>,
+  Sent = SentOf<Listen>,
+  C extends Connection = ConnectionOf<Listen, Sent>,
+> implements WorkerHooks<Worker, Message, Sent, C>
 {
   /** Called in the master when a reload begins. */
   static onMasterReload: (() => unknown) | null = null
@@ -157,29 +161,29 @@ export class Worker<Listen extends string = string, Message = MessageOf<Listen>,
   server: HttpServer | HttpsServer | null = null
 
   /** Loads the business code; the worker serves when it has settled. A throw fails the start. */
-  onWorkerStart: Hooks<this, Message, Sent>['onWorkerStart'] = null
+  onWorkerStart: Hooks<this, Message, Sent, C>['onWorkerStart'] = null
   /** Awaited, within `stopTimeoutMs`, after the worker has stopped listening. */
-  onWorkerStop: Hooks<this, Message, Sent>['onWorkerStop'] = null
+  onWorkerStop: Hooks<this, Message, Sent, C>['onWorkerStop'] = null
   /** In workers that a reload kept, when it has succeeded. */
-  onWorkerReload: Hooks<this, Message, Sent>['onWorkerReload'] = null
+  onWorkerReload: Hooks<this, Message, Sent, C>['onWorkerReload'] = null
   /** This process has become the leader of its group. */
-  onLeader: Hooks<this, Message, Sent>['onLeader'] = null
+  onLeader: Hooks<this, Message, Sent, C>['onLeader'] = null
   /** Any listener of `node:http`. */
   onRequest: RequestListener | null = null
   /** Awaited before the first message of a connection. */
-  onConnect: Hooks<this, Message, Sent>['onConnect'] = null
+  onConnect: Hooks<this, Message, Sent, C>['onConnect'] = null
   /**
    * A whole message, over HTTP a request, answered with `connection.send`; used when there is no `onRequest`. One at a
    * time for each connection: while a promise has not settled, the next one waits.
    */
-  onMessage: Hooks<this, Message, Sent>['onMessage'] = null
-  onClose: Hooks<this, Message, Sent>['onClose'] = null
+  onMessage: Hooks<this, Message, Sent, C>['onMessage'] = null
+  onClose: Hooks<this, Message, Sent, C>['onClose'] = null
   /** What a handler threw or rejected with, and what went wrong on a connection. */
-  onError: Hooks<this, Message, Sent>['onError'] = null
+  onError: Hooks<this, Message, Sent, C>['onError'] = null
   /** More than `maxSendBufferBytes` wait to be sent: what is sent from now on is dropped, until … */
-  onBufferFull: Hooks<this, Message, Sent>['onBufferFull'] = null
+  onBufferFull: Hooks<this, Message, Sent, C>['onBufferFull'] = null
   /** … all of it is sent. */
-  onBufferDrain: Hooks<this, Message, Sent>['onBufferDrain'] = null
+  onBufferDrain: Hooks<this, Message, Sent, C>['onBufferDrain'] = null
 
   /**
    * Never throws; `runAll` checks everything.
@@ -212,7 +216,7 @@ export class Worker<Listen extends string = string, Message = MessageOf<Listen>,
   }
 }
 
-type Hooks<W, Message, Sent> = WorkerHooks<W, Message, Sent>
+type Hooks<W, Message, Sent, C> = WorkerHooks<W, Message, Sent, C>
 
 /** What `server` is in the options is another thing than `worker.server`, so it stays with the options. */
 function isProperty(name: string): boolean {

@@ -10,22 +10,30 @@ export interface Exchange {
   readonly open: ServerResponse[]
   /** A request has begun on it, ever. */
   isAsked: boolean
-  /** The last answer's head is written: what the client sends from now on is not processed (RFC 9112, 9.6). */
-  isClosing: boolean
+  /** The answer that ends the connection: what came behind its request is not processed (RFC 9112, 9.6). */
+  last: ServerResponse | null
 }
 
 const EXCHANGE = Symbol('shiftwork.exchange')
 
 export function exchangeOf(socket: Socket): Exchange {
   const holder = socket as Socket & { [EXCHANGE]?: Exchange }
-  holder[EXCHANGE] ??= { open: [], isAsked: false, isClosing: false }
+  holder[EXCHANGE] ??= { open: [], isAsked: false, last: null }
   return holder[EXCHANGE]
 }
 
-/** True for a request that came after the answer that closes its connection: it must not be handled. */
+/** True for a request that stands behind the one whose answer closes its connection: it must not be handled. */
 export function comesTooLate(response: ServerResponse): boolean {
-  const exchange = exchangeOf(response.req.socket)
-  return exchange.isClosing && exchange.open.at(-1) === response
+  const { open, last } = exchangeOf(response.req.socket)
+  return last !== null && last !== response && open.indexOf(last) < open.indexOf(response)
+}
+
+/** Lets this answer, whose head is not written, close its connection, whatever was parsed behind its request. */
+export function endWith(response: ServerResponse): void {
+  const { socket } = response.req
+  exchangeOf(socket).last = response
+  response.setHeader('Connection', 'close')
+  lingerAfterEnd(socket, LINGER_MS)
 }
 
 /**
@@ -33,17 +41,13 @@ export function comesTooLate(response: ServerResponse): boolean {
  * written: decided as late as that, since pipelined requests may still be parsed until then.
  */
 export function closeAfter(response: ServerResponse, exchange: Exchange): void {
-  if (response.headersSent || exchange.isClosing) return
+  if (response.headersSent || exchange.last) return
   const inherited = Object.hasOwn(response, 'writeHead') ? response.writeHead : null
   const writeHead = (...args: unknown[]): ServerResponse => {
     if (inherited) response.writeHead = inherited
     else Reflect.deleteProperty(response, 'writeHead')
     const isLast = exchange.open.at(-1) === response
-    if (isLast && !exchange.isClosing) {
-      exchange.isClosing = true
-      response.setHeader('Connection', 'close')
-      lingerAfterEnd(response.req.socket, LINGER_MS)
-    }
+    if (isLast && !exchange.last) endWith(response)
     return response.writeHead(
       ...((isLast ? args.map(withoutConnection) : args) as Parameters<ServerResponse['writeHead']>),
     )
@@ -81,7 +85,7 @@ function isHopHeader(name: unknown): boolean {
 export function refuse(response: ServerResponse, status: number): void {
   if (response.headersSent || response.destroyed) return
   const { req: request } = response
-  exchangeOf(request.socket).isClosing = true
+  exchangeOf(request.socket).last = response
   response.writeHead(status, { 'Content-Length': 0, Connection: 'close' })
   lingerAfterEnd(request.socket, UPLOAD_LINGER_MS)
   request.resume()

@@ -15,18 +15,18 @@ export interface ConnectionContext {
 /** A function that may declare narrower arguments than it is typed with, as methods may. */
 export type Hook<Arguments extends unknown[]> = { hook(...args: Arguments): unknown }['hook']
 
-/** What happens to a connection. Each may be async; none of it may end the worker. */
-export interface ConnectionHooks<Message = unknown, Sent = unknown> {
+/** What happens to a connection. Each may be async; none of it may end the worker. `C` is its class. */
+export interface ConnectionHooks<Message = unknown, Sent = unknown, C = Connection<Sent>> {
   /** Awaited before the first message. */
-  onConnect: Hook<[connection: Connection<Sent>]> | null
+  onConnect: Hook<[connection: C]> | null
   /** One message at a time for each connection: the next waits until a promise has settled. */
-  onMessage: Hook<[connection: Connection<Sent>, message: Message]> | null
-  onClose: Hook<[connection: Connection<Sent>]> | null
-  onError: Hook<[connection: Connection<Sent>, error: unknown]> | null
+  onMessage: Hook<[connection: C, message: Message]> | null
+  onClose: Hook<[connection: C]> | null
+  onError: Hook<[connection: C, error: unknown]> | null
   /** More than `maxSendBufferBytes` wait to be sent: what is sent from now on is dropped, until … */
-  onBufferFull: Hook<[connection: Connection<Sent>]> | null
+  onBufferFull: Hook<[connection: C]> | null
   /** … all of it is sent. */
-  onBufferDrain: Hook<[connection: Connection<Sent>]> | null
+  onBufferDrain: Hook<[connection: C]> | null
 }
 
 /** What a connection shows of the Worker that it belongs to. */

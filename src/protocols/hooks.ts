@@ -6,7 +6,8 @@ import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerRespon
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { StopReason } from '../ipc/messages.ts'
-import type { ConnectionHooks, ConnectionLimits, Hook } from './connection.ts'
+import type { Connection, ConnectionHooks, ConnectionLimits, Hook } from './connection.ts'
+import type { HttpConnection } from './http-connection.ts'
 import type { HttpRequest } from './http-request.ts'
 import type { Protocol } from './protocol.ts'
 import type { Sendable } from './sendable.ts'
@@ -34,8 +35,16 @@ export type SentOf<Listen extends string> = string extends Listen
       ? string
       : string | Uint8Array
 
+/** What hooks get as the connection there. */
+export type ConnectionOf<Listen extends string, Sent> = string extends Listen
+  ? Connection<Sent>
+  : Listen extends `http${string}`
+    ? HttpConnection
+    : Connection<Sent>
+
 /** The hooks of one group, run in its worker processes. `W` is the public Worker. */
-export interface WorkerHooks<W, Message = unknown, Sent = unknown> extends ConnectionHooks<Message, Sent> {
+export interface WorkerHooks<W, Message = unknown, Sent = unknown, C = Connection<Sent>>
+  extends ConnectionHooks<Message, Sent, C> {
   onWorkerStart: Hook<[worker: W]> | null
   onWorkerStop: Hook<[worker: W, reason: StopReason]> | null
   onWorkerReload: Hook<[worker: W]> | null

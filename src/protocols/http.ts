@@ -1,6 +1,6 @@
 /**
  * The `http://` and `https://` server of a worker: creates the `node:http` server and leads its
- * requests to `onRequest`, or read whole to `onMessage`. It neither listens nor drains.
+ * requests to `onRequest`, or by their connection to `onMessage`. It neither listens nor drains.
  */
 import {
   createServer as createHttp,
@@ -12,11 +12,12 @@ import { createServer as createHttps, type Server as HttpsServer } from 'node:ht
 import type { Socket } from 'node:net'
 import { isSecure, type Protocol as Scheme } from '../address.ts'
 import { describeError } from '../errors.ts'
-import { comesTooLate, exchangeOf, refuse } from './answer.ts'
+import { comesTooLate, refuse } from './answer.ts'
 import type { Owner } from './connection.ts'
 import type { Runnable } from './hooks.ts'
 import { connectionOf } from './http-connection.ts'
-import { HttpRequest, readBody } from './http-request.ts'
+import { answerMalformed } from './malformed.ts'
+import { guard } from './strict.ts'
 import { isUnseen } from './unseen.ts'
 
 /** Properties of a server that `createServer` does not take as options. */
@@ -25,9 +26,14 @@ const PROPERTIES = ['timeout', 'maxRequestsPerSocket', 'maxHeadersCount'] as con
 /** A server that is not listening yet; its handlers are looked up at each request. */
 export function createWebServer(runnable: Runnable, scheme: Scheme, owner: Owner): HttpServer | HttpsServer {
   const web: Web = { runnable, owner }
-  const server = isSecure(scheme)
-    ? createHttps({ ...runnable.serverOptions, ...runnable.tls })
-    : createHttp(runnable.serverOptions)
+  // Node.js would handle what stands behind a request without a Host; we do not
+  const options = { ...runnable.serverOptions, requireHostHeader: false }
+  const server = isSecure(scheme) ? createHttps({ ...options, ...runnable.tls }) : createHttp(options)
+  guard(server, runnable.serverOptions.requireHostHeader !== false)
+  server.on('clientError', (error, socket) => {
+    // a listener of user code answers by itself
+    if (server.listenerCount('clientError') === 1) answerMalformed(error, socket as Socket)
+  })
   const given = runnable.serverOptions as Record<string, unknown>
   for (const property of PROPERTIES)
     if (typeof given[property] === 'number') Object.assign(server, { [property]: given[property] })
@@ -69,63 +75,26 @@ function dispatch(web: Web, request: IncomingMessage, response: ServerResponse):
   }
 }
 
-async function answerMessage(
-  { runnable, owner }: Web,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
+function answerMessage({ runnable, owner }: Web, { socket }: IncomingMessage, response: ServerResponse): unknown {
   const { onMessage, server } = runnable.subject
-  if (!onMessage) {
-    // a server for upgrades only; with a listener of user code beside ours, that one answers
-    if (server && !hasForeignListener(server)) refuse(response, 404)
-    return
-  }
-  const body = await readBody(request, runnable.limits.maxMessageBytes).catch((error: unknown) => {
-    // a client that went away in the middle of its body waits for no answer
-    if (request.destroyed && !request.complete) return null
-    throw error
-  })
-  await turnOf(response)
-  if (response.destroyed) return
-  if (body) await onMessage(connectionOf(owner, request.socket), new HttpRequest(request, body))
-  else refuse(response, 413)
-}
-
-/** `connection.send` answers the eldest request, so a pipelined one is a message only when it is that. */
-async function turnOf(response: ServerResponse): Promise<void> {
-  const { open } = exchangeOf(response.req.socket)
-  const before = open[open.indexOf(response) - 1]
-  if (before) await new Promise((resolve) => before.once('close', resolve))
+  if (onMessage) return connectionOf(owner, socket, !isUnseen(socket)).answer(response)
+  // a server for upgrades only; with a listener of user code beside ours, that one answers
+  if (server && !hasForeignListener(server)) refuse(response, 404)
+  return undefined
 }
 
 function announce({ runnable, owner }: Web, socket: Socket): void {
   const { onConnect, onClose } = runnable.subject
-  if ((!onConnect && !onClose) || isUnseen(socket)) return
-  const connection = connectionOf(owner, socket)
-  socket.once('close', () => callHook(runnable, () => runnable.subject.onClose?.(connection)))
-  callHook(runnable, () => onConnect?.(connection))
-}
-
-/** A hook may be async: what it rejects with is logged like what it throws, and ends nobody. */
-function callHook(runnable: Runnable, hook: () => unknown, what = 'a connection hook'): void {
-  const failed = (error: unknown): void => report(runnable, what, error)
-  try {
-    const result = hook()
-    if (result instanceof Promise) result.catch(failed)
-  } catch (error) {
-    failed(error)
-  }
+  if ((onConnect || onClose) && !isUnseen(socket)) connectionOf(owner, socket, true)
 }
 
 /** A handler that failed costs its own client an answer of 500, or the connection, and nobody else anything. */
 function fail({ runnable, owner }: Web, response: ServerResponse, error: unknown): void {
   const { method = '?', url = '?', socket } = response.req
-  report(runnable, `the handler of ${method} ${url}`, error)
-  callHook(runnable, () => runnable.subject.onError?.(connectionOf(owner, socket), error), 'onError')
+  console.error(
+    `shiftwork: worker ${runnable.subject.id}: the handler of ${method} ${url} threw: ${describeError(error).stack}`,
+  )
+  connectionOf(owner, socket, !isUnseen(socket)).noteError(error)
   if (response.headersSent) response.destroy()
   else refuse(response, 500)
-}
-
-function report(runnable: Runnable, what: string, error: unknown): void {
-  console.error(`shiftwork: worker ${runnable.subject.id}: ${what} threw: ${describeError(error).stack}`)
 }

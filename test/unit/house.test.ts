@@ -155,12 +155,15 @@ describe('only one place knows', () => {
   const filesWith = (pattern: RegExp): string[] =>
     SOURCES.filter(({ code }) => pattern.test(code)).map(({ path }) => path)
 
-  it('the command line’s parser, the watcher, WebSocket frames and colours', () => {
+  it('the command line’s parser, the watcher, WebSocket frames, colours, cookies, forms and files', () => {
     const ALLOWED: Record<string, string[]> = {
       yargs: ['cli/parse.ts'],
       chokidar: ['master/watch/root.ts'],
       ws: ['protocols/websocket.ts'],
       picocolors: ['cli/terminal.ts'],
+      cookie: ['protocols/cookies.ts'],
+      '@fastify/busboy': ['protocols/multipart.ts'],
+      '@fastify/send': ['protocols/send-file.ts'],
     }
     for (const [name, allowed] of Object.entries(ALLOWED))
       for (const path of importersOf(name)) expect(allowed, `${path} imports ${name}`).toContain(path)
@@ -191,7 +194,7 @@ describe('only one place knows', () => {
       dependencies: Record<string, string>
     }
     const dependencies = Object.keys(manifest.dependencies)
-    const ALLOWED = ['chokidar', 'picocolors', 'ws', 'yargs']
+    const ALLOWED = ['@fastify/busboy', '@fastify/send', 'chokidar', 'cookie', 'picocolors', 'ws', 'yargs']
     expect(dependencies.filter((name) => !ALLOWED.includes(name))).toEqual([])
     const isOutside = (target: string): boolean => !target.endsWith('.ts') && !target.startsWith('node:')
     expect(offences((_, target) => isOutside(target) && !dependencies.includes(target))).toEqual([])

@@ -136,7 +136,7 @@ describe('the last answer on a connection', () => {
       open.open.push(response)
       closeAfter(response, open)
       expect(Object.hasOwn(response, 'writeHead')).toBe(false)
-      expect(open.isClosing).toBe(false)
+      expect(open.last).toBeNull()
       response.end()
     })
     server.listen(0, '127.0.0.1')

@@ -1,0 +1,55 @@
+/**
+ * What a client gets whose bytes are no HTTP, or come too slowly: answers to what it had asked before,
+ * then the status, then the end. Node.js would send the status at once, in the place of an answer that is
+ * still being made. Called by `http` for the server's `clientError`.
+ */
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { exchangeOf } from './answer.ts'
+import { endGently } from './linger.ts'
+
+export const BAD_REQUEST = answerOf('400 Bad Request')
+
+/** As Node.js answers them by itself. */
+const ANSWERS: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: answerOf('431 Request Header Fields Too Large'),
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: answerOf('413 Payload Too Large'),
+  ERR_HTTP_REQUEST_TIMEOUT: answerOf('408 Request Timeout'),
+}
+
+function answerOf(status: string): string {
+  return `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`
+}
+
+const told = new WeakSet<Socket>()
+
+/** Answers and closes. Anything but a fault of the client's bytes, a lost connection for one, only closes. */
+export function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
+  const { code = '' } = error
+  const answer = ANSWERS[code] ?? (code.startsWith('HPE_') ? BAD_REQUEST : null)
+  if (answer === null || !socket.writable) {
+    socket.destroy(error)
+    return
+  }
+  // what comes behind the fault is a fault again
+  if (told.has(socket)) return
+  told.add(socket)
+  const { open } = exchangeOf(socket)
+  const before = open.findLast((response) => response.req.complete)
+  const broken = open.find((response) => !response.req.complete)
+  if (before) before.once('close', () => endBroken(socket, broken, answer))
+  else endBroken(socket, broken, answer)
+}
+
+/** @param broken the request whose body makes no sense, if it is one that has a head. */
+function endBroken(socket: Socket, broken: ServerResponse | undefined, answer: string): void {
+  // the answer before may have closed the connection itself
+  if (socket.destroyed || !socket.writable) return
+  // its answer has begun, and will not come to an end
+  if (broken?.headersSent) {
+    socket.destroy()
+    return
+  }
+  socket.write(answer)
+  endGently(socket)
+}

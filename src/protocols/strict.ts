@@ -1,0 +1,69 @@
+/**
+ * What `node:http` takes and a server must not: requests about which two servers in a row may disagree,
+ * where they end or whom they are for. Each is answered 400 before any handler, of ours or of user code,
+ * sees it, and what stands behind it is not handled. Called by `http`.
+ */
+import { type Server as HttpServer, type IncomingMessage, METHODS, ServerResponse } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
+import type { Socket } from 'node:net'
+import { refuse } from './answer.ts'
+import { BAD_REQUEST } from './malformed.ts'
+
+/** The events with which a server hands out a request. */
+const HANDED_OUT = new Set(['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect'])
+
+/**
+ * Refuses on this server what `offenceOf` finds. It is the event that is stopped on its way: user code may
+ * have listeners beside ours, and must not see it either.
+ */
+export function guard(server: HttpServer | HttpsServer, isHostRequired: boolean): void {
+  const emit = (event: string, ...args: unknown[]): boolean => {
+    if (HANDED_OUT.has(event) && offenceOf(args[0] as IncomingMessage, isHostRequired) !== null) {
+      turnAway(args[1] as ServerResponse | Socket)
+      return true
+    }
+    // looked up each time: a tracing library may patch the prototype later
+    const { emit: next } = Object.getPrototypeOf(server) as HttpServer
+    return Reflect.apply(next, server, [event, ...args]) as boolean
+  }
+  server.emit = emit as HttpServer['emit']
+}
+
+function turnAway(answer: ServerResponse | Socket): void {
+  if (answer instanceof ServerResponse) refuse(answer, 400)
+  else answer.end(BAD_REQUEST)
+}
+
+type Head = Pick<IncomingMessage, 'httpVersionMajor' | 'httpVersionMinor' | 'method' | 'rawHeaders'>
+
+const KNOWN_METHODS = new Set(METHODS)
+/** uri-host and port (RFC 9110, 7.2), as loosely as it can be written. Empty where the target has no authority. */
+const HOST = /^[\w\-.~!$&'()*+,;=%[\]:]*$/
+
+/** What is wrong with a request's head, for people; null: nothing is. Pure. */
+export function offenceOf(head: Head, isHostRequired: boolean): string | null {
+  const { httpVersionMajor: major, httpVersionMinor: minor, method, rawHeaders } = head
+  // 0.9 has no status and no end, 2.0 is another language
+  if (major !== 1 || minor > 1) return 'the version'
+  // the parser also knows those of RTSP
+  if (!KNOWN_METHODS.has(method ?? '')) return 'the method'
+  let hosts = 0
+  let codings = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? ''
+    if (name.length === 4 && name.toLowerCase() === 'host') {
+      hosts++
+      if (!HOST.test(rawHeaders[index + 1] ?? '')) return 'what Host names'
+    } else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
+      codings++
+      // `gzip, chunked` has an end that all agree on, but nobody here would unpack it
+      if (rawHeaders[index + 1]?.toLowerCase() !== 'chunked') return 'an unknown Transfer-Encoding'
+    }
+  }
+  if (codings > 1) return 'several Transfer-Encodings'
+  // RFC 9112, 6.1: its framing is faulty, since a server of 1.0 reads no chunks
+  if (codings > 0 && minor === 0) return 'Transfer-Encoding in HTTP/1.0'
+  if (hosts > 1) return 'several Hosts'
+  if (hosts === 0 && minor === 1 && isHostRequired) return 'no Host'
+  return null
+}

@@ -9,6 +9,8 @@ import { Connection, type ConnectionState, type Owner } from './connection.ts'
 import { encodeBody, type Sendable } from './sendable.ts'
 
 export class HttpConnection extends Connection<Sendable> {
+  declare protected readonly socket: Socket
+
   get state(): ConnectionState {
     if (this.socket.destroyed) return 'closed'
     return exchangeOf(this.socket).isClosing ? 'closing' : 'open'

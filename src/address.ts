@@ -12,7 +12,11 @@ import { nearest } from './words.ts'
  */
 export type Address =
   | { kind: 'tcp'; protocol: Protocol; host: string; port: number; text: string }
+  | { kind: 'udp'; protocol: Protocol; host: string; port: number; text: string }
   | { kind: 'unix'; protocol: Protocol; path: string; text: string }
+
+/** One of a host and a port. */
+export type PortAddress = Exclude<Address, { kind: 'unix' }>
 
 /** What is spoken under each scheme, and whether inside TLS. */
 const SCHEMES = {
@@ -26,6 +30,7 @@ const SCHEMES = {
   'frame+tls': { speaks: 'frame', isSecure: true },
   websocket: { speaks: 'websocket', isSecure: false },
   wss: { speaks: 'websocket', isSecure: true },
+  udp: { speaks: 'udp', isSecure: false },
 } as const
 
 /** Other words for the same. */
@@ -69,7 +74,7 @@ export function parseAddress(text: string): Address {
   if (!scheme) throw wrong(text, 'it has no scheme', `Write it as http://0.0.0.0:8080 or http+unix:///run/app.sock.`)
   const [, word = '', unix, rest = ''] = scheme
   const protocol = knownProtocol(text, word.toLowerCase())
-  return unix ? parseUnix(text, protocol, rest) : parseTcp(text, protocol, rest)
+  return unix ? parseUnix(text, protocol, rest) : parsePort(text, protocol, rest)
 }
 
 function knownProtocol(text: string, word: string): Protocol {
@@ -80,7 +85,7 @@ function knownProtocol(text: string, word: string): Protocol {
   throw wrong(text, `"${word}" is no known protocol`, hint)
 }
 
-function parseTcp(text: string, protocol: Protocol, rest: string): Address {
+function parsePort(text: string, protocol: Protocol, rest: string): Address {
   const match = /^(?:\[([^\]]+)\]|([^:/?#@\s]+)):(\d+)\/?$/.exec(rest)
   if (!match) {
     if (/^[^:/]+\/?$/.test(rest) || /^\[[^\]]+\]\/?$/.test(rest))
@@ -90,10 +95,16 @@ function parseTcp(text: string, protocol: Protocol, rest: string): Address {
   const host = match[1] ?? match[2] ?? ''
   const port = Number(match[3])
   if (port > 65535) throw wrong(text, `port ${port} is above 65535`, 'Choose a port from 0 (any free one) to 65535.')
-  return { kind: 'tcp', protocol, host, port, text }
+  return { kind: speechOf(protocol) === 'udp' ? 'udp' : 'tcp', protocol, host, port, text }
 }
 
 function parseUnix(text: string, protocol: Protocol, path: string): Address {
+  if (speechOf(protocol) === 'udp')
+    throw wrong(
+      text,
+      'Node.js knows no datagrams on unix sockets',
+      'Use udp://127.0.0.1:port, or frame+unix:///path, which keeps messages apart too.',
+    )
   if (!path.startsWith('/'))
     throw wrong(text, 'the socket path is not absolute', `Use three slashes: ${protocol}+unix:///run/app.sock.`)
   const bytes = Buffer.byteLength(path)

@@ -2,7 +2,7 @@
  * The listeners of a fleet: bound once, before the first fork, and held for the master's life, so
  * that a port never disappears while workers come and go. The master never accepts on them. This is
  * the only file that binds through a private function of Node.js (`net._createServerHandle`, in
- * every version from 0.x to 26); `assertNodeInternals` looks for it at start.
+ * every version from 0.x to 26; for UDP there is `datagrams`); `assertNodeInternals` looks for it at start.
  */
 
 import { lookup } from 'node:dns/promises'
@@ -10,11 +10,12 @@ import { chmodSync, chownSync, lstatSync, rmSync, statSync } from 'node:fs'
 import net from 'node:net'
 import { dirname } from 'node:path'
 import { getSystemErrorName } from 'node:util'
-import { type Address, formatAddress } from '../address.ts'
+import { type Address, formatAddress, type PortAddress } from '../address.ts'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
 import { holderHint, holderOf, holderText } from '../ipc/holder.ts'
 import type { Failure } from '../ipc/status.ts'
 import { userIds } from '../os/users.ts'
+import { canHoldDatagrams, createDatagramHandle } from './datagrams.ts'
 
 /** A bound socket that another process can be given with `child.send(message, handle)`. */
 export interface Listener {
@@ -42,21 +43,32 @@ export interface ListenOptions {
 
 /** @throws ShiftworkError `ERR_NODE_INTERNALS` on a Node.js that lacks what this file stands on. */
 export function assertNodeInternals(): void {
-  if (typeof (net as NodeInternals)._createServerHandle === 'function') return
-  throw new ShiftworkError('ERR_NODE_INTERNALS', `Node.js ${process.version} is not supported by this version`, {
+  if (typeof (net as NodeInternals)._createServerHandle !== 'function' || !canHoldDatagrams()) throw unsupported()
+}
+
+function unsupported(): ShiftworkError {
+  return new ShiftworkError('ERR_NODE_INTERNALS', `Node.js ${process.version} is not supported by this version`, {
     hint: 'Use a Node.js that the README names, or a newer version of Shiftwork.',
   })
 }
 
 /**
- * Binds an address; the first worker that listens on it opens it to clients.
+ * Binds an address; the first worker that listens on it opens it to clients. Datagrams come from now on,
+ * and wait.
  * @throws ShiftworkError `ERR_ADDRESS_IN_USE`, `ERR_ADDRESS_DENIED` or `ERR_ADDRESS`.
  */
 export async function bindListener(address: Address, options: ListenOptions): Promise<Listener> {
-  return address.kind === 'tcp' ? bindTcp(address) : bindUnix(address, options)
+  switch (address.kind) {
+    case 'tcp':
+      return bindTcp(address)
+    case 'udp':
+      return bindUdp(address)
+    case 'unix':
+      return bindUnix(address, options)
+  }
 }
 
-async function bindTcp(address: Extract<Address, { kind: 'tcp' }>): Promise<Listener> {
+async function bindTcp(address: PortAddress): Promise<Listener> {
   const { address: ip, family } = await resolveHost(address)
   const handle = create(address, ip, address.port, family)
   const out: { port?: number } = {}
@@ -70,15 +82,30 @@ async function bindTcp(address: Extract<Address, { kind: 'tcp' }>): Promise<List
   return { handle, text: formatAddress(address, port), port, close: () => handle.close() }
 }
 
+async function bindUdp(address: PortAddress): Promise<Listener> {
+  const { address: ip, family } = await resolveHost(address)
+  const handle = createDatagramHandle(family)
+  if (!handle) throw unsupported()
+  const error = handle.bind(ip, address.port, 0)
+  if (error !== 0) {
+    handle.close()
+    throw failure(address, getSystemErrorName(error))
+  }
+  const out: { port?: number } = {}
+  handle.getsockname(out)
+  const port = out.port ?? 0
+  return { handle, text: formatAddress(address, port), port, close: () => handle.close() }
+}
+
 /** Where an ordinary server of the master's own may listen: the host looked up, a dead socket file out of the way. */
 export async function placeOf(address: Address): Promise<{ host: string; port: number } | { path: string }> {
-  if (address.kind === 'tcp') return { host: (await resolveHost(address)).address, port: address.port }
+  if (address.kind !== 'unix') return { host: (await resolveHost(address)).address, port: address.port }
   assertDirectory(address)
   await clearStaleSocket(address)
   return { path: address.path }
 }
 
-async function resolveHost(address: Extract<Address, { kind: 'tcp' }>): Promise<{ address: string; family: number }> {
+async function resolveHost(address: PortAddress): Promise<{ address: string; family: number }> {
   try {
     return await lookup(address.host)
   } catch (error) {
@@ -169,7 +196,7 @@ export function failure(address: Address, code: string, cause?: unknown): Shiftw
     case 'EACCES':
     case 'EPERM': {
       const hint =
-        address.kind === 'tcp' && address.port < 1024
+        address.kind !== 'unix' && address.port < 1024
           ? 'Ports below 1024 need root or the capability cap_net_bind_service; start as root and give the worker a user.'
           : 'Choose a place that this user may write to.'
       return new ShiftworkError('ERR_ADDRESS_DENIED', `${sentence}: permission denied`, { hint, cause })

@@ -86,6 +86,12 @@ export type ConnectionState = 'opening' | 'open' | 'parting' | 'closing' | 'clos
 const PROCESS_ID = randomBytes(8).toString('base64url')
 let opened = 0
 
+/** What carries a connection: a `net.Socket`, or as much of one as is shown here. */
+export type Carrier = Pick<
+  Socket,
+  'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort' | 'bytesRead' | 'bytesWritten' | 'writableLength'
+>
+
 export abstract class Connection<Sent = unknown> {
   /** Unique among all processes of the fleet, and never used again. */
   readonly id: string = `${PROCESS_ID}-${(opened++).toString(36)}`
@@ -101,12 +107,12 @@ export abstract class Connection<Sent = unknown> {
   readonly openedAt = performance.now()
   protected heardAt = this.openedAt
   protected readonly owner: Owner
-  protected readonly socket: Socket
+  protected readonly socket: Carrier
   #isFull = false
   #isTellingError = false
   #onceDrained: (() => void)[] = []
 
-  constructor(owner: Owner, socket: Socket) {
+  constructor(owner: Owner, socket: Carrier) {
     this.owner = owner
     this.socket = socket
   }

@@ -18,6 +18,7 @@ import { type FileOptions, pumpFile } from './send-file.ts'
 import { encodeBody, isStream, type Sendable } from './sendable.ts'
 
 export class HttpConnection extends Connection<Sendable> {
+  declare protected readonly socket: Socket
   /** `onConnect`, or the handler of a request, until it has settled. */
   #busy: Promise<unknown> | null = null
   #isOpening = false

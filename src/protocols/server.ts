@@ -18,5 +18,6 @@ export function createServer(runnable: Runnable, scheme: Scheme, owner: Owner): 
 export function missingHandler(runnable: Runnable, scheme: Scheme): string | null {
   const { onMessage, onConnect } = runnable.subject
   if (speechOf(scheme) === 'http') return hasHandler(runnable) ? null : 'worker.onRequest or worker.onMessage'
+  if (speechOf(scheme) === 'udp') return onMessage ? null : 'worker.onMessage'
   return onMessage || onConnect ? null : 'worker.onMessage or worker.onConnect'
 }

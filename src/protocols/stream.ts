@@ -14,6 +14,7 @@ import type { Protocol } from './protocol.ts'
 const READ_AHEAD_BYTES = 64 * 1024
 
 export class StreamConnection<Message = unknown, Sent = unknown> extends Connection<Sent> {
+  declare protected readonly socket: Socket
   readonly #codec: Protocol<Message, Sent>
   readonly #parse = createParseState()
   #state: ConnectionState = 'opening'

@@ -35,7 +35,7 @@ function checkHeartbeat(name: string, check: OptionCheck, address: Address | nul
     })
   inner.optionalInteger('maxMissed', 1, 1_000)
   const speech = address ? speechOf(address.protocol) : null
-  if (speech === 'http' || speech === null)
+  if (speech === 'http' || speech === 'udp' || speech === null)
     throw new ShiftworkError(
       'ERR_OPTION',
       `Worker "${name}" has a heartbeat, which ${speech ?? 'no listener'} does not know`,

@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DrainReport } from '../ipc/messages.ts'
 import type { Connections } from '../protocols/connections.ts'
-import type { Traffic } from '../protocols/traffic.ts'
+import type { CutReport, Traffic } from '../protocols/traffic.ts'
 
 export interface DrainOrder {
   /** null: no deadline. */
@@ -14,23 +14,38 @@ export interface DrainOrder {
   lingerMs: number | null
 }
 
+/** Something that has begun what a worker finishes before it leaves. */
+export interface Drainable {
+  /** Resolves when nothing is open any more. @param lingerMs as in `DrainOrder`. */
+  drained(lingerMs: number | null): Promise<void>
+  /** Closes by force what is open, and says what it was. */
+  cut(): CutReport
+}
+
+export interface DrainOptions {
+  traffic: Traffic
+  connections: Connections
+  /** What is open beside the connections that `traffic` sees. */
+  begun: readonly Drainable[]
+  onWorkerStop: () => unknown
+}
+
 /** Cut sockets need a moment to close before the process ends. */
 const CUT_MS = 100
 /** WebSockets are told to come back over at most so long, and no longer than half of what the drain may take. */
 const MAX_SPREAD_MS = 5_000
 
 export class Drain {
-  readonly #traffic: Traffic
-  readonly #connections: Connections
-  readonly #onWorkerStop: () => unknown
+  readonly #options: DrainOptions
+  /** All that must be done first. */
+  readonly #begun: readonly Drainable[]
   #deadline: NodeJS.Timeout | null = null
   #dueAt = Number.POSITIVE_INFINITY
   #expire: () => void = () => undefined
 
-  constructor(traffic: Traffic, connections: Connections, onWorkerStop: () => unknown) {
-    this.#traffic = traffic
-    this.#connections = connections
-    this.#onWorkerStop = onWorkerStop
+  constructor(options: DrainOptions) {
+    this.#options = options
+    this.#begun = [options.traffic, ...options.begun]
   }
 
   /** Runs once; a later order only brings the deadline nearer. */
@@ -46,15 +61,16 @@ export class Drain {
     const spreadMs = Math.min(MAX_SPREAD_MS, (order.timeoutMs ?? Number.POSITIVE_INFINITY) / 2)
     // user code that parts with its clients in the hook comes first, but it may never settle
     void Promise.race([hook, delay(spreadMs)]).then(() => {
-      this.#traffic.partWithUpgraded(spreadMs)
-      this.#connections.partWithAll(spreadMs)
+      this.#options.traffic.partWithUpgraded(spreadMs)
+      this.#options.connections.partWithAll(spreadMs)
     })
-    const connections = this.#traffic.drained(order.lingerMs)
-    const outcome = await Promise.race([Promise.all([hook, connections]), expired])
+    const drained = Promise.all(this.#begun.map((begun) => begun.drained(order.lingerMs)))
+    const outcome = await Promise.race([Promise.all([hook, drained]), expired])
     if (this.#deadline) clearTimeout(this.#deadline)
-    const cut = outcome === 'expired' ? this.#traffic.cut() : { connections: 0, requests: [] }
-    if (cut.connections > 0) await Promise.race([connections, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
-    return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
+    const cuts = outcome === 'expired' ? this.#begun.map((begun) => begun.cut()) : []
+    const connectionsCut = cuts.reduce((sum, cut) => sum + cut.connections, 0)
+    if (connectionsCut > 0) await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
+    return { connectionsCut, cut: cuts.flatMap((cut) => cut.requests), hookUnfinished: !isHookSettled }
   }
 
   /** Sets the deadline, or a nearer one. */
@@ -69,7 +85,7 @@ export class Drain {
 
   async #runHook(): Promise<void> {
     try {
-      await this.#onWorkerStop()
+      await this.#options.onWorkerStop()
     } catch (error) {
       console.error('shiftwork: onWorkerStop threw:', error)
     }

@@ -1,10 +1,13 @@
 /**
  * Opens a server on the listening handle that the master holds. `server.listen(handle)` asks the
  * cluster's primary for a unix socket and fails, on every Node.js version; attached one level lower
- * it works for TCP and unix sockets alike. The only file that touches these private members.
+ * it works for TCP and unix sockets alike. A handle of UDP is taken by `bind` as it is. The only file
+ * that touches these private members.
  */
+import { createSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
+import type { DatagramPort } from '../protocols/datagrams.ts'
 
 interface NodeInternals {
   _handle?: unknown
@@ -24,10 +27,7 @@ export async function listenOn(server: Server, handle: unknown, backlog: number)
 function attach(server: Server, handle: unknown, backlog: number): Promise<void> {
   const internals = server as Server & NodeInternals
   const { _listen2: listen } = internals
-  if (typeof listen !== 'function' || !handle)
-    throw new ShiftworkError('ERR_NODE_INTERNALS', `Node.js ${process.version} is not supported by this version`, {
-      hint: 'Use a Node.js that the README names, or a newer version of Shiftwork.',
-    })
+  if (typeof listen !== 'function' || !handle) throw unsupported()
   return new Promise((resolve, reject) => {
     const done = (): void => {
       server.off('error', reject).off('listening', done)
@@ -38,6 +38,53 @@ function attach(server: Server, handle: unknown, backlog: number): Promise<void>
     internals._handle = handle
     listen.call(server, null, -1, -1, backlog)
   })
+}
+
+function unsupported(): ShiftworkError {
+  return new ShiftworkError('ERR_NODE_INTERNALS', `Node.js ${process.version} is not supported by this version`, {
+    hint: 'Use a Node.js that the README names, or a newer version of Shiftwork.',
+  })
+}
+
+interface DatagramHandle {
+  getsockname(out: object): number
+  recvStart(): number
+  recvStop(): number
+}
+
+/** Begins to read datagrams from a handle of UDP, which others read, too. */
+export function openDatagrams(handle: unknown): DatagramPort {
+  if (!isDatagramHandle(handle)) throw unsupported()
+  const { address, family, port } = addressOf(handle)
+  const socket = createSocket({
+    type: family === 'IPv6' ? 'udp6' : 'udp4',
+    // answers go to addresses: there is nothing to look up
+    lookup: (ip, _options, callback) => callback(null, ip, 0),
+  })
+  // a datagram that could not be read costs nobody else anything
+  socket.on('error', (error) => console.error(`shiftwork: ${error.message}`))
+  socket.bind(handle as never)
+  return {
+    localAddress: address,
+    localPort: port,
+    get queuedBytes() {
+      return socket.getSendQueueSize()
+    },
+    send: (bytes, to, done) => socket.send(bytes, to.port, to.address, done),
+    onDatagram: (listener) => void socket.on('message', listener),
+    stopReading: () => void handle.recvStop(),
+  }
+}
+
+function isDatagramHandle(handle: unknown): handle is DatagramHandle {
+  const { getsockname, recvStart, recvStop } = (handle ?? {}) as Partial<DatagramHandle>
+  return [getsockname, recvStart, recvStop].every((member) => typeof member === 'function')
+}
+
+function addressOf(handle: DatagramHandle): { address: string; family: string; port: number } {
+  const out = { address: '', family: '', port: 0 }
+  handle.getsockname(out)
+  return out
 }
 
 /**

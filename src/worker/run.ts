@@ -3,27 +3,25 @@
  * the master forked it for, drops its rights, runs `onWorkerStart`, waits to be admitted, serves,
  * drains. Called by `runAll` in a worker process. Knows its master only by the link.
  */
-import type { Server } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Protocol } from '../address.ts'
 import { describeError, ShiftworkError } from '../errors.ts'
 import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
-import { Descriptors } from '../os/descriptors.ts'
 import { dropPrivileges } from '../os/users.ts'
 import { Connections } from '../protocols/connections.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
-import { createServer, missingHandler } from '../protocols/server.ts'
+import { missingHandler } from '../protocols/server.ts'
 import { Traffic } from '../protocols/traffic.ts'
 import type { Spec } from '../spec/spec.ts'
 import { Drain, type DrainOrder } from './drain.ts'
+import { createEndpoint, type Endpoint } from './endpoint.ts'
 import { Health } from './health.ts'
 import { isInspected } from './inspected.ts'
 import { watchLimits } from './limits.ts'
-import { closeHandle, listenOn } from './listen.ts'
+import { closeHandle } from './listen.ts'
 import type { ParentLink } from './parent.ts'
-import { Pressure } from './pressure.ts'
 import { sweepOwn } from './sweep.ts'
 
 /** How long others' requests may take after an uncaught exception. */
@@ -59,13 +57,12 @@ class WorkerProcess {
   readonly #spec: Spec
   readonly #traffic = new Traffic()
   readonly #connections = new Connections()
-  #server: Server | null = null
+  #endpoint: Endpoint | null = null
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #isOrphan = false
   #drain: Drain | null = null
   readonly #health: Health | null
   #stopLimits: () => void = () => undefined
-  #pressure: Pressure | null = null
   #onReleased: () => void = () => undefined
 
   constructor(link: ParentLink, runnable: Runnable, spec: Spec) {
@@ -92,7 +89,7 @@ class WorkerProcess {
     this.#traffic.watch()
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec
-    if (address) this.#openServer(address.protocol)
+    if (address) this.#createEndpoint(address.protocol)
     await this.#subject.onWorkerStart?.(this.#subject as never)
     const missing = address && missingHandler(this.#runnable, address.protocol)
     if (missing)
@@ -107,12 +104,17 @@ class WorkerProcess {
     this.#link.report({ type: 'prepared' })
   }
 
-  #openServer(protocol: Protocol): void {
+  #createEndpoint(protocol: Protocol): void {
     const { subject, limits } = this.#runnable
-    const owner = { protocol, worker: subject, hooks: subject, limits, connections: this.#connections }
-    this.#server = createServer(this.#runnable, protocol, owner)
     this.#connections.onMessage = () => this.#traffic.countRequest()
-    this.#traffic.register(this.#server)
+    this.#endpoint = createEndpoint({
+      runnable: this.#runnable,
+      scheme: protocol,
+      owner: { protocol, worker: subject, hooks: subject, limits, connections: this.#connections },
+      traffic: this.#traffic,
+      backlog: this.#spec.backlog,
+      report: (message) => this.#link.report(message),
+    })
   }
 
   readonly #askReplacement = (why: ReplaceReason, detail: string | null): void => {
@@ -148,9 +150,9 @@ class WorkerProcess {
   }
 
   async #serve(handle: unknown): Promise<void> {
-    if (this.#pressure && this.#phase === 'serving') return this.#pressure.resume(handle)
+    if (this.#endpoint && this.#phase === 'serving') return this.#endpoint.resume(handle)
     if (this.#phase !== 'prepared') return closeHandle(handle)
-    if (this.#server) await listenOn(this.#server, handle, this.#spec.backlog)
+    await this.#endpoint?.serve(handle)
     if (this.#phase !== 'prepared') return
     this.#phase = 'serving'
     this.#link.onServing?.()
@@ -158,15 +160,7 @@ class WorkerProcess {
     this.#link.report({ type: 'serving' })
     this.#health?.watch((detail) => this.#askReplacement('unhealthy', detail))
     this.#stopLimits = watchLimits(this.#spec, this.#traffic, this.#askReplacement)
-    this.#pressure = this.#watchDescriptors()
-  }
-
-  #watchDescriptors(): Pressure | null {
-    const server = this.#server
-    const descriptors = server && Descriptors.own()
-    if (!descriptors) return null
-    const { backlog } = this.#spec
-    return new Pressure({ descriptors, server, backlog, traffic: this.#traffic, report: (it) => this.#link.report(it) })
+    this.#endpoint?.watch()
   }
 
   #lead(): void {
@@ -228,7 +222,7 @@ class WorkerProcess {
     this.#phase = 'draining'
     this.#health?.stop()
     this.#stopLimits()
-    this.#pressure?.stop()
+    this.#endpoint?.stop(reason)
     this.#subject.isLeader = false
     this.#traffic.stopListening()
     const released = this.#released()
@@ -236,9 +230,12 @@ class WorkerProcess {
       this.#exit(0)
       return
     }
-    this.#drain = new Drain(this.#traffic, this.#connections, () =>
-      this.#subject.onWorkerStop?.(this.#subject as never, reason),
-    )
+    this.#drain = new Drain({
+      traffic: this.#traffic,
+      connections: this.#connections,
+      begun: this.#endpoint?.begun ?? [],
+      onWorkerStop: () => this.#subject.onWorkerStop?.(this.#subject as never, reason),
+    })
     const report = await this.#drain.run(order)
     if (reason !== 'orphaned') await released
     this.#reportStats(UNASKED)

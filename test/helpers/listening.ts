@@ -9,6 +9,11 @@ export function isListening(port: number): boolean {
   return TABLES.some((table) => entry.test(listeningTable(table)))
 }
 
+/** A socket for datagrams on 127.0.0.1: bound, and connected to nobody (07, TCP_CLOSE). */
+export function isBound(port: number): boolean {
+  return new RegExp(`: 0100007F:${hexOf(port)} \\S+ 07 `).test(readFileSync('/proc/net/udp', 'latin1'))
+}
+
 function hexOf(port: number): string {
   return port.toString(16).toUpperCase().padStart(4, '0')
 }
@@ -20,18 +25,19 @@ export class Lookout {
   readonly missed: string[] = []
   doing = 'nothing'
   #isOn = true
-  readonly #entry: RegExp
+  readonly #isThere: () => boolean
   readonly #everyMs: number
   readonly #loop: Promise<void>
 
-  constructor(port: number, { everyMs = 0 } = {}) {
+  constructor(port: number, { everyMs = 0, kind = 'tcp' as 'tcp' | 'udp' } = {}) {
+    const entry = new RegExp(`: 0100007F:${hexOf(port)} \\S+ 0A `)
     this.#everyMs = everyMs
-    this.#entry = new RegExp(`: 0100007F:${hexOf(port)} \\S+ 0A `)
+    this.#isThere = kind === 'udp' ? () => isBound(port) : () => entry.test(listeningTable('/proc/net/tcp'))
     this.#loop = this.#look()
   }
 
   get isListed(): boolean {
-    return this.#entry.test(listeningTable('/proc/net/tcp'))
+    return this.#isThere()
   }
 
   async #look(): Promise<void> {

@@ -1,6 +1,6 @@
 /** What may stand in `new Worker(listen)`, and the sentence for what may not. */
 import { describe, expect, it } from 'vitest'
-import { addressKey, formatAddress, parseAddress } from '../../src/address.ts'
+import { addressKey, formatAddress, overlaps, parseAddress } from '../../src/address.ts'
 import { ShiftworkError } from '../../src/errors.ts'
 
 describe('parseAddress takes', () => {
@@ -11,6 +11,8 @@ describe('parseAddress takes', () => {
     ['HTTPS://example.org:443', { kind: 'tcp', protocol: 'https', host: 'example.org', port: 443 }],
     ['http://[::]:80', { kind: 'tcp', protocol: 'http', host: '::', port: 80 }],
     ['https://[fe80::1%eth0]:8443', { kind: 'tcp', protocol: 'https', host: 'fe80::1%eth0', port: 8443 }],
+    ['udp://0.0.0.0:5353', { kind: 'udp', protocol: 'udp', host: '0.0.0.0', port: 5353 }],
+    ['UDP://[::1]:0', { kind: 'udp', protocol: 'udp', host: '::1', port: 0 }],
     ['http+unix:///run/app.sock', { kind: 'unix', protocol: 'http', path: '/run/app.sock' }],
     ['http+unix:///run/my app/ü.sock', { kind: 'unix', protocol: 'http', path: '/run/my app/ü.sock' }],
     [`http+unix:///${'x'.repeat(106)}`, { kind: 'unix', protocol: 'http', path: `/${'x'.repeat(106)}` }],
@@ -34,7 +36,7 @@ describe('parseAddress refuses, and says why and what would be right', () => {
     [
       'gopher://0.0.0.0:70',
       '"gopher" is no known protocol',
-      'Known protocols: http, https, tcp, tls, text, text+tls, frame, frame+tls, websocket, wss.',
+      'Known protocols: http, https, tcp, tls, text, text+tls, frame, frame+tls, websocket, wss, udp.',
     ],
     ['http://localhost', 'it has no port', 'Add one: http://localhost:8080.'],
     ['https://localhost/', 'it has no port', 'Add one: https://localhost:8080.'],
@@ -50,6 +52,12 @@ describe('parseAddress refuses, and says why and what would be right', () => {
     ['http://user@:80', 'it is not host:port', FORM],
     ['http+unix://run/app.sock', 'the socket path is not absolute', 'Use three slashes: http+unix:///run/app.sock.'],
     ['http+unix://', 'the socket path is not absolute', 'Use three slashes: http+unix:///run/app.sock.'],
+    [
+      'udp+unix:///run/app.sock',
+      'Node.js knows no datagrams on unix sockets',
+      'Use udp://127.0.0.1:port, or frame+unix:///path, which keeps messages apart too.',
+    ],
+    ['udp://0.0.0.0', 'it has no port', 'Add one: udp://0.0.0.0:8080.'],
     [`http+unix:///${'ü'.repeat(54)}`, 'the socket path has 109 bytes, the kernel takes 107', 'Choose a shorter path.'],
   ])('%s: %s', (text, why, hint) => {
     const refusal = new ShiftworkError('ERR_ADDRESS', `Cannot listen on "${text}": ${why}`, { hint })
@@ -66,7 +74,16 @@ it('two texts for one listener have one key', () => {
   ).toBe(4)
 })
 
+it('a port of TCP and the same port of UDP are two listeners, and are not in each other’s way', () => {
+  const [tcp, udp, any] = ['tcp://127.0.0.1:80', 'udp://127.0.0.1:80', 'udp://0.0.0.0:80'].map(parseAddress)
+  if (!tcp || !udp || !any) throw new Error('unreachable')
+  expect(addressKey(udp)).toBe('udp:127.0.0.1:80')
+  expect(addressKey(tcp)).not.toBe(addressKey(udp))
+  expect([overlaps(tcp, udp), overlaps(tcp, any), overlaps(any, udp)]).toEqual([false, false, true])
+})
+
 it.each([
+  ['udp://[::1]:0', 40_123, 'udp://[::1]:40123'],
   ['http://[::1]:80', undefined, 'http://[::1]:80'],
   ['http://127.0.0.1:0', 40_123, 'http://127.0.0.1:40123'],
   ['http+unix:///run/a.sock', undefined, 'http+unix:///run/a.sock'],

@@ -185,6 +185,8 @@ describe('only one place knows', () => {
 
   it('the private members of Node.js: where a listener is made, and where it is taken', () => {
     expect(filesWith(/_createServerHandle/)).toEqual(['master/listeners.ts'])
+    expect(filesWith(/getOwnPropertySymbols|'state symbol'/)).toEqual(['master/datagrams.ts'])
+    expect(filesWith(/\brecvSt(?:art|op)\b/)).toEqual(['worker/listen.ts'])
     const knowing = filesWith(/\b_(?:listen2|handle|server|events|socket|http[A-Z]\w*)\b|process\.binding\(/)
     for (const path of knowing) expect(['master/listeners.ts', 'worker/listen.ts']).toContain(path)
   })

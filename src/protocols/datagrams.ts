@@ -1,0 +1,132 @@
+/**
+ * The datagrams of a worker: hands each to `onMessage`, and knows which handlers and answers are not done
+ * yet, so that a drain can wait for them. It is given a socket that reads already; it neither binds nor
+ * closes it.
+ */
+import type { RemoteInfo } from 'node:dgram'
+import type { Owner } from './connection.ts'
+import { DatagramConnection, type Sender, type Wire } from './datagram.ts'
+import type { CutReport } from './traffic.ts'
+
+/** A socket that another process reads, too. */
+export interface DatagramPort {
+  readonly localAddress: string
+  readonly localPort: number
+  readonly queuedBytes: number
+  send(bytes: Uint8Array, to: Sender, done: (error: Error | null) => void): void
+  /** Called for each datagram that is read, from the next turn of the loop on. */
+  onDatagram(listener: (data: Buffer, from: RemoteInfo) => void): void
+  /** Leaves what comes to others; answers can still be sent. */
+  stopReading(): void
+}
+
+/** So long a worker that leaves goes on reading what waits, while ever more comes. */
+const LAST_CALL_MS = 250
+const MAX_NAMED = 10
+
+export class Datagrams {
+  readonly #owner: Owner
+  #port: DatagramPort | null = null
+  #isReading = false
+  /** Those whose handler has not settled. */
+  readonly #busy = new Set<DatagramConnection>()
+  #sending = 0
+  #received = 0
+  #onIdle: () => void = () => undefined
+
+  constructor(owner: Owner) {
+    this.#owner = owner
+  }
+
+  /** Begins to handle what comes. */
+  open(port: DatagramPort): void {
+    this.#port = port
+    this.#isReading = true
+    const wire: Wire = {
+      localAddress: port.localAddress,
+      localPort: port.localPort,
+      get queuedBytes() {
+        return port.queuedBytes
+      },
+      send: (bytes, to, done) => this.#send(port, bytes, { to, done }),
+    }
+    port.onDatagram((data, sender) => {
+      this.#received++
+      const connection = new DatagramConnection(this.#owner, wire, { sender, bytesRead: data.length })
+      const settling = connection.handle(data)
+      if (settling) this.#await(connection, settling)
+    })
+  }
+
+  #send(
+    port: DatagramPort,
+    bytes: Uint8Array,
+    { to, done }: { to: Sender; done: (error: Error | null) => void },
+  ): void {
+    port.send(bytes, to, (error) => {
+      this.#sending--
+      done(error)
+      this.#noteIdle()
+    })
+    this.#sending++
+  }
+
+  #await(connection: DatagramConnection, settling: Promise<unknown>): void {
+    this.#busy.add(connection)
+    void settling.then(() => {
+      this.#busy.delete(connection)
+      this.#noteIdle()
+    })
+  }
+
+  // ---- drain -------------------------------------------------------------------------------------------------------
+
+  /** Reads no more, from now on: what waits is somebody else's. Safe to call twice. */
+  stop(): void {
+    if (!this.#isReading) return
+    this.#isReading = false
+    this.#port?.stopReading()
+    this.#noteIdle()
+  }
+
+  /**
+   * Reads on until nothing waits in the kernel, and then no more: perhaps nobody else will read it. Where ever
+   * more comes, it ends all the same.
+   */
+  stopWhenRead(): void {
+    const lastAt = performance.now() + LAST_CALL_MS
+    const look = (before: number): void => {
+      const received = this.#received
+      if (received === before || performance.now() > lastAt) this.stop()
+      else setImmediate(() => look(received))
+    }
+    // the rest of this turn, and a whole one: every socket with something to read is looked at in it
+    setImmediate(() => {
+      const received = this.#received
+      setImmediate(() => look(received))
+    })
+  }
+
+  /** Resolves when it reads no more, every handler has settled and the kernel has every answer. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onIdle = resolve
+      this.#noteIdle()
+    })
+  }
+
+  #noteIdle(): void {
+    if (!this.#isReading && this.#busy.size === 0 && this.#sending === 0) this.#onIdle()
+  }
+
+  /** Waits no longer, and says what for. */
+  cut(): CutReport {
+    this.stop()
+    const names = [...this.#busy].slice(0, MAX_NAMED).map(nameOf)
+    return { connections: this.#busy.size, requests: names }
+  }
+}
+
+function nameOf({ remoteAddress, remotePort }: DatagramConnection): string {
+  return `a datagram from ${remoteAddress} port ${remotePort}`
+}

@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'ERR_CONNECTION_CLOSED'
   | 'ERR_SEND_BUFFER_FULL'
   | 'ERR_MESSAGE_TOO_LARGE'
+  | 'ERR_TIMEOUT'
 
 /** An operating error: `code` for programs, `message` for people, `hint` says what to do about it. */
 export class ShiftworkError extends Error {

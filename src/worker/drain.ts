@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DrainReport } from '../ipc/messages.ts'
 import type { Connections } from '../protocols/connections.ts'
-import type { Traffic } from '../protocols/traffic.ts'
+import { type CutReport, MAX_NAMED, type Traffic } from '../protocols/traffic.ts'
 
 export interface DrainOrder {
   /** null: no deadline. */
@@ -52,9 +52,16 @@ export class Drain {
     const connections = this.#traffic.drained(order.lingerMs)
     const outcome = await Promise.race([Promise.all([hook, connections]), expired])
     if (this.#deadline) clearTimeout(this.#deadline)
-    const cut = outcome === 'expired' ? this.#traffic.cut() : { connections: 0, requests: [] }
+    const cut = outcome === 'expired' ? this.#cut() : { connections: 0, requests: [] }
     if (cut.connections > 0) await Promise.race([connections, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
     return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
+  }
+
+  #cut(): CutReport {
+    // what they had begun is known only before they are closed
+    const streams = this.#connections.unfinished(MAX_NAMED)
+    const { connections, requests } = this.#traffic.cut()
+    return { connections, requests: [...requests, ...streams].slice(0, MAX_NAMED) }
   }
 
   /** Sets the deadline, or a nearer one. */

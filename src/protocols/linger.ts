@@ -30,10 +30,13 @@ function look(socket: Socket): () => void {
   let stuckAt = endsAt
   let read = socket.bytesRead
   let taken = takenOf(socket)
+  socket.once('finish', () => {
+    quietSince = performance.now()
+  })
   return () => {
     const now = performance.now()
     const isSending = socket.bytesRead !== read
-    if (isSending || !socket.writableFinished) quietSince = now
+    if (isSending) quietSince = now
     // one that takes a long write piece by piece is silent; one that sends and takes nothing is not waited for
     if (takenOf(socket) !== taken || !isSending) stuckAt = now + PATIENCE_MS
     read = socket.bytesRead

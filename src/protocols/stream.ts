@@ -159,7 +159,7 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
     this.#isBusy = true
     while (this.#mayHandle) {
       const message = this.#nextMessage()
-      if (message === undefined || !this.#mayHandle) break
+      if (message === undefined || !this.#isAlive) break
       this.owner.connections.onMessage()
       const settling = this.call('onMessage', message)
       if (settling) {

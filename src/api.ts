@@ -71,7 +71,7 @@ export interface WorkerOptions<Message = unknown, Sent = unknown> {
    * A client from which nothing came for `everyMs` is sent a ping, or `data` where the protocol has no ping; after
    * `maxMissed` (2) in a row without an answer it is disconnected. Default: none.
    */
-  heartbeat?: { everyMs: number; maxMissed?: number; data?: Sent }
+  heartbeat?: { everyMs: number; maxMissed?: number; data?: NoInfer<Sent> }
   /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
   protocol?: Protocol<Message, Sent>
   /** Environment variables for these workers. */

@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'ERR_CONNECTION_CLOSED'
   | 'ERR_SEND_BUFFER_FULL'
   | 'ERR_MESSAGE_TOO_LARGE'
+  | 'ERR_TIMEOUT'
   | 'ERR_ANSWERED'
   | 'ERR_BAD_REQUEST'
 

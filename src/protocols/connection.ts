@@ -6,6 +6,8 @@
 import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { describeError, ShiftworkError } from '../errors.ts'
+import { plural } from '../words.ts'
+import { judge, lookEveryMs } from './silence.ts'
 
 /** The user's own bag on each connection. Declare its members by augmenting this interface. */
 export interface ConnectionContext {
@@ -111,6 +113,10 @@ export abstract class Connection<Sent = unknown> {
   #isFull = false
   #isTellingError = false
   #onceDrained: (() => void)[] = []
+  /** Signs of life that were asked for since something came, and when the last one was. */
+  #asked = 0
+  #askedAt = 0
+  #target: Connection | null = null
 
   constructor(owner: Owner, socket: Carrier) {
     this.owner = owner
@@ -196,24 +202,78 @@ export abstract class Connection<Sent = unknown> {
 
   /**
    * Hands each message on to another connection, as fast as that one takes them, and closes it when this
-   * one is closed. Takes the place of `onMessage`; `onClose` is still called.
+   * one is closed. Takes the place of `onMessage`; `onClose` is still called. Where that one is piped back
+   * to this one, an end of either is handed on as an end, and what the other still says arrives.
    */
   pipe<Other>(target: Connection<Other>): Connection<Other> {
     this.onMessage = (_connection, message) => {
-      const sent = target.send(message as Other)
-      if (sent !== null || !target.isFull) return
-      this.pause()
-      target.#onceDrained.push(() => this.resume())
+      if (!target.isFull) return void target.send(message as Other)
+      return new Promise<void>((resolve) => target.#onceDrained.push(resolve)).then(() => {
+        target.send(message as Other)
+      })
     }
-    this.#onGone = () => target.close()
+    this.#target = target as Connection
     return target
   }
-
-  #onGone: () => void = () => undefined
 
   /** More than `maxSendBufferBytes` wait to be sent. */
   get isFull(): boolean {
     return this.#isFull
+  }
+
+  /** What it has not finished is told request by request, by `traffic`. */
+  get isKnownByRequests(): boolean {
+    return false
+  }
+
+  /** What it has begun and not finished, in words; null: nothing is known. */
+  get unfinished(): string | null {
+    return null
+  }
+
+  // ---- silence -----------------------------------------------------------------------------------------------------
+
+  /** How often `bearSilence` must be called; null: never. */
+  get lookEveryMs(): number | null {
+    return lookEveryMs(this.owner.limits)
+  }
+
+  /** Does what the silence of the other side demands. Called again and again, when all that has come is read. */
+  bearSilence(now: number): void {
+    if (this.state === 'closing' || this.state === 'closed') return
+    // nobody is silent whom we do not listen to
+    if (this.isDeaf) this.heardAt = now
+    if (this.#askedAt <= this.heardAt) this.#asked = 0
+    const silence = { heardAt: this.heardAt, askedAt: this.#askedAt, asked: this.#asked }
+    const verdict = judge(silence, this.owner.limits, now)
+    if (verdict === 'ask') this.#askForLife(now)
+    else if (verdict === 'close') this.closeIdle()
+    else if (verdict === 'give up') this.#giveUpSilent(now)
+  }
+
+  /** Nothing is read from it now, since a hook takes its time or it is paused. */
+  protected get isDeaf(): boolean {
+    return false
+  }
+
+  /** How this protocol ends a connection on which nothing has come for `idleTimeoutMs`. */
+  protected closeIdle(): void {
+    this.close()
+  }
+
+  #askForLife(now: number): void {
+    this.#asked++
+    this.#askedAt = now
+    // it would be dropped; what waits already is as good a question
+    if (this.isFull) return
+    this.ping(this.owner.limits.heartbeat?.data ?? undefined)
+  }
+
+  #giveUpSilent(now: number): void {
+    const silentMs = Math.round(now - this.heardAt)
+    const message = `Nothing has come for ${silentMs} ms, and no answer to ${plural(this.#asked, 'ping')}`
+    this.tellError(new ShiftworkError('ERR_TIMEOUT', message))
+    this.destroy()
   }
 
   // ---- for the protocols -------------------------------------------------------------------------------------------
@@ -256,8 +316,15 @@ export abstract class Connection<Sent = unknown> {
     this.owner.connections.delete(this)
     const hook = this.onClose ?? this.owner.hooks.onClose
     if (hook) this.#callLate('onClose', () => hook(this))
-    this.#onGone()
+    this.#target?.close()
     this.#releaseDrained()
+  }
+
+  /** The other side has ended. @returns whether that was handed on, to one whose end will be the end of this one. */
+  protected handOnEnd(): boolean {
+    if (!this.#target || this.#target.#target !== this) return false
+    this.#target.end()
+    return true
   }
 
   /** @returns false, with an error, when nothing can be sent now. */

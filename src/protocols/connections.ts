@@ -1,6 +1,7 @@
 /**
- * The open connections of a process that speak a protocol of ours, and how a draining worker parts with
- * them: a few at a time, since clients that were told at once would all come back at once.
+ * The open connections of a process that speak a protocol of ours; how a draining worker parts with them:
+ * a few at a time, since clients that were told at once would all come back at once; and the one timer
+ * that looks for those from which nothing comes.
  */
 import type { Connection, Registry } from './connection.ts'
 
@@ -11,6 +12,7 @@ const BATCH_MS = 5
 export class Connections implements Registry {
   readonly #open = new Set<Connection>()
   #isParting = false
+  #looks: { everyMs: number; timer: NodeJS.Timeout } | null = null
   /** Called at each message that was handled. */
   onMessage: () => void = () => undefined
 
@@ -24,11 +26,24 @@ export class Connections implements Registry {
 
   add(connection: Connection): void {
     this.#open.add(connection)
+    this.#lookEvery(connection.lookEveryMs)
     if (this.#isParting) setImmediate(() => connection.part())
   }
 
   delete(connection: Connection): void {
     this.#open.delete(connection)
+    if (this.#open.size > 0 || !this.#looks) return
+    clearInterval(this.#looks.timer)
+    this.#looks = null
+  }
+
+  /** What is not finished, in words, for at most so many of them. */
+  unfinished(atMost: number): string[] {
+    const named = [...this.#open].filter((connection) => !connection.isKnownByRequests)
+    return named.slice(0, atMost).map((connection) => {
+      const from = `${connection.protocol} from ${connection.remoteAddress ?? 'a unix socket'}`
+      return connection.unfinished === null ? from : `${from}: ${connection.unfinished}`
+    })
   }
 
   /**
@@ -44,5 +59,19 @@ export class Connections implements Registry {
       if (all.length > 0) setTimeout(next, BATCH_MS)
     }
     next()
+  }
+
+  /** From now on as often as this or oftener; null: no look is needed for it. */
+  #lookEvery(ms: number | null): void {
+    if (ms === null || (this.#looks && this.#looks.everyMs <= ms)) return
+    if (this.#looks) clearInterval(this.#looks.timer)
+    // after all sockets were read: what a blocked process has not heard yet was said all the same
+    const timer = setInterval(() => setImmediate(() => this.#look()), ms).unref()
+    this.#looks = { everyMs: ms, timer }
+  }
+
+  #look(): void {
+    const now = performance.now()
+    for (const connection of this.#open) connection.bearSilence(now)
   }
 }

@@ -43,6 +43,10 @@ export class HttpConnection extends Connection<Sendable> {
     })
   }
 
+  override get isKnownByRequests(): boolean {
+    return true
+  }
+
   get state(): ConnectionState {
     if (this.socket.destroyed) return 'closed'
     if (this.#isClosing) return 'closing'

@@ -18,13 +18,14 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   readonly #codec: Protocol<Message, Sent>
   readonly #parse = createParseState()
   #state: ConnectionState = 'opening'
-  /** A handler has not settled. */
-  #isBusy = false
+  /** A hook has not settled, or is at it. */
+  #isBusy = true
   #isPaused = false
   /** The other side has ended; we have not, before all that it said is handled. */
   #hasEnded = false
-  /** Parting: what has come by now is handled, and of a message that has begun, the rest is awaited. */
-  #lastCall: 'not yet' | 'message begun' | 'over' = 'not yet'
+  #receivedBytes = 0
+  /** Parting: messages that begin before this byte are handled, no other; null: it is not known yet. */
+  #lastCallAt: number | null = null
 
   constructor(owner: Owner, socket: Socket, codec: Protocol<Message, Sent>) {
     super(owner, socket)
@@ -39,14 +40,11 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   /** Calls `onConnect`, and begins to read when that is done. */
   async open(): Promise<void> {
     this.owner.connections.add(this as Connection)
-    this.#isBusy = true
     this.socket.pause()
     const settling = this.call('onConnect')
     if (settling) await settling
-    this.#isBusy = false
     if (this.#state === 'opening') this.#state = 'open'
-    this.#advance()
-    this.#letRead()
+    this.#goOn()
   }
 
   get state(): ConnectionState {
@@ -57,29 +55,46 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
     return !this.#isBusy && waitingBytes(this.#parse) === 0 && this.bufferedBytes === 0
   }
 
+  override get unfinished(): string | null {
+    if (this.#state === 'opening') return 'onConnect has not settled'
+    if (this.#isBusy) return 'its handler has not settled'
+    if (this.bufferedBytes > 0) return `${this.bufferedBytes} bytes are not delivered`
+    if (this.#isPaused) return 'it is paused'
+    return waitingBytes(this.#parse) > 0 ? 'its message is not whole' : null
+  }
+
+  protected override get isDeaf(): boolean {
+    return this.#isBusy || this.#isPaused
+  }
+
   send(value: Sent): boolean | null {
     if (!this.maySend(this.#isWritable)) return false
-    this.#write(value)
-    return this.noteSent()
+    return this.#write(value) ? this.noteSent() : false
   }
 
   get #isWritable(): boolean {
     return this.#state !== 'closing' && this.#state !== 'closed' && this.socket.writable
   }
 
-  #write(value: Sent): void {
-    const bytes = this.#codec.encode(value, this)
-    // a limit below the socket's own high-water mark is never said to have drained
-    if (this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark)
-      this.socket.write(bytes, () => this.noteFlushed())
-    else this.socket.write(bytes)
+  /** @returns false: the codec does not know how. */
+  #write(value: Sent): boolean {
+    try {
+      const bytes = this.#codec.encode(value, this)
+      // a limit below the socket's own high-water mark is never said to have drained
+      if (this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark)
+        this.socket.write(bytes, () => this.noteFlushed())
+      else this.socket.write(bytes)
+      return true
+    } catch (error) {
+      this.fail('encode', error)
+      return false
+    }
   }
 
   close(value?: Sent): void {
     if (this.#state === 'closing' || this.#state === 'closed') return
     if (value !== undefined) this.send(value)
     this.#state = 'closing'
-    this.socket.resume()
     endGently(this.socket)
   }
 
@@ -94,6 +109,7 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   }
 
   pause(): void {
+    if (this.#state === 'closing' || this.#state === 'closed') return
     this.#isPaused = true
     this.socket.pause()
   }
@@ -102,23 +118,24 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
     if (!this.#isPaused) return
     this.#isPaused = false
     this.#advance()
-    this.#letRead()
   }
 
-  /** What has come is with the kernel: two turns of the loop read it, then it is the last call. */
+  /** What has come is with the kernel: two turns of the loop read it, whatever waits already. */
   part(): void {
     if (this.#state !== 'opening' && this.#state !== 'open') return
     this.#state = 'parting'
+    this.socket.resume()
     setImmediate(() =>
       setImmediate(() => {
-        this.#lastCall = waitingBytes(this.#parse) > 0 ? 'message begun' : 'over'
+        this.#lastCallAt = this.#receivedBytes
+        if (this.isDeaf) this.socket.pause()
         this.#endIfDue()
       }),
     )
   }
 
   ping(data?: unknown): void {
-    if (data !== undefined) this.send(data as Sent)
+    if (data !== undefined && data !== null) this.send(data as Sent)
   }
 
   // ---- what comes --------------------------------------------------------------------------------------------------
@@ -126,35 +143,53 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   #read(chunk: Buffer): void {
     this.heardAt = performance.now()
     if (this.#state === 'closing' || this.#state === 'closed') return
+    this.#receivedBytes += chunk.length
     append(this.#parse, chunk)
     this.#advance()
-    if (this.#isBusy && waitingBytes(this.#parse) > READ_AHEAD_BYTES) this.socket.pause()
+    if (this.#isBusy && waitingBytes(this.#parse) > READ_AHEAD_BYTES && !this.#isCallingLast) this.socket.pause()
+  }
+
+  /** Parting, and what has come by then is being read. */
+  get #isCallingLast(): boolean {
+    return this.#state === 'parting' && this.#lastCallAt === null
   }
 
   /** Handles each message that has come whole, until a handler takes its time. */
   #advance(): void {
-    while (!this.#isBusy && !this.#isPaused && this.#mayHandle && waitingBytes(this.#parse) > 0) {
+    if (this.#isBusy) return
+    this.#isBusy = true
+    while (this.#mayHandle) {
       const message = this.#nextMessage()
-      if (message === undefined) break
+      if (message === undefined || !this.#isAlive) break
       this.owner.connections.onMessage()
-      if (this.#lastCall === 'message begun') this.#lastCall = 'over'
       const settling = this.call('onMessage', message)
-      if (settling) this.#waitFor(settling)
+      if (settling) {
+        void settling.then(() => this.#goOn())
+        return
+      }
     }
+    this.#isBusy = false
     this.#endIfDue()
+    this.#letRead()
   }
 
+  #goOn(): void {
+    this.#isBusy = false
+    this.#advance()
+  }
+
+  /** No hook is running: whether the next message may be handed to one. */
   get #mayHandle(): boolean {
+    return this.#isAlive && !this.#isPaused && waitingBytes(this.#parse) > 0 && !this.#isOver
+  }
+
+  get #isAlive(): boolean {
     return this.#state === 'open' || this.#state === 'parting'
   }
 
-  #waitFor(settling: Promise<unknown>): void {
-    this.#isBusy = true
-    void settling.then(() => {
-      this.#isBusy = false
-      this.#advance()
-      this.#letRead()
-    })
+  /** Parting, and all that had come by then is handled. */
+  get #isOver(): boolean {
+    return this.#lastCallAt !== null && this.#receivedBytes - waitingBytes(this.#parse) >= this.#lastCallAt
   }
 
   /** @returns undefined when it has not come whole, or makes no sense. */
@@ -184,8 +219,7 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   }
 
   #letRead(): void {
-    if (this.#isPaused || this.#isBusy || this.#state === 'closed') return
-    this.socket.resume()
+    if (!this.isDeaf && this.socket.isPaused()) this.socket.resume()
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------------
@@ -197,9 +231,10 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
 
   /** The other side has ended, or we part: nothing is left to handle, and nothing more will come of it. */
   #endIfDue(): void {
-    if (this.#isBusy || !this.#mayHandle) return
+    if (this.#isBusy || !this.#isAlive) return
     const hasMore = this.#isPaused && waitingBytes(this.#parse) > 0
-    if (this.#hasEnded ? !hasMore : this.#lastCall === 'over' && !this.#isPaused) this.close()
+    if (this.#hasEnded && !hasMore && this.#state === 'open' && this.handOnEnd()) return
+    if (this.#hasEnded ? !hasMore : this.#isOver && !this.#isPaused) this.close()
   }
 
   /** What was answered before is still delivered. */

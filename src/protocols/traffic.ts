@@ -19,7 +19,10 @@ import { Upgrades } from './upgrades.ts'
 
 type WebServer = HttpServer | HttpsServer
 
-/** What `cut` closed by force. `requests` names at most ten of those that had no answer yet, or were upgraded. */
+/** So many connections are named in a line of the log. */
+export const MAX_NAMED = 10
+
+/** What `cut` closed by force. `requests` names some of those that had no answer yet, or were upgraded. */
 export interface CutReport {
   connections: number
   requests: string[]
@@ -27,7 +30,6 @@ export interface CutReport {
 
 const DEFAULT_LINGER_MS = 5_000
 const SWEEP_MS = 100
-const MAX_NAMED = 10
 
 export class Traffic {
   /** Requests begun since the process started. */
@@ -140,9 +142,14 @@ export class Traffic {
     if (!(server instanceof TlsServer)) return own.filter(isUnasked).map(since(this.#sockets))
     // one below TLS counts until its handshake is done, then the one inside
     const inside = [...this.#secured].filter((socket) => isOf(socket, server))
-    const peers = new Set(inside.map(peerOf))
-    const unsecured = own.filter((socket) => !peers.has(peerOf(socket)))
-    return [...unsecured.map(since(this.#sockets)), ...inside.filter(isUnasked).map(since(this.#secured))]
+    return [...this.#unsecured(server).map(since(this.#sockets)), ...inside.filter(isUnasked).map(since(this.#secured))]
+  }
+
+  /** Those below TLS whose handshake is not done. */
+  #unsecured(server: TlsServer): Socket[] {
+    const isInside = (socket: Socket): boolean => isOf(socket, server)
+    const peers = new Set([...this.#secured].filter(isInside).map(peerOf))
+    return [...this.#sockets].filter((socket) => isInside(socket) && !peers.has(peerOf(socket)))
   }
 
   // ---- drain -------------------------------------------------------------------------------------------------------
@@ -175,12 +182,21 @@ export class Traffic {
   /** Closes what has lingered: connections that never sent a byte, and, where no timeout does it, idle ones. */
   #sweep(passedMs: number, lingerMs: number | null): void {
     for (const server of this.#servers) {
-      if (!isWeb(server)) continue
+      if (!isWeb(server)) {
+        if (passedMs >= (lingerMs ?? DEFAULT_LINGER_MS)) this.#endHandshakes(server)
+        continue
+      }
       const ownTimeoutMs = server.keepAliveTimeout > 0 ? server.keepAliveTimeout : null
       if (passedMs < (lingerMs ?? ownTimeoutMs ?? DEFAULT_LINGER_MS)) continue
       if (lingerMs !== null || ownTimeoutMs === null) server.closeIdleConnections()
       for (const socket of this.#all()) if (socket.bytesRead === 0 && isOf(socket, server)) socket.destroy()
     }
+  }
+
+  /** Of a connection whose TLS has not come about no protocol knows. */
+  #endHandshakes(server: NetServer): void {
+    if (!(server instanceof TlsServer)) return
+    for (const socket of this.#unsecured(server)) socket.destroy()
   }
 
   /** Says goodbye to the WebSockets of user code, evenly over so long. */

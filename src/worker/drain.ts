@@ -5,7 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { DrainReport } from '../ipc/messages.ts'
 import type { Connections } from '../protocols/connections.ts'
-import type { CutReport, Traffic } from '../protocols/traffic.ts'
+import { type CutReport, MAX_NAMED, type Traffic } from '../protocols/traffic.ts'
 
 export interface DrainOrder {
   /** null: no deadline. */
@@ -67,10 +67,17 @@ export class Drain {
     const drained = Promise.all(this.#begun.map((begun) => begun.drained(order.lingerMs)))
     const outcome = await Promise.race([Promise.all([hook, drained]), expired])
     if (this.#deadline) clearTimeout(this.#deadline)
-    const cuts = outcome === 'expired' ? this.#begun.map((begun) => begun.cut()) : []
-    const connectionsCut = cuts.reduce((sum, cut) => sum + cut.connections, 0)
-    if (connectionsCut > 0) await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
-    return { connectionsCut, cut: cuts.flatMap((cut) => cut.requests), hookUnfinished: !isHookSettled }
+    const cut = outcome === 'expired' ? this.#cut() : { connections: 0, requests: [] }
+    if (cut.connections > 0) await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
+    return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
+  }
+
+  #cut(): CutReport {
+    // what they had begun is known only before they are closed
+    const named = this.#options.connections.unfinished(MAX_NAMED)
+    const cuts = this.#begun.map((begun) => begun.cut())
+    const connections = cuts.reduce((sum, cut) => sum + cut.connections, 0)
+    return { connections, requests: [...cuts.flatMap((cut) => cut.requests), ...named].slice(0, MAX_NAMED) }
   }
 
   /** Sets the deadline, or a nearer one. */

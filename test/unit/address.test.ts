@@ -1,6 +1,15 @@
 /** What may stand in `new Worker(listen)`, and the sentence for what may not. */
 import { describe, expect, it } from 'vitest'
-import { addressKey, formatAddress, overlaps, parseAddress } from '../../src/address.ts'
+import {
+  addressKey,
+  formatAddress,
+  isSecure,
+  overlaps,
+  PROTOCOLS,
+  parseAddress,
+  securedBy,
+  speechOf,
+} from '../../src/address.ts'
 import { ShiftworkError } from '../../src/errors.ts'
 
 describe('parseAddress takes', () => {
@@ -13,6 +22,19 @@ describe('parseAddress takes', () => {
     ['https://[fe80::1%eth0]:8443', { kind: 'tcp', protocol: 'https', host: 'fe80::1%eth0', port: 8443 }],
     ['udp://0.0.0.0:5353', { kind: 'udp', protocol: 'udp', host: '0.0.0.0', port: 5353 }],
     ['UDP://[::1]:0', { kind: 'udp', protocol: 'udp', host: '::1', port: 0 }],
+    ['text://127.0.0.1:7000', { kind: 'tcp', protocol: 'text', host: '127.0.0.1', port: 7_000 }],
+    ['text+tls://[::1]:7000', { kind: 'tcp', protocol: 'text+tls', host: '::1', port: 7_000 }],
+    ['FRAME+TLS://a.example:7000', { kind: 'tcp', protocol: 'frame+tls', host: 'a.example', port: 7_000 }],
+    ['tcp://127.0.0.1:7000', { kind: 'tcp', protocol: 'tcp', host: '127.0.0.1', port: 7_000 }],
+    ['tls://127.0.0.1:7000', { kind: 'tcp', protocol: 'tls', host: '127.0.0.1', port: 7_000 }],
+    ['tcp+tls://127.0.0.1:7000', { kind: 'tcp', protocol: 'tls', host: '127.0.0.1', port: 7_000 }],
+    ['http+tls://127.0.0.1:7000', { kind: 'tcp', protocol: 'https', host: '127.0.0.1', port: 7_000 }],
+    ['ws://127.0.0.1:7000', { kind: 'tcp', protocol: 'websocket', host: '127.0.0.1', port: 7_000 }],
+    ['ws+tls://127.0.0.1:7000', { kind: 'tcp', protocol: 'wss', host: '127.0.0.1', port: 7_000 }],
+    ['websocket+tls://127.0.0.1:7000', { kind: 'tcp', protocol: 'wss', host: '127.0.0.1', port: 7_000 }],
+    ['text+unix:///run/app.sock', { kind: 'unix', protocol: 'text', path: '/run/app.sock' }],
+    ['text+tls+unix:///run/app.sock', { kind: 'unix', protocol: 'text+tls', path: '/run/app.sock' }],
+    ['tls+unix:///run/app.sock', { kind: 'unix', protocol: 'tls', path: '/run/app.sock' }],
     ['http+unix:///run/app.sock', { kind: 'unix', protocol: 'http', path: '/run/app.sock' }],
     ['http+unix:///run/my app/ü.sock', { kind: 'unix', protocol: 'http', path: '/run/my app/ü.sock' }],
     [`http+unix:///${'x'.repeat(106)}`, { kind: 'unix', protocol: 'http', path: `/${'x'.repeat(106)}` }],
@@ -33,6 +55,8 @@ describe('parseAddress refuses, and says why and what would be right', () => {
     ['http:/localhost:80', 'it has no scheme', SCHEME],
     ['htpp://0.0.0.0:80', '"htpp" is no known protocol', 'Did you mean http://?'],
     ['htttps://0.0.0.0:80', '"htttps" is no known protocol', 'Did you mean https://?'],
+    ['txt://0.0.0.0:70', '"txt" is no known protocol', 'Did you mean text://?'],
+    ['text+ssl://0.0.0.0:70', 'it has no scheme', SCHEME],
     [
       'gopher://0.0.0.0:70',
       '"gopher" is no known protocol',
@@ -89,4 +113,21 @@ it.each([
   ['http+unix:///run/a.sock', undefined, 'http+unix:///run/a.sock'],
 ])('formatAddress shows %s bound to %s as %s', (text, port, shown) => {
   expect(formatAddress(parseAddress(text), port)).toBe(shown)
+})
+
+it('what is spoken does not depend on what carries it, and each stream has a scheme inside TLS', () => {
+  const table = PROTOCOLS.map((scheme) => [scheme, speechOf(scheme), isSecure(scheme), securedBy(scheme)])
+  expect(table).toEqual([
+    ['http', 'http', false, 'https'],
+    ['https', 'http', true, 'https'],
+    ['tcp', 'tcp', false, 'tls'],
+    ['tls', 'tcp', true, 'tls'],
+    ['text', 'text', false, 'text+tls'],
+    ['text+tls', 'text', true, 'text+tls'],
+    ['frame', 'frame', false, 'frame+tls'],
+    ['frame+tls', 'frame', true, 'frame+tls'],
+    ['websocket', 'websocket', false, 'wss'],
+    ['wss', 'websocket', true, 'wss'],
+    ['udp', 'udp', false, undefined],
+  ])
 })

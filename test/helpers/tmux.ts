@@ -1,6 +1,6 @@
 /**
- * A real terminal for a program: tmux keeps its screen, types its keys and changes its size. Each test
- * has a server of its own, with its socket in the project's directory.
+ * A real terminal for a program: tmux keeps its screen, types its keys and changes its size. Each has
+ * a server of its own, with its socket in the project's directory.
  */
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -16,11 +16,15 @@ export interface Size {
 }
 
 export class Tmux {
+  static #opened = 0
   readonly #project: Project
+  /** One that follows another must not meet its server on the way out. */
+  readonly #socket: string
   #lastScreen = ''
 
   private constructor(project: Project) {
     this.#project = project
+    this.#socket = join(project.root, `tmux-${++Tmux.#opened}`)
   }
 
   /** Runs a line of shell in a terminal: what it shows at last stays to be looked at. */
@@ -87,6 +91,6 @@ export class Tmux {
   }
 
   #words(): string[] {
-    return ['-u', '-f', '/dev/null', '-S', join(this.#project.root, 'tmux')]
+    return ['-u', '-f', '/dev/null', '-S', this.#socket]
   }
 }

@@ -46,10 +46,10 @@ function endBroken(socket: Socket, broken: ServerResponse | undefined, answer: s
   // the answer before may have closed the connection itself
   if (socket.destroyed || !socket.writable) return
   // its answer has begun, and will not come to an end
-  if (broken?.headersSent) {
+  if (broken?.headersSent && !broken.writableEnded) {
     socket.destroy()
     return
   }
-  socket.write(answer)
+  if (!broken?.writableEnded) socket.write(answer)
   endGently(socket)
 }

@@ -6,7 +6,15 @@ import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { ConnectionLimits } from './protocols/connection.ts'
-import type { MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
+import type {
+  ConnectionOf,
+  MessageOf,
+  RequestListener,
+  Runnable,
+  SentOf,
+  WebSocketOptions,
+  WorkerHooks,
+} from './protocols/hooks.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { type Described, runAll } from './run-all.ts'
 import { CONNECTION_DEFAULTS } from './spec/connections.ts'
@@ -72,6 +80,16 @@ export interface WorkerOptions<Message = unknown, Sent = unknown> {
    * `maxMissed` (2) in a row without an answer it is disconnected. Default: none.
    */
   heartbeat?: { everyMs: number; maxMissed?: number; data?: Sent }
+  /** For `websocket://` and `wss://`. */
+  webSocket?: {
+    /** The subprotocols that are spoken, the best first: the first that a client offers is agreed on. Default: none. */
+    protocols?: string[]
+    /**
+     * Messages of `thresholdBytes` (1 024) or more are compressed where the client can (permessage-deflate, each message
+     * by itself). It costs processor time, and memory for each connection that uses it. Default false.
+     */
+    compression?: boolean | { thresholdBytes?: number }
+  }
   /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
   protocol?: Protocol<Message, Sent>
   /** Environment variables for these workers. */
@@ -109,7 +127,7 @@ const given = new WeakMap<Worker, Readonly<Record<string, unknown>>>()
  * What `onMessage` gets, and what `send` takes, follows from the address.
  */
 export class Worker<Listen extends string = string, Message = MessageOf<Listen>, Sent = SentOf<Listen>>
-  implements WorkerHooks<Worker, Message, Sent>
+  implements WorkerHooks<Worker, Message, Sent, ConnectionOf<Listen, Sent>>
 {
   /** Called in the master when a reload begins. */
   static onMasterReload: (() => unknown) | null = null
@@ -143,6 +161,7 @@ export class Worker<Listen extends string = string, Message = MessageOf<Listen>,
   declare maxSendBufferBytes: number
   declare idleTimeoutMs: number
   declare heartbeat: { everyMs: number; maxMissed?: number; data?: Sent }
+  declare webSocket: NonNullable<WorkerOptions['webSocket']>
   declare protocol: Protocol<Message, Sent>
   declare env: Record<string, string>
   declare tls: TlsOptions
@@ -157,29 +176,35 @@ export class Worker<Listen extends string = string, Message = MessageOf<Listen>,
   server: HttpServer | HttpsServer | null = null
 
   /** Loads the business code; the worker serves when it has settled. A throw fails the start. */
-  onWorkerStart: Hooks<this, Message, Sent>['onWorkerStart'] = null
+  onWorkerStart: Hooks<this, Listen, Message, Sent>['onWorkerStart'] = null
   /** Awaited, within `stopTimeoutMs`, after the worker has stopped listening. */
-  onWorkerStop: Hooks<this, Message, Sent>['onWorkerStop'] = null
+  onWorkerStop: Hooks<this, Listen, Message, Sent>['onWorkerStop'] = null
   /** In workers that a reload kept, when it has succeeded. */
-  onWorkerReload: Hooks<this, Message, Sent>['onWorkerReload'] = null
+  onWorkerReload: Hooks<this, Listen, Message, Sent>['onWorkerReload'] = null
   /** This process has become the leader of its group. */
-  onLeader: Hooks<this, Message, Sent>['onLeader'] = null
+  onLeader: Hooks<this, Listen, Message, Sent>['onLeader'] = null
   /** Any listener of `node:http`. */
   onRequest: RequestListener | null = null
+  /**
+   * Asked before the handshake of a WebSocket is answered, may be async. False refuses it with 403, a number with that
+   * status, a `Response` with itself, a throw with 500. Headers of the answer are set on `request.responseHeaders`, and
+   * another subprotocol is chosen with `request.subprotocol`.
+   */
+  onWebSocketConnect: Hooks<this, Listen, Message, Sent>['onWebSocketConnect'] = null
   /** Awaited before the first message of a connection. */
-  onConnect: Hooks<this, Message, Sent>['onConnect'] = null
+  onConnect: Hooks<this, Listen, Message, Sent>['onConnect'] = null
   /**
    * A whole message, over HTTP a request, answered with `connection.send`; used when there is no `onRequest`. One at a
    * time for each connection: while a promise has not settled, the next one waits.
    */
-  onMessage: Hooks<this, Message, Sent>['onMessage'] = null
-  onClose: Hooks<this, Message, Sent>['onClose'] = null
+  onMessage: Hooks<this, Listen, Message, Sent>['onMessage'] = null
+  onClose: Hooks<this, Listen, Message, Sent>['onClose'] = null
   /** What a handler threw or rejected with, and what went wrong on a connection. */
-  onError: Hooks<this, Message, Sent>['onError'] = null
+  onError: Hooks<this, Listen, Message, Sent>['onError'] = null
   /** More than `maxSendBufferBytes` wait to be sent: what is sent from now on is dropped, until … */
-  onBufferFull: Hooks<this, Message, Sent>['onBufferFull'] = null
+  onBufferFull: Hooks<this, Listen, Message, Sent>['onBufferFull'] = null
   /** … all of it is sent. */
-  onBufferDrain: Hooks<this, Message, Sent>['onBufferDrain'] = null
+  onBufferDrain: Hooks<this, Listen, Message, Sent>['onBufferDrain'] = null
 
   /**
    * Never throws; `runAll` checks everything.
@@ -212,7 +237,7 @@ export class Worker<Listen extends string = string, Message = MessageOf<Listen>,
   }
 }
 
-type Hooks<W, Message, Sent> = WorkerHooks<W, Message, Sent>
+type Hooks<W, Listen extends string, Message, Sent> = WorkerHooks<W, Message, Sent, ConnectionOf<Listen, Sent>>
 
 /** What `server` is in the options is another thing than `worker.server`, so it stays with the options. */
 function isProperty(name: string): boolean {
@@ -229,6 +254,7 @@ function describe(worker: Worker): Described {
       tls: options['tls'] as TlsOptions | undefined,
       serverOptions: (options['server'] ?? {}) as ServerOptions,
       limits: limitsOf(options),
+      webSocket: webSocketOf(options['webSocket'] as WorkerOptions['webSocket']),
       protocol: options['protocol'] as Protocol | undefined,
       healthFunction: healthFunctionOf(options['healthCheck']),
     },
@@ -243,6 +269,11 @@ function limitsOf(options: Record<string, unknown>): ConnectionLimits {
     idleTimeoutMs: numbers.idleTimeoutMs ?? CONNECTION_DEFAULTS.idleTimeoutMs,
     heartbeat: heartbeat ? { ...heartbeat, maxMissed: heartbeat.maxMissed ?? CONNECTION_DEFAULTS.maxMissed } : null,
   }
+}
+
+function webSocketOf({ protocols = [], compression = false }: WorkerOptions['webSocket'] = {}): WebSocketOptions {
+  const { thresholdBytes = CONNECTION_DEFAULTS.thresholdBytes } = typeof compression === 'object' ? compression : {}
+  return { protocols, compression: compression ? { thresholdBytes } : null }
 }
 
 function healthFunctionOf(option: unknown): Runnable['healthFunction'] {
@@ -262,5 +293,15 @@ function optionsOf(worker: Worker): Record<string, unknown> {
 
 const FIELDS = new Set([
   ...['listen', 'id', 'generation', 'isLeader', 'server', 'onWorkerStart', 'onWorkerStop', 'onWorkerReload'],
-  ...['onLeader', 'onRequest', 'onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
+  ...[
+    'onLeader',
+    'onRequest',
+    'onWebSocketConnect',
+    'onConnect',
+    'onMessage',
+    'onClose',
+    'onError',
+    'onBufferFull',
+    'onBufferDrain',
+  ],
 ])

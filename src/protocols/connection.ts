@@ -16,17 +16,17 @@ export interface ConnectionContext {
 export type Hook<Arguments extends unknown[]> = { hook(...args: Arguments): unknown }['hook']
 
 /** What happens to a connection. Each may be async; none of it may end the worker. */
-export interface ConnectionHooks<Message = unknown, Sent = unknown> {
+export interface ConnectionHooks<Message = unknown, Sent = unknown, Link = Connection<Sent>> {
   /** Awaited before the first message. */
-  onConnect: Hook<[connection: Connection<Sent>]> | null
+  onConnect: Hook<[connection: Link]> | null
   /** One message at a time for each connection: the next waits until a promise has settled. */
-  onMessage: Hook<[connection: Connection<Sent>, message: Message]> | null
-  onClose: Hook<[connection: Connection<Sent>]> | null
-  onError: Hook<[connection: Connection<Sent>, error: unknown]> | null
+  onMessage: Hook<[connection: Link, message: Message]> | null
+  onClose: Hook<[connection: Link]> | null
+  onError: Hook<[connection: Link, error: unknown]> | null
   /** More than `maxSendBufferBytes` wait to be sent: what is sent from now on is dropped, until … */
-  onBufferFull: Hook<[connection: Connection<Sent>]> | null
+  onBufferFull: Hook<[connection: Link]> | null
   /** … all of it is sent. */
-  onBufferDrain: Hook<[connection: Connection<Sent>]> | null
+  onBufferDrain: Hook<[connection: Link]> | null
 }
 
 /** What a connection shows of the Worker that it belongs to. */
@@ -187,6 +187,11 @@ export abstract class Connection<Sent = unknown> {
 
   /** Asks the other side for a sign of life: with this, or as the protocol does by itself. */
   abstract ping(data?: unknown): void
+
+  /** For people: what it is, and with whom. */
+  describe(): string {
+    return `${this.protocol} from ${this.remoteAddress ?? 'a unix socket'}`
+  }
 
   /**
    * Hands each message on to another connection, as fast as that one takes them, and closes it when this

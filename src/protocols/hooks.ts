@@ -6,10 +6,11 @@ import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerRespon
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { StopReason } from '../ipc/messages.ts'
-import type { ConnectionHooks, ConnectionLimits, Hook } from './connection.ts'
+import type { Connection, ConnectionHooks, ConnectionLimits, Hook } from './connection.ts'
 import type { HttpRequest } from './http-request.ts'
 import type { Protocol } from './protocol.ts'
 import type { Sendable } from './sendable.ts'
+import type { ConnectHook, WebSocketConnection } from './websocket-connection.ts'
 
 /** Any listener that `http.createServer` takes. */
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => unknown
@@ -34,13 +35,22 @@ export type SentOf<Listen extends string> = string extends Listen
       ? string
       : string | Uint8Array
 
+/** The connections there. */
+export type ConnectionOf<Listen extends string, Sent> = string extends Listen
+  ? Connection<Sent>
+  : Listen extends `ws${string}` | `websocket${string}`
+    ? WebSocketConnection
+    : Connection<Sent>
+
 /** The hooks of one group, run in its worker processes. `W` is the public Worker. */
-export interface WorkerHooks<W, Message = unknown, Sent = unknown> extends ConnectionHooks<Message, Sent> {
+export interface WorkerHooks<W, Message = unknown, Sent = unknown, Link = Connection<Sent>>
+  extends ConnectionHooks<Message, Sent, Link> {
   onWorkerStart: Hook<[worker: W]> | null
   onWorkerStop: Hook<[worker: W, reason: StopReason]> | null
   onWorkerReload: Hook<[worker: W]> | null
   onLeader: Hook<[worker: W]> | null
   onRequest: RequestListener | null
+  onWebSocketConnect: ConnectHook | null
 }
 
 /** The public Worker as its process sees it. */
@@ -52,12 +62,21 @@ export interface Subject extends WorkerHooks<never> {
   isLeader: boolean
 }
 
+/** What is agreed in the handshake of a WebSocket. */
+export interface WebSocketOptions {
+  /** Subprotocols, the best first. */
+  readonly protocols: readonly string[]
+  /** Null: none. Shorter messages than this are sent as they are. */
+  readonly compression: { readonly thresholdBytes: number } | null
+}
+
 /** What a worker process runs: the public object, and the options that a spec cannot carry. */
 export interface Runnable {
   readonly subject: Subject
   readonly tls: TlsOptions | undefined
   readonly serverOptions: ServerOptions
   readonly limits: ConnectionLimits
+  readonly webSocket: WebSocketOptions
   /** A protocol of the user's own. */
   readonly protocol: Protocol | undefined
   /** The health check, where it is a function; a path is in the spec. */

@@ -52,7 +52,8 @@ export class Drain {
     const connections = this.#traffic.drained(order.lingerMs)
     const outcome = await Promise.race([Promise.all([hook, connections]), expired])
     if (this.#deadline) clearTimeout(this.#deadline)
-    const cut = outcome === 'expired' ? this.#traffic.cut() : { connections: 0, requests: [] }
+    const names = [...this.#connections].map((connection) => connection.describe())
+    const cut = outcome === 'expired' ? this.#traffic.cut(names) : { connections: 0, requests: [] }
     if (cut.connections > 0) await Promise.race([connections, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
     return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
   }

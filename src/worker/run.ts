@@ -92,7 +92,7 @@ class WorkerProcess {
     this.#traffic.watch()
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec
-    if (address) this.#openServer(address.protocol)
+    if (address) await this.#openServer(address.protocol)
     await this.#subject.onWorkerStart?.(this.#subject as never)
     const missing = address && missingHandler(this.#runnable, address.protocol)
     if (missing)
@@ -107,10 +107,10 @@ class WorkerProcess {
     this.#link.report({ type: 'prepared' })
   }
 
-  #openServer(protocol: Protocol): void {
+  async #openServer(protocol: Protocol): Promise<void> {
     const { subject, limits } = this.#runnable
     const owner = { protocol, worker: subject, hooks: subject, limits, connections: this.#connections }
-    this.#server = createServer(this.#runnable, protocol, owner)
+    this.#server = await createServer(this.#runnable, protocol, owner)
     this.#connections.onMessage = () => this.#traffic.countRequest()
     this.#traffic.register(this.#server)
   }

@@ -5,42 +5,19 @@
  */
 import type { Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
+import { Backlog } from './backlog.ts'
 import { Connection, type ConnectionState, type Hook, type Owner } from './connection.ts'
 import { type Refusal, refusalOf, refuseWith } from './websocket-refusal.ts'
 import type { WebSocketRequest } from './websocket-request.ts'
+import { CLOSE_CODES, type Wire } from './websocket-wire.ts'
 
 /** Asked before the handshake is answered. */
 export type ConnectHook = Hook<[connection: WebSocketConnection, request: WebSocketRequest]>
-
-/** What is used of a WebSocket of `ws`. */
-export interface Wire {
-  readonly readyState: number
-  readonly OPEN: number
-  readonly extensions: string
-  readonly bufferedAmount: number
-  /** Of a message, or of a frame, a part has come. */
-  readonly hasBegun: boolean
-  on(event: string, listener: (this: never, ...args: never[]) => void): unknown
-  send(data: string | Uint8Array, done?: () => void): void
-  ping(data?: string | Uint8Array): void
-  close(code: number, reason?: string): void
-  pause(): void
-  resume(): void
-}
-
-/** Why a connection is closed (RFC 6455, 7.4.1, and the registry of IANA). */
-const NORMAL = 1000
-const INTERNAL_ERROR = 1011
-const SERVICE_RESTART = 1012
 
 /** How a handshake is refused by a hook that closes the connection, or fails. */
 const FORBIDDEN = 403
 const FAILED = 500
 
-/** So much may come while a handler is busy, before the other side is slowed down. */
-const READ_AHEAD_BYTES = 64 * 1024
-/** What a message that waits costs besides its bytes. */
-const MESSAGE_COST_BYTES = 64
 /** A goodbye ends by force when for so long nothing comes and nothing is taken of what was sent. */
 const GOODBYE_MS = 10_000
 
@@ -62,8 +39,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   /** Too much waits: nothing more is read. */
   #isHeld = false
   /** What has come and is not handled; null: nothing. */
-  #waiting: Message[] | null = null
-  #waitingBytes = 0
+  #waiting: Backlog<Message> | null = null
   /** Parting: what has come by now is handled, and of a message that has begun, the rest is awaited. */
   #lastCall: 'not yet' | 'message begun' | 'over' = 'not yet'
   /** Closed by the other side, and what it had said before is still handled. */
@@ -112,7 +88,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
 
   close(value?: string | Uint8Array): void {
     if (value !== undefined && this.#isLive) this.send(value)
-    this.closeWith(NORMAL)
+    this.closeWith(CLOSE_CODES.normal)
   }
 
   /**
@@ -140,7 +116,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   }
 
   end(): void {
-    if (this.#isWritable) this.#wire?.close(NORMAL)
+    if (this.#isWritable) this.#wire?.close(CLOSE_CODES.normal)
   }
 
   destroy(): void {
@@ -252,19 +228,11 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   }
 
   #keep(message: Message): void {
-    this.#waiting ??= []
+    this.#waiting ??= new Backlog()
     this.#waiting.push(message)
-    this.#waitingBytes += costOf(message)
-    if (this.#isHeld || this.#waitingBytes <= READ_AHEAD_BYTES) return
+    if (this.#isHeld || !this.#waiting.isMuch) return
     this.#isHeld = true
     this.#wire?.pause()
-  }
-
-  #next(waiting: Message[]): Message {
-    const message = waiting.shift() as Message
-    this.#waitingBytes -= costOf(message)
-    if (waiting.length === 0) this.#waiting = null
-    return message
   }
 
   #handle(message: Message): void {
@@ -282,8 +250,12 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
 
   /** Handles what waits, until a handler takes its time. */
   #advance(): void {
-    while (this.#waiting && !this.#isBusy && !this.#isPaused) this.#handle(this.#next(this.#waiting))
-    if (this.#isHeld && !this.#isPaused && this.#waitingBytes <= READ_AHEAD_BYTES / 2) {
+    while (this.#waiting && !this.#isBusy && !this.#isPaused) {
+      const message = this.#waiting.shift()
+      if (this.#waiting.isEmpty) this.#waiting = null
+      if (message !== undefined) this.#handle(message)
+    }
+    if (this.#isHeld && !this.#isPaused && this.#waiting?.isLittle !== false) {
       this.#isHeld = false
       this.#wire?.resume()
     }
@@ -298,12 +270,12 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
       this.#isLate = false
       this.tellClosed()
     } else if (!this.#isBusy && !this.#waiting && this.#state === 'parting' && this.#lastCall === 'over')
-      this.closeWith(SERVICE_RESTART)
+      this.closeWith(CLOSE_CODES.serviceRestart)
   }
 
   /** What was answered before is still delivered. */
   protected giveUp(): void {
-    this.closeWith(INTERNAL_ERROR)
+    this.closeWith(CLOSE_CODES.internalError)
   }
 
   /** What came makes no sense; `ws` has told the other side so. */
@@ -324,8 +296,4 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     this.#isLate = true
     this.#advance()
   }
-}
-
-function costOf(message: Message): number {
-  return message.length + MESSAGE_COST_BYTES
 }

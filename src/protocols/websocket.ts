@@ -13,9 +13,10 @@ import type { Runnable, WebSocketOptions } from './hooks.ts'
 import { createRequestServer, hasForeignListener, type Web } from './http.ts'
 import { endGently } from './linger.ts'
 import { takeUpgrades } from './upgrades.ts'
-import { WebSocketConnection, type Wire } from './websocket-connection.ts'
+import { WebSocketConnection } from './websocket-connection.ts'
 import { encodeRefusal } from './websocket-refusal.ts'
 import { WebSocketRequest } from './websocket-request.ts'
+import type { Wire } from './websocket-wire.ts'
 
 /** A client that is told goodbye may be slow to take what was sent before, but not for ever. */
 const CLOSE_TIMEOUT_MS = 120_000

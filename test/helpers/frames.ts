@@ -71,6 +71,8 @@ export interface Farewell {
   code: number | null
   reason: string
   end: 'closed' | 'reset'
+  /** Bytes of a frame that did not come whole. */
+  unread: number
 }
 
 export interface OpenOptions {
@@ -151,7 +153,7 @@ export class FrameClient {
     await this.#until(() => this.#end !== null)
     const close = this.frames.find(({ opcode }) => opcode === OPCODES.close)?.payload
     const code = close ? (close.length < 2 ? 1005 : close.readUInt16BE()) : null
-    return { code, reason: close?.toString('utf8', 2) ?? '', end: this.#end ?? 'closed' }
+    return { code, reason: close?.toString('utf8', 2) ?? '', end: this.#end ?? 'closed', unread: this.#rest.length }
   }
 
   close(): void {

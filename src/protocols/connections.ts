@@ -11,6 +11,7 @@ const BATCH_MS = 5
 export class Connections implements Registry {
   readonly #open = new Set<Connection>()
   #isParting = false
+  #onEmpty: () => void = () => undefined
   /** Called at each message that was handled. */
   onMessage: () => void = () => undefined
 
@@ -29,6 +30,15 @@ export class Connections implements Registry {
 
   delete(connection: Connection): void {
     this.#open.delete(connection)
+    if (this.#open.size === 0) this.#onEmpty()
+  }
+
+  /** Waits until the last one is told `onClose`: what a client said before it left may still be handled. */
+  emptied(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve
+    })
   }
 
   /**

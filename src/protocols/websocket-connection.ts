@@ -7,6 +7,7 @@ import type { Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
 import { Backlog } from './backlog.ts'
 import { Connection, type ConnectionState, type Hook, type Owner } from './connection.ts'
+import { encodeFrame } from './websocket-frame.ts'
 import { type Refusal, refusalOf, refuseWith } from './websocket-refusal.ts'
 import type { WebSocketRequest } from './websocket-request.ts'
 import { CLOSE_CODES, type Wire } from './websocket-wire.ts'
@@ -42,10 +43,11 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   #waiting: Backlog<Message> | null = null
   /** Parting: what has come by now is handled, and of a message that has begun, the rest is awaited. */
   #lastCall: 'not yet' | 'message begun' | 'over' = 'not yet'
-  /** Closed by the other side, and what it had said before is still handled. */
+  /** Closed by the other side, and what it had said before is still handled: `onClose` comes last. */
   #isLate = false
   /** Its socket says that all was taken only to those who ask each time. */
   #asksEachTime = false
+  #isCompressed = false
 
   constructor(owner: Owner, socket: Socket, request: WebSocketRequest) {
     super(owner, socket)
@@ -77,8 +79,11 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   send(value: string | Uint8Array): boolean | null {
     const wire = this.#wire
     if (!this.maySend(this.#isWritable) || !wire) return false
-    if (this.#asksEachTime) wire.send(value, () => this.noteFlushed())
-    else wire.send(value)
+    const done = this.#asksEachTime ? () => this.noteFlushed() : undefined
+    // what is not compressed needs no turn behind what is
+    const frame = this.#isCompressed ? null : encodeFrame(value)
+    if (frame) this.socket.write(frame, done)
+    else wire.send(value, done)
     return this.noteSent()
   }
 
@@ -176,8 +181,8 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   /** The handshake is answered. */
   open(wire: Wire): void {
     this.#wire = wire
-    this.#asksEachTime =
-      wire.extensions !== '' || this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark
+    this.#isCompressed = wire.extensions !== ''
+    this.#asksEachTime = this.#isCompressed || this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark
     Object.assign(wire, { [CONNECTION]: this })
     Object.assign(this.socket, { [CONNECTION]: this })
     wire.on('message', WebSocketConnection.#onMessage)
@@ -266,11 +271,11 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
 
   /** We part, or the other side has gone, and nothing is left to handle. */
   #endIfDue(): void {
-    if (this.#isLate && !this.#waiting) {
+    if (this.#isBusy || this.#waiting) return
+    if (this.#isLate) {
       this.#isLate = false
       this.tellClosed()
-    } else if (!this.#isBusy && !this.#waiting && this.#state === 'parting' && this.#lastCall === 'over')
-      this.closeWith(CLOSE_CODES.serviceRestart)
+    } else if (this.#state === 'parting' && this.#lastCall === 'over') this.closeWith(CLOSE_CODES.serviceRestart)
   }
 
   /** What was answered before is still delivered. */
@@ -291,8 +296,13 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   #noteClosed(code: number, reason: string): void {
     this.closeCode = code
     this.closeReason = reason
+    const isOurs = this.#state === 'closing'
     this.#state = 'closed'
     this.#isPaused = false
+    if (isOurs) {
+      this.tellClosed()
+      return
+    }
     this.#isLate = true
     this.#advance()
   }

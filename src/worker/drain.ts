@@ -49,13 +49,18 @@ export class Drain {
       this.#traffic.partWithUpgraded(spreadMs)
       this.#connections.partWithAll(spreadMs)
     })
-    const connections = this.#traffic.drained(order.lingerMs)
+    const connections = this.#traffic.drained(order.lingerMs).then(() => this.#connections.emptied())
     const outcome = await Promise.race([Promise.all([hook, connections]), expired])
     if (this.#deadline) clearTimeout(this.#deadline)
-    const names = [...this.#connections].map((connection) => connection.describe())
-    const cut = outcome === 'expired' ? this.#traffic.cut(names) : { connections: 0, requests: [] }
+    const cut = outcome === 'expired' ? this.#traffic.cut(this.#names()) : { connections: 0, requests: [] }
     if (cut.connections > 0) await Promise.race([connections, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
     return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
+  }
+
+  /** Of those that are open; one that has left may have a handler that has not settled. */
+  #names(): string[] {
+    const open = [...this.#connections].filter(({ state }) => state !== 'closed')
+    return open.map((connection) => connection.describe())
   }
 
   /** Sets the deadline, or a nearer one. */

@@ -99,7 +99,7 @@ export class FrameClient {
   #rest: Buffer
   #end: Farewell['end'] | null = null
   #read = 0
-  #wake: () => void = () => undefined
+  #wakes: (() => void)[] = []
 
   private constructor(client: Client, answer: Answer & { rest: Buffer }, answersClose: boolean) {
     this.client = client
@@ -133,6 +133,20 @@ export class FrameClient {
     this.write(frame(typeof message === 'string' ? OPCODES.text : OPCODES.binary, message))
   }
 
+  /** A close frame has come, or the connection has ended. */
+  get isEnding(): boolean {
+    return this.#end !== null || this.frames.at(-1)?.opcode === OPCODES.close
+  }
+
+  get hasEnded(): boolean {
+    return this.#end !== null
+  }
+
+  /** Waits until there are more frames than so many, or the end. */
+  more(frames: number): Promise<void> {
+    return this.#until(() => this.frames.length > frames || this.#end !== null)
+  }
+
   /** The next frame that was not asked for before. @throws when the connection ends without it. */
   async next(): Promise<Frame> {
     await this.#until(() => this.frames.length > this.#read || this.#end !== null)
@@ -161,10 +175,11 @@ export class FrameClient {
   }
 
   async #until(isSo: () => boolean): Promise<void> {
-    while (!isSo())
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+    while (!isSo()) await new Promise<void>((resolve) => this.#wakes.push(resolve))
+  }
+
+  #wake(): void {
+    for (const wake of this.#wakes.splice(0)) wake()
   }
 
   #take(chunk: Buffer): void {

@@ -246,7 +246,7 @@ describe('the end', () => {
   it('what comes behind a close frame is not read', async () => {
     const peer = await client()
     peer.write(frame(OPCODES.text, 'before'), closeFrame(1000), frame(OPCODES.text, 'behind'), frame(3, 'garbage'))
-    expect(await peer.farewell()).toEqual({ code: 1000, reason: '', end: 'closed' })
+    expect(await peer.farewell()).toEqual({ code: 1000, reason: '', end: 'closed', unread: 0 })
     expect(peer.frames.map(({ opcode }) => opcode)).toEqual([OPCODES.text, OPCODES.close])
   })
 })

@@ -118,8 +118,13 @@ export class FrameClient {
   }
 
   /** @throws Error when it is not upgraded. */
-  static async open(target: Target, { path = '/', headers = {}, answersClose = true }: OpenOptions = {}) {
-    const client = await Client.open(target)
+  static async open(target: Target, options: OpenOptions = {}): Promise<FrameClient> {
+    return FrameClient.over(await Client.open(target), options)
+  }
+
+  /** On a connection that has spoken HTTP before. */
+  static async over(client: Client, options: OpenOptions = {}): Promise<FrameClient> {
+    const { path = '/', headers = {}, answersClose = true } = options
     const answer = await client.upgrade({ path, headers: { ...HANDSHAKE, ...headers } })
     if (answer.status !== 101) throw new Error(`not upgraded: ${answer.status}`)
     return new FrameClient(client, answer, answersClose)

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Callers } from '../helpers/callers.ts'
 import { Client, type Target } from '../helpers/client.ts'
-import { FrameClient, frame, HANDSHAKE, OPCODES, type OpenOptions } from '../helpers/frames.ts'
+import { FrameClient, frame, OPCODES, type OpenOptions } from '../helpers/frames.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
@@ -246,15 +246,9 @@ describe('B5 a connection that is parted', () => {
     const client = await Client.open(target)
     expect((await client.request()).body).toBe('page')
     const { done } = await beginReload(project)
-    const { status, rest } = await client.upgrade({ headers: HANDSHAKE })
-    expect(status).toBe(101)
-    let heard = rest
-    client.socket.on('data', (chunk) => {
-      heard = Buffer.concat([heard, chunk])
-      if (heard.includes(Buffer.of(0x88, 2, 1012 >> 8, 1012 & 0xff))) client.socket.write(frame(OPCODES.close))
-    })
-    await until('it is closed', () => client.isClosed)
-    expect(heard.toString('latin1')).toBe('\x81\x05hello\x88\x02\x03\xf4')
+    const upgraded = await FrameClient.over(client)
+    expect(await upgraded.text()).toBe('hello')
+    expect(await upgraded.farewell()).toEqual(PARTED)
     expect((await done).summary.replaced).toMatchObject([{ connectionsCut: 0 }])
   })
 
@@ -275,7 +269,7 @@ describe('B5 a connection that is parted', () => {
   })
 
   it('goodbyes are spread: 400 clients come back to new code one after another', async () => {
-    const app = (version: string) => `${HEAD}
+    const app = (version: string) => `
     export function setUp(worker) { worker.onMessage = (connection) => void connection.send('${version}') }`
     const { project, open } = await serve(app('1'), { stopTimeoutMs: 20_000 })
     const all = await Promise.all(Array.from({ length: 400 }, () => open()))

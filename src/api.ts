@@ -6,7 +6,15 @@ import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { Connection, ConnectionLimits } from './protocols/connection.ts'
-import type { ConnectionOf, MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
+import type {
+  ConnectionOf,
+  MessageOf,
+  RequestListener,
+  Runnable,
+  SentOf,
+  WebSocketOptions,
+  WorkerHooks,
+} from './protocols/hooks.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { type Described, runAll } from './run-all.ts'
 import { CONNECTION_DEFAULTS } from './spec/connections.ts'
@@ -72,6 +80,16 @@ export interface WorkerOptions<Message = unknown, Sent = unknown> {
    * `maxMissed` (2) in a row without an answer it is disconnected. Default: none.
    */
   heartbeat?: { everyMs: number; maxMissed?: number; data?: NoInfer<Sent> }
+  /** For `websocket://` and `wss://`. */
+  webSocket?: {
+    /** The subprotocols that are spoken, the best first: the first that a client offers is agreed on. Default: none. */
+    protocols?: string[]
+    /**
+     * Messages of `thresholdBytes` (1 024) or more are compressed where the client can (permessage-deflate, each message
+     * by itself). It costs processor time, and memory for each connection that uses it. Default false.
+     */
+    compression?: boolean | { thresholdBytes?: number }
+  }
   /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
   protocol?: Protocol<Message, Sent>
   /** Environment variables for these workers. */
@@ -146,7 +164,8 @@ export class Worker<
   declare maxMessageBytes: number
   declare maxSendBufferBytes: number
   declare idleTimeoutMs: number
-  declare heartbeat: { everyMs: number; maxMissed?: number; data?: Sent }
+  declare heartbeat: { everyMs: number; maxMissed?: number; data?: NoInfer<Sent> }
+  declare webSocket: NonNullable<WorkerOptions['webSocket']>
   declare protocol: Protocol<Message, Sent>
   declare env: Record<string, string>
   declare tls: TlsOptions
@@ -170,6 +189,12 @@ export class Worker<
   onLeader: Hooks<this, Message, Sent, C>['onLeader'] = null
   /** Any listener of `node:http`. */
   onRequest: RequestListener | null = null
+  /**
+   * Asked before the handshake of a WebSocket is answered, may be async. False refuses it with 403, a number with that
+   * status, a `Response` with itself, a throw with 500. Headers of the answer are set on `request.responseHeaders`, and
+   * another subprotocol is chosen with `request.subprotocol`.
+   */
+  onWebSocketConnect: Hooks<this, Message, Sent, C>['onWebSocketConnect'] = null
   /** Awaited before the first message of a connection. */
   onConnect: Hooks<this, Message, Sent, C>['onConnect'] = null
   /**
@@ -233,6 +258,7 @@ function describe(worker: Worker): Described {
       tls: options['tls'] as TlsOptions | undefined,
       serverOptions: (options['server'] ?? {}) as ServerOptions,
       limits: limitsOf(options),
+      webSocket: webSocketOf(options['webSocket'] as WorkerOptions['webSocket']),
       protocol: options['protocol'] as Protocol | undefined,
       healthFunction: healthFunctionOf(options['healthCheck']),
     },
@@ -247,6 +273,11 @@ function limitsOf(options: Record<string, unknown>): ConnectionLimits {
     idleTimeoutMs: numbers.idleTimeoutMs ?? CONNECTION_DEFAULTS.idleTimeoutMs,
     heartbeat: heartbeat ? { ...heartbeat, maxMissed: heartbeat.maxMissed ?? CONNECTION_DEFAULTS.maxMissed } : null,
   }
+}
+
+function webSocketOf({ protocols = [], compression = false }: WorkerOptions['webSocket'] = {}): WebSocketOptions {
+  const { thresholdBytes = CONNECTION_DEFAULTS.thresholdBytes } = typeof compression === 'object' ? compression : {}
+  return { protocols, compression: compression ? { thresholdBytes } : null }
 }
 
 function healthFunctionOf(option: unknown): Runnable['healthFunction'] {
@@ -266,5 +297,15 @@ function optionsOf(worker: Worker): Record<string, unknown> {
 
 const FIELDS = new Set([
   ...['listen', 'id', 'generation', 'isLeader', 'server', 'onWorkerStart', 'onWorkerStop', 'onWorkerReload'],
-  ...['onLeader', 'onRequest', 'onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
+  ...[
+    'onLeader',
+    'onRequest',
+    'onWebSocketConnect',
+    'onConnect',
+    'onMessage',
+    'onClose',
+    'onError',
+    'onBufferFull',
+    'onBufferDrain',
+  ],
 ])

@@ -82,11 +82,11 @@ function isHopHeader(name: unknown): boolean {
  * Answers with a bare status, and this is the last answer on its connection: the request may not be
  * read to its end, so what still comes is thrown away.
  */
-export function refuse(response: ServerResponse, status: number): void {
+export function refuse(response: ServerResponse, status: number, headers: Record<string, string> = {}): void {
   if (response.headersSent || response.destroyed) return
   const { req: request } = response
   exchangeOf(request.socket).last = response
-  response.writeHead(status, { 'Content-Length': 0, Connection: 'close' })
+  response.writeHead(status, { 'Content-Length': 0, Connection: 'close', ...headers })
   lingerAfterEnd(request.socket, UPLOAD_LINGER_MS)
   request.resume()
   response.end()

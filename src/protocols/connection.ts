@@ -200,6 +200,11 @@ export abstract class Connection<Sent = unknown> {
   /** Asks the other side for a sign of life: with this, or as the protocol does by itself. */
   abstract ping(data?: unknown): void
 
+  /** For people: what it is, and with whom. */
+  describe(): string {
+    return `${this.protocol} from ${this.remoteAddress ?? 'a unix socket'}`
+  }
+
   /**
    * Hands each message on to another connection, as fast as that one takes them, and closes it when this
    * one is closed. Takes the place of `onMessage`; `onClose` is still called. Where that one is piped back

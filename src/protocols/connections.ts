@@ -13,6 +13,7 @@ export class Connections implements Registry {
   readonly #open = new Set<Connection>()
   #isParting = false
   #looks: { everyMs: number; timer: NodeJS.Timeout } | null = null
+  #onEmpty: () => void = () => undefined
   /** Called at each message that was handled. */
   onMessage: () => void = () => undefined
 
@@ -32,17 +33,27 @@ export class Connections implements Registry {
 
   delete(connection: Connection): void {
     this.#open.delete(connection)
-    if (this.#open.size > 0 || !this.#looks) return
+    if (this.#open.size > 0) return
+    this.#onEmpty()
+    if (!this.#looks) return
     clearInterval(this.#looks.timer)
     this.#looks = null
   }
 
-  /** What is not finished, in words, for at most so many of them. */
+  /** Waits until the last one is told `onClose`: what a client said before it left may still be handled. */
+  emptied(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#onEmpty = resolve
+    })
+  }
+
+  /** What is not finished, in words, for at most so many of them; one that has left may have a handler that has not settled. */
   unfinished(atMost: number): string[] {
-    const named = [...this.#open].filter((connection) => !connection.isKnownByRequests)
+    const named = [...this.#open].filter(({ isKnownByRequests, state }) => !isKnownByRequests && state !== 'closed')
     return named.slice(0, atMost).map((connection) => {
-      const from = `${connection.protocol} from ${connection.remoteAddress ?? 'a unix socket'}`
-      return connection.unfinished === null ? from : `${from}: ${connection.unfinished}`
+      const name = connection.describe()
+      return connection.unfinished === null ? name : `${name}: ${connection.unfinished}`
     })
   }
 

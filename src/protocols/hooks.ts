@@ -11,6 +11,7 @@ import type { HttpConnection } from './http-connection.ts'
 import type { HttpRequest } from './http-request.ts'
 import type { Protocol } from './protocol.ts'
 import type { Sendable } from './sendable.ts'
+import type { ConnectHook, WebSocketConnection } from './websocket-connection.ts'
 
 /** Any listener that `http.createServer` takes. */
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => unknown
@@ -40,7 +41,9 @@ export type ConnectionOf<Listen extends string, Sent> = string extends Listen
   ? Connection<Sent>
   : Listen extends `http${string}`
     ? HttpConnection
-    : Connection<Sent>
+    : Listen extends `ws${string}` | `websocket${string}`
+      ? WebSocketConnection
+      : Connection<Sent>
 
 /** The hooks of one group, run in its worker processes. `W` is the public Worker. */
 export interface WorkerHooks<W, Message = unknown, Sent = unknown, C = Connection<Sent>>
@@ -50,6 +53,7 @@ export interface WorkerHooks<W, Message = unknown, Sent = unknown, C = Connectio
   onWorkerReload: Hook<[worker: W]> | null
   onLeader: Hook<[worker: W]> | null
   onRequest: RequestListener | null
+  onWebSocketConnect: ConnectHook | null
 }
 
 /** The public Worker as its process sees it. */
@@ -61,12 +65,21 @@ export interface Subject extends WorkerHooks<never> {
   isLeader: boolean
 }
 
+/** What is agreed in the handshake of a WebSocket. */
+export interface WebSocketOptions {
+  /** Subprotocols, the best first. */
+  readonly protocols: readonly string[]
+  /** Null: none. Shorter messages than this are sent as they are. */
+  readonly compression: { readonly thresholdBytes: number } | null
+}
+
 /** What a worker process runs: the public object, and the options that a spec cannot carry. */
 export interface Runnable {
   readonly subject: Subject
   readonly tls: TlsOptions | undefined
   readonly serverOptions: ServerOptions
   readonly limits: ConnectionLimits
+  readonly webSocket: WebSocketOptions
   /** A protocol of the user's own. */
   readonly protocol: Protocol | undefined
   /** The health check, where it is a function; a path is in the spec. */

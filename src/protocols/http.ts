@@ -25,7 +25,15 @@ const PROPERTIES = ['timeout', 'maxRequestsPerSocket', 'maxHeadersCount'] as con
 
 /** A server that is not listening yet; its handlers are looked up at each request. */
 export function createWebServer(runnable: Runnable, scheme: Scheme, owner: Owner): HttpServer | HttpsServer {
-  const web: Web = { runnable, owner }
+  const web: Web = { runnable, owner, otherwise: answerMessage }
+  const server = createRequestServer(web, scheme)
+  server.on(isSecure(scheme) ? 'secureConnection' : 'connection', (socket: Socket) => announce(web, socket))
+  return server
+}
+
+/** A server whose requests go to `onRequest`, and of whose connections nobody is told. */
+export function createRequestServer(web: Web, scheme: Scheme): HttpServer | HttpsServer {
+  const { runnable } = web
   // Node.js would handle what stands behind a request without a Host; we do not
   const options = { ...runnable.serverOptions, requireHostHeader: false }
   const server = isSecure(scheme) ? createHttps({ ...options, ...runnable.tls }) : createHttp(options)
@@ -40,14 +48,14 @@ export function createWebServer(runnable: Runnable, scheme: Scheme, owner: Owner
   const listener = (request: IncomingMessage, response: ServerResponse): void => dispatch(web, request, response)
   ownListeners.add(listener)
   server.on('request', listener)
-  server.on(isSecure(scheme) ? 'secureConnection' : 'connection', (socket: Socket) => announce(web, socket))
   return server
 }
 
-/** A server's own: what it runs, and whose its connections are. */
-interface Web {
+/** A server's own: what it runs, whose its connections are, and who answers where there is no `onRequest`. */
+export interface Web {
   readonly runnable: Runnable
   readonly owner: Owner
+  readonly otherwise: (web: Web, request: IncomingMessage, response: ServerResponse) => unknown
 }
 
 /** To tell ours from those of user code, which may add its own, or take ours away (socket.io does). */
@@ -60,7 +68,8 @@ export function hasHandler(runnable: Runnable): boolean {
   return server !== null && (server.listenerCount('upgrade') > 0 || hasForeignListener(server))
 }
 
-function hasForeignListener(server: HttpServer | HttpsServer): boolean {
+/** Somebody else answers requests, too. */
+export function hasForeignListener(server: HttpServer | HttpsServer): boolean {
   return server.listeners('request').some((listener) => !ownListeners.has(listener))
 }
 
@@ -68,7 +77,7 @@ function dispatch(web: Web, request: IncomingMessage, response: ServerResponse):
   if (comesTooLate(response)) return
   const { onRequest } = web.runnable.subject
   try {
-    const result = onRequest ? onRequest(request, response) : answerMessage(web, request, response)
+    const result = onRequest ? onRequest(request, response) : web.otherwise(web, request, response)
     if (result instanceof Promise) result.catch((error: unknown) => fail(web, response, error))
   } catch (error) {
     fail(web, response, error)

@@ -7,17 +7,21 @@ import { createWebServer, hasHandler } from './http.ts'
 import { createStreamServer } from './stream-server.ts'
 
 /** Not listening yet. A server of `node:http` becomes `worker.server`. */
-export function createServer(runnable: Runnable, scheme: Scheme, owner: Owner): Server {
-  if (speechOf(scheme) !== 'http') return createStreamServer(runnable, scheme, owner)
-  const server = createWebServer(runnable, scheme, owner)
+export async function createServer(runnable: Runnable, scheme: Scheme, owner: Owner): Promise<Server> {
+  const speech = speechOf(scheme)
+  if (speech !== 'http' && speech !== 'websocket') return createStreamServer(runnable, scheme, owner)
+  // loaded only where it is spoken
+  const create = speech === 'http' ? createWebServer : (await import('./websocket.ts')).createWebSocketServer
+  const server = create(runnable, scheme, owner)
   runnable.subject.server = server
   return server
 }
 
 /** @returns what is missing in a worker that would answer nothing; null: nothing is. */
 export function missingHandler(runnable: Runnable, scheme: Scheme): string | null {
-  const { onMessage, onConnect } = runnable.subject
+  const { onMessage, onConnect, onWebSocketConnect } = runnable.subject
   if (speechOf(scheme) === 'http') return hasHandler(runnable) ? null : 'worker.onRequest or worker.onMessage'
   if (speechOf(scheme) === 'udp') return onMessage ? null : 'worker.onMessage'
+  if (onWebSocketConnect) return null
   return onMessage || onConnect ? null : 'worker.onMessage or worker.onConnect'
 }

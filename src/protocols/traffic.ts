@@ -204,15 +204,18 @@ export class Traffic {
     this.#upgrades.partWithAll(spreadMs)
   }
 
-  /** Closes everything by force, and says what it was. */
-  cut(): CutReport {
+  /**
+   * Closes everything by force, and says what it was.
+   * @param others names of what is open besides requests.
+   */
+  cut(others: readonly string[] = []): CutReport {
     this.stopListening()
     this.#endSweep()
     const names = this.#all().flatMap((socket) => {
       const upgraded = this.#upgrades.nameOf(socket)
       return [...exchangeOf(socket).open.map(nameOf), ...(upgraded === null ? [] : [upgraded])]
     })
-    const report: CutReport = { connections: this.#sockets.size, requests: names.slice(0, MAX_NAMED) }
+    const report: CutReport = { connections: this.#sockets.size, requests: [...names, ...others].slice(0, MAX_NAMED) }
     this.partWithUpgraded(0)
     for (const socket of this.#sockets) socket.destroy()
     return report

@@ -25,6 +25,14 @@ interface Upgraded {
 /** FIN and the opcode of a close frame, two bytes of payload: 1012 (IANA: WebSocket close codes). */
 const GOODBYE = Uint8Array.of(0x88, 0x02, 1012 >> 8, 1012 & 0xff)
 
+/** Servers whose upgrades become connections of ours, which say goodbye by themselves. */
+const ours = new WeakSet<object>()
+
+/** Leaves the upgrades of this server to who calls it. Before it listens. */
+export function takeUpgrades(server: HttpServer | HttpsServer): void {
+  ours.add(server)
+}
+
 export class Upgrades {
   readonly #open = new Map<Socket, Upgraded>()
   #isPartingWithAll = false
@@ -35,8 +43,9 @@ export class Upgrades {
    */
   watch(server: HttpServer | HttpsServer): void {
     const own = Object.hasOwn(server, 'emit') ? server.emit : null
+    const events = ours.has(server) ? ['connect'] : ['upgrade', 'connect']
     const emit = (event: string, ...args: unknown[]): boolean => {
-      if (event === 'upgrade' || event === 'connect') this.#note(args[0] as IncomingMessage)
+      if (events.includes(event)) this.#note(args[0] as IncomingMessage)
       // looked up each time: a tracing library may patch the prototype later
       const next = own ?? (Object.getPrototypeOf(server) as HttpServer).emit
       return Reflect.apply(next, server, [event, ...args]) as boolean

@@ -12,17 +12,21 @@ export const CONNECTION_DEFAULTS = {
   maxSendBufferBytes: 1024 * 1024,
   idleTimeoutMs: 0,
   maxMissed: 2,
+  thresholdBytes: 1024,
 } as const
 
 const CODEC = ['input', 'decode', 'encode'] as const
 
 /** @throws ShiftworkError `ERR_OPTION` for the first that is wrong. */
 export function checkConnections(name: string, check: OptionCheck, address: Address | null): void {
-  check.optionalInteger('maxMessageBytes', 0, Number.MAX_SAFE_INTEGER)
+  const isWebSocket = address !== null && speechOf(address.protocol) === 'websocket'
+  // none at all would be without a limit there
+  check.optionalInteger('maxMessageBytes', isWebSocket ? 1 : 0, Number.MAX_SAFE_INTEGER)
   check.optionalInteger('maxSendBufferBytes', 1, Number.MAX_SAFE_INTEGER)
   check.optionalInteger('idleTimeoutMs', 0, MAX_TIMER_MS)
   checkHeartbeat(name, check, address)
   checkProtocol(name, check, address)
+  checkWebSocket(name, check, isWebSocket)
 }
 
 function checkHeartbeat(name: string, check: OptionCheck, address: Address | null): void {
@@ -61,4 +65,26 @@ function checkProtocol(name: string, check: OptionCheck, address: Address | null
   throw new ShiftworkError('ERR_OPTION', `Worker "${name}" has a protocol of its own but listens on no bytes`, {
     hint: 'Change the address to tcp://…, tls://… or tcp+unix:///…, or remove protocol.',
   })
+}
+
+/** A token of HTTP (RFC 9110, 5.6.2). */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+
+function checkWebSocket(name: string, check: OptionCheck, isWebSocket: boolean): void {
+  if (check.value('webSocket') === undefined) return
+  if (!isWebSocket)
+    throw new ShiftworkError('ERR_OPTION', `Worker "${name}" has webSocket but does not listen on WebSockets`, {
+      hint: 'Change the address to websocket://…, wss://… or websocket+unix:///…, or remove webSocket.',
+    })
+  const members = check.object('webSocket', ['protocols', 'compression'])
+  const inner = new OptionCheck(`${name}": "webSocket`, members)
+  const wrong = inner.strings('protocols').find((protocol) => !TOKEN.test(protocol))
+  if (wrong !== undefined)
+    throw new ShiftworkError('ERR_OPTION', `Worker "${name}": webSocket.protocols has ${show(wrong)}`, {
+      hint: "A subprotocol is one word of letters, digits and !#$%&'*+-.^_`|~: chat.v2.",
+    })
+  const { compression } = members
+  if (typeof compression !== 'object') return void inner.boolean('compression', false)
+  const options = inner.object('compression', ['thresholdBytes'])
+  new OptionCheck(`${name}": "webSocket.compression`, options).optionalInteger('thresholdBytes', 0, 2 ** 31 - 1)
 }

@@ -93,6 +93,7 @@ export const OPTION_NAMES = [
   'idleTimeoutMs',
   'heartbeat',
   'protocol',
+  'webSocket',
   'env',
   'tls',
   'server',

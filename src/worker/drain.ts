@@ -64,7 +64,9 @@ export class Drain {
       this.#options.traffic.partWithUpgraded(spreadMs)
       this.#options.connections.partWithAll(spreadMs)
     })
-    const drained = Promise.all(this.#begun.map((begun) => begun.drained(order.lingerMs)))
+    const drained = Promise.all(this.#begun.map((begun) => begun.drained(order.lingerMs))).then(() =>
+      this.#options.connections.emptied(),
+    )
     const outcome = await Promise.race([Promise.all([hook, drained]), expired])
     if (this.#deadline) clearTimeout(this.#deadline)
     const cut = outcome === 'expired' ? this.#cut() : { connections: 0, requests: [] }

@@ -37,9 +37,11 @@ export interface EndpointOptions {
   report: (message: Extract<WorkerMessage, { type: 'full' | 'roomy' }>) => void
 }
 
-/** Serving nothing yet. */
-export function createEndpoint(options: EndpointOptions): Endpoint {
-  return speechOf(options.scheme) === 'udp' ? new DatagramEndpoint(options.owner) : new ServerEndpoint(options)
+/** Serving nothing yet; what speaks its protocol is loaded. */
+export async function createEndpoint(options: EndpointOptions): Promise<Endpoint> {
+  const { runnable, scheme, owner } = options
+  if (speechOf(scheme) === 'udp') return new DatagramEndpoint(owner)
+  return new ServerEndpoint(options, await createServer(runnable, scheme, owner))
 }
 
 class ServerEndpoint implements Endpoint {
@@ -48,11 +50,10 @@ class ServerEndpoint implements Endpoint {
   readonly #server: Server
   #pressure: Pressure | null = null
 
-  constructor(options: EndpointOptions) {
-    const { runnable, scheme, owner, traffic } = options
+  constructor(options: EndpointOptions, server: Server) {
     this.#options = options
-    this.#server = createServer(runnable, scheme, owner)
-    traffic.register(this.#server)
+    this.#server = server
+    options.traffic.register(server)
   }
 
   serve(handle: unknown): Promise<void> {

@@ -89,7 +89,7 @@ class WorkerProcess {
     this.#traffic.watch()
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec
-    if (address) this.#createEndpoint(address.protocol)
+    if (address) await this.#createEndpoint(address.protocol)
     await this.#subject.onWorkerStart?.(this.#subject as never)
     const missing = address && missingHandler(this.#runnable, address.protocol)
     if (missing)
@@ -104,10 +104,10 @@ class WorkerProcess {
     this.#link.report({ type: 'prepared' })
   }
 
-  #createEndpoint(protocol: Protocol): void {
+  async #createEndpoint(protocol: Protocol): Promise<void> {
     const { subject, limits } = this.#runnable
     this.#connections.onMessage = () => this.#traffic.countRequest()
-    this.#endpoint = createEndpoint({
+    this.#endpoint = await createEndpoint({
       runnable: this.#runnable,
       scheme: protocol,
       owner: { protocol, worker: subject, hooks: subject, limits, connections: this.#connections },

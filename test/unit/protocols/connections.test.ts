@@ -91,12 +91,12 @@ describe('looks', () => {
 
 it('names what is not finished, for the log', () => {
   const connections = new Connections()
-  for (const [remoteAddress, unfinished] of [
-    ['10.0.0.1', 'its message is not whole'],
-    [undefined, 'it is paused'],
-    ['10.0.0.3', null],
+  for (const [name, unfinished] of [
+    ['text from 10.0.0.1', 'its message is not whole'],
+    ['text from a unix socket', 'it is paused'],
+    ['text from 10.0.0.3', null],
   ])
-    connections.add({ lookEveryMs: null, protocol: 'text', remoteAddress, unfinished } as unknown as Connection)
+    connections.add({ lookEveryMs: null, describe: () => name, unfinished } as unknown as Connection)
   expect(connections.unfinished(2)).toEqual([
     'text from 10.0.0.1: its message is not whole',
     'text from a unix socket: it is paused',

@@ -1,0 +1,98 @@
+/**
+ * The `websocket://` and `wss://` server of a worker: a `node:http` server whose upgrades become connections
+ * (RFC 6455), and whose other requests go to `onRequest`. Frames, handshakes and compression (RFC 7692) are the
+ * work of `ws`, which is known here only, and loaded only by workers that speak it.
+ */
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
+import type { Server as HttpsServer } from 'node:https'
+import { type ServerOptions, WebSocket, WebSocketServer } from 'ws'
+import type { Protocol as Scheme } from '../address.ts'
+import { refuse } from './answer.ts'
+import type { Owner } from './connection.ts'
+import type { Runnable, WebSocketOptions } from './hooks.ts'
+import { createRequestServer, hasForeignListener, type Web } from './http.ts'
+import { endGently } from './linger.ts'
+import { takeUpgrades } from './upgrades.ts'
+import { WebSocketConnection } from './websocket-connection.ts'
+import { encodeRefusal } from './websocket-refusal.ts'
+import { WebSocketRequest } from './websocket-request.ts'
+import type { Wire } from './websocket-wire.ts'
+
+/** A client that is told goodbye may be slow to take what was sent before, but not for ever. */
+const CLOSE_TIMEOUT_MS = 120_000
+/** `ws` keeps its limit in 32 bits; 0 is none. */
+const MAX_PAYLOAD_BYTES = 2 ** 31 - 1
+/** Of the memory that zlib takes for each connection that has compressed something, half the usual. */
+const DEFLATE = { level: 3, memLevel: 7 }
+
+/** A server that is not listening yet; its hooks are looked up at each request. */
+export function createWebSocketServer(runnable: Runnable, scheme: Scheme, owner: Owner): HttpServer | HttpsServer {
+  const server = createRequestServer({ runnable, owner, otherwise: askForUpgrade }, scheme)
+  takeUpgrades(server)
+  /** Handshakes that are not answered. */
+  const begun = new WeakMap<IncomingMessage, WebSocketConnection>()
+  const admit = async (message: IncomingMessage, proceed: (isAdmitted: true) => void): Promise<void> => {
+    const { socket } = message
+    const request = new WebSocketRequest(message, runnable.webSocket.protocols)
+    const connection = new WebSocketConnection(owner, socket, request)
+    begun.set(message, connection)
+    const { onWebSocketConnect } = runnable.subject
+    const refusal = onWebSocketConnect && (await connection.ask(onWebSocketConnect))
+    if (!refusal) return proceed(true)
+    socket.write(encodeRefusal(refusal))
+    endGently(socket)
+  }
+  const webSockets = new WebSocketServer({
+    ...optionsOf(runnable.webSocket),
+    maxPayload: Math.min(runnable.limits.maxMessageBytes, MAX_PAYLOAD_BYTES),
+    verifyClient: ({ req }, proceed) => void admit(req, proceed),
+    handleProtocols: (_offered, message) => begun.get(message)?.subprotocol ?? false,
+  })
+  webSockets.on('headers', (lines, message) => {
+    lines.push(...(begun.get(message)?.request.takeResponseLines() ?? []))
+  })
+  server.on('upgrade', (message: IncomingMessage, socket, head: Buffer) => {
+    webSockets.handleUpgrade(message, socket, head, (wire) => begun.get(message)?.open(wire as OwnWebSocket))
+  })
+  return server
+}
+
+function optionsOf({ compression }: WebSocketOptions): ServerOptions<typeof OwnWebSocket> {
+  const perMessageDeflate = compression && {
+    threshold: compression.thresholdBytes,
+    serverNoContextTakeover: true,
+    clientNoContextTakeover: true,
+    zlibDeflateOptions: DEFLATE,
+  }
+  const newer = { closeTimeout: CLOSE_TIMEOUT_MS }
+  return {
+    ...newer,
+    noServer: true,
+    clientTracking: false,
+    WebSocket: OwnWebSocket,
+    perMessageDeflate: perMessageDeflate ?? false,
+  }
+}
+
+/** What `ws` knows about the bytes that have come. Not public: where a member is missing, nothing has begun. */
+interface Receiver {
+  /** 0: between two frames. */
+  _state?: number
+  /** The opcode of a message that comes in fragments; 0: of none. */
+  _fragmented?: number
+  _bufferedBytes?: number
+}
+
+class OwnWebSocket extends WebSocket implements Pick<Wire, 'hasBegun'> {
+  get hasBegun(): boolean {
+    const receiver = (this as unknown as { _receiver?: Receiver | null })._receiver
+    return Boolean(receiver && (receiver._state || receiver._fragmented || receiver._bufferedBytes))
+  }
+}
+
+/** A request that asks for no WebSocket, on a server that answers no others (RFC 9110, 15.5.22). */
+function askForUpgrade({ runnable: { subject } }: Web, _request: IncomingMessage, response: ServerResponse): void {
+  // with a listener of user code beside ours, that one answers
+  if (subject.server && hasForeignListener(subject.server)) return
+  refuse(response, 426, { Upgrade: 'websocket', Connection: 'Upgrade, close' })
+}

@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { findStateDir, type StateDir } from '../os/statedir.ts'
 import { packageVersion } from '../version.ts'
+import { connections } from './connections.ts'
 import { logs } from './logs.ts'
 import { type CommandLine, helpText, parseCommandLine, type Usage, wantsJson } from './parse.ts'
 import { reload } from './reload.ts'
@@ -66,6 +67,8 @@ export async function runAsking(line: CommandLine, stateDir: StateDir, usage: Us
       return reload(stateDir, line)
     case 'scale':
       return scale(stateDir, line)
+    case 'connections':
+      return connections(stateDir, line)
     case 'status':
       return status(stateDir, line)
     case 'logs':

@@ -10,6 +10,7 @@ import { debug } from '../log.ts'
 import { MAX_TIMER_MS, type Spec } from '../spec/spec.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { Listener } from './listeners.ts'
+import { Listing } from './listing.ts'
 import type { Notice } from './notices.ts'
 import type { Action } from './policy/actions.ts'
 import { apply, type FleetEvent } from './policy/events.ts'
@@ -34,6 +35,7 @@ export class Supervisor {
   readonly fleet: Fleet
   readonly listeners: ReadonlyMap<string, Listener>
   readonly preparations: Preparations
+  readonly listing = new Listing((child, message) => this.#processes.get(child.key)?.send(message))
   readonly #launcher: Launcher
   readonly #notify: (notice: Notice) => void
   readonly #processes = new Map<number, Process>()
@@ -249,6 +251,9 @@ export class Supervisor {
         this.#notify({ type: 'stats', child, stats: message.stats })
         this.#questions.answer(key, message.question, message.stats)
         return
+      case 'listed':
+        this.listing.answer(message.question, message.page)
+        return
       case 'exiting':
         this.#dispatch({ type: 'output', key, text: message.output })
         return
@@ -302,6 +307,7 @@ export class Supervisor {
     const mark = this.#processes.get(child.key)?.mark
     this.#processes.delete(child.key)
     this.#questions.forget(child.key)
+    this.listing.forget(child.key)
     const at = new Date().toISOString()
     const wasAsked = child.drainReason !== null
     this.#notify({ type: 'left', child, code, signal })

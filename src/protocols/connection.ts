@@ -85,10 +85,25 @@ export type ConnectionState = 'opening' | 'open' | 'parting' | 'closing' | 'clos
 
 const PROCESS_ID = randomBytes(8).toString('base64url')
 let opened = 0
+const ID = Symbol('shiftwork.id')
+const CONNECTION = Symbol('shiftwork.connection')
+type Known = Socket & { [ID]?: string; [CONNECTION]?: Connection }
+
+/** The id of the connection on this socket: given when it is first asked for, since hardly any HTTP connection is. */
+export function idOf(socket: Socket): string {
+  const known = socket as Known
+  known[ID] ??= `${PROCESS_ID}-${(opened++).toString(36)}`
+  return known[ID]
+}
+
+/** The Connection that was made of this socket, if one was. */
+export function connectionOn(socket: Socket): Connection | undefined {
+  return (socket as Known)[CONNECTION]
+}
 
 export abstract class Connection<Sent = unknown> {
   /** Unique among all processes of the fleet, and never used again. */
-  readonly id: string = `${PROCESS_ID}-${(opened++).toString(36)}`
+  readonly id: string
   /** The user's own bag: what is put here stays with the connection. */
   context: ConnectionContext = {}
   /** Hooks of this connection alone, in place of its worker's. */
@@ -109,6 +124,8 @@ export abstract class Connection<Sent = unknown> {
   constructor(owner: Owner, socket: Socket) {
     this.owner = owner
     this.socket = socket
+    this.id = idOf(socket)
+    Object.assign(socket, { [CONNECTION]: this })
   }
 
   /** The Worker that it belongs to. */

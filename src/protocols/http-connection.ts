@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { exchangeOf } from './answer.ts'
-import { Connection, type ConnectionState, type Owner } from './connection.ts'
+import { Connection, type ConnectionState, connectionOn, type Owner } from './connection.ts'
 import { encodeBody, type Sendable } from './sendable.ts'
 
 export class HttpConnection extends Connection<Sendable> {
@@ -96,11 +96,8 @@ function drainOrClose(response: ServerResponse): Promise<void> {
   })
 }
 
-const CONNECTION = Symbol('shiftwork.connection')
-
-/** The one Connection of a socket. */
+/** The one Connection of a socket, made when somebody wants it. */
 export function connectionOf(owner: Owner, socket: Socket): HttpConnection {
-  const holder = socket as Socket & { [CONNECTION]?: HttpConnection }
-  holder[CONNECTION] ??= new HttpConnection(owner, socket)
-  return holder[CONNECTION]
+  const known = connectionOn(socket)
+  return known instanceof HttpConnection ? known : new HttpConnection(owner, socket)
 }

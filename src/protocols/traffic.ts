@@ -25,6 +25,16 @@ export interface CutReport {
   requests: string[]
 }
 
+/** An open connection. */
+export interface Opened {
+  /** The one on which its protocol is spoken. */
+  readonly socket: Socket
+  /** On the clock of `performance.now()`. */
+  readonly since: number
+  /** handshake: of TLS, under way · upgraded: user code has taken it over */
+  readonly stage: 'handshake' | 'spoken' | 'upgraded'
+}
+
 const DEFAULT_LINGER_MS = 5_000
 const SWEEP_MS = 100
 const MAX_NAMED = 10
@@ -135,14 +145,27 @@ export class Traffic {
   }
 
   #unasked(server: NetServer): { socket: Socket; since: number }[] {
-    const own = [...this.#sockets].filter((socket) => isOf(socket, server))
-    const since = (roster: Roster) => (socket: Socket) => ({ socket, since: roster.since(socket) })
-    if (!(server instanceof TlsServer)) return own.filter(isUnasked).map(since(this.#sockets))
-    // one below TLS counts until its handshake is done, then the one inside
-    const inside = [...this.#secured].filter((socket) => isOf(socket, server))
+    const own = this.opened().filter(({ socket }) => isOf(socket, server))
+    return own.filter(({ socket, stage }) => stage === 'handshake' || isUnasked(socket))
+  }
+
+  /** Every open connection once: under TLS the socket below counts until its handshake is done, then the one inside. */
+  opened(): Opened[] {
+    const inside = [...this.#secured]
     const peers = new Set(inside.map(peerOf))
-    const unsecured = own.filter((socket) => !peers.has(peerOf(socket)))
-    return [...unsecured.map(since(this.#sockets)), ...inside.filter(isUnasked).map(since(this.#secured))]
+    const opened = [...this.#sockets].flatMap((socket): Opened[] => {
+      const isBelow = serverOf(socket) instanceof TlsServer
+      if (isBelow && peers.has(peerOf(socket))) return []
+      return [{ socket, since: this.#sockets.since(socket), stage: isBelow ? 'handshake' : this.#stageOf(socket) }]
+    })
+    const secured = inside.map((socket) => {
+      return { socket, since: this.#secured.since(socket), stage: this.#stageOf(socket) }
+    })
+    return [...opened, ...secured]
+  }
+
+  #stageOf(socket: Socket): Opened['stage'] {
+    return this.#upgrades.nameOf(socket) === null ? 'spoken' : 'upgraded'
   }
 
   // ---- drain -------------------------------------------------------------------------------------------------------
@@ -212,8 +235,12 @@ export class Traffic {
   }
 }
 
+function serverOf(socket: Socket): NetServer | undefined {
+  return (socket as Socket & { server?: NetServer }).server
+}
+
 function isOf(socket: Socket, server: NetServer): boolean {
-  return (socket as Socket & { server?: NetServer }).server === server
+  return serverOf(socket) === server
 }
 
 /** `node:http` takes its parser away from a connection that is upgraded. */

@@ -22,6 +22,7 @@ import { Health } from './health.ts'
 import { isInspected } from './inspected.ts'
 import { watchLimits } from './limits.ts'
 import { closeHandle, listenOn } from './listen.ts'
+import { Listings } from './listing.ts'
 import type { ParentLink } from './parent.ts'
 import { Pressure } from './pressure.ts'
 import { sweepOwn } from './sweep.ts'
@@ -59,6 +60,7 @@ class WorkerProcess {
   readonly #spec: Spec
   readonly #traffic = new Traffic()
   readonly #connections = new Connections()
+  readonly #listings = new Listings(() => this.#traffic.opened())
   #server: Server | null = null
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #isOrphan = false
@@ -141,6 +143,11 @@ class WorkerProcess {
       case 'stats':
         this.#reportStats(order.question)
         return
+      case 'list': {
+        const page = this.#listings.page(order.list, order)
+        this.#link.report({ type: 'listed', question: order.question, page })
+        return
+      }
       case 'ping':
         this.#showLife()
         return

@@ -1,9 +1,10 @@
 /** The public names of the package. */
 export { type HealthCheckOption, type HealthFunction, Worker, type WorkerOptions } from './api.ts'
 export { type ErrorCode, ShiftworkError } from './errors.ts'
+export type { BroadcastResult } from './ipc/broadcast.ts'
 export type { StopReason } from './ipc/messages.ts'
 export type { GroupStatus, ProcessStatus, ReloadSummary, Status } from './ipc/status.ts'
-export type { Connection, ConnectionContext, Heartbeat, WorkerView } from './protocols/connection.ts'
+export type { Connection, ConnectionContext, Heartbeat, OpenConnections, WorkerView } from './protocols/connection.ts'
 export type { MessageOf, RequestListener, SentOf } from './protocols/hooks.ts'
 export type { HttpRequest } from './protocols/http-request.ts'
 export type { Protocol } from './protocols/protocol.ts'

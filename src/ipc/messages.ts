@@ -6,6 +6,7 @@
 import type { DescriptorUse } from '../os/descriptors.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
+import type { BroadcastResult, WireData } from './broadcast.ts'
 import type { ConnectionPage, ConnectionRow } from './connections.ts'
 import { WIRE_VERSION } from './requests.ts'
 import type { Failure, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status } from './status.ts'
@@ -78,6 +79,10 @@ export type WorkerMessage =
   | { type: 'stats'; question: number; stats: WorkerStats }
   /** Answers `list`. */
   | { type: 'listed'; question: number; page: ConnectionPage }
+  /** Answers `deliver`: so many connections took it. */
+  | { type: 'delivered'; question: number; connections: number }
+  /** To the connections of all processes of a group; answered by `broadcasted`. */
+  | { type: 'broadcast'; question: number; group: string; data: WireData }
   /** Answers `ping`. `isDebugged`: an inspector is open, which may hold this process for as long as it likes. */
   | { type: 'pong'; isDebugged: boolean }
 
@@ -93,6 +98,10 @@ export type MasterMessage =
   | { type: 'stats'; question: number }
   /** Asks for a page of the open connections: the first of this list, or the next. */
   | { type: 'list'; question: number; list: number; isFirst: boolean }
+  /** To every open connection of the process. */
+  | { type: 'deliver'; question: number; data: WireData }
+  /** Answers `broadcast`; null: there is no such group. */
+  | { type: 'broadcasted'; question: number; result: BroadcastResult | null }
   | { type: 'ping' }
 
 /** Ours, from this version: anything else on the channel is the user's. */

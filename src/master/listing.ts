@@ -3,9 +3,9 @@
  * each, and none before the last ones are taken, so that neither a long list nor a slow reader grows in
  * the master. Made by the supervisor.
  */
+import { Calls } from '../ipc/calls.ts'
 import { type ConnectionPage, type ConnectionRow, LIST_LIFETIME_MS } from '../ipc/connections.ts'
 import type { MasterMessage } from '../ipc/messages.ts'
-import { Calls } from './calls.ts'
 import type { Child } from './policy/fleet.ts'
 
 /** A worker that has not answered by then is blocked. With the command's own start it is told within two seconds. */

@@ -35,6 +35,13 @@ export interface WorkerView {
   readonly id: number
   readonly generation: number
   readonly isLeader: boolean
+  readonly connections: OpenConnections
+  broadcast(data: unknown): number
+}
+
+/** The open connections of one process. */
+export interface OpenConnections<Sent = unknown> extends Iterable<Connection<Sent>> {
+  readonly size: number
 }
 
 /** Limits and times of one connection. */
@@ -173,6 +180,11 @@ export abstract class Connection<Sent = unknown> {
   /** For how long nothing has come, in ms. */
   get idleMs(): number {
     return performance.now() - this.heardAt
+  }
+
+  /** It can be sent what it has not asked for. */
+  get takesPush(): boolean {
+    return true
   }
 
   /** Nothing is half read, nothing half written, no handler is running. */

@@ -6,7 +6,7 @@ import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerRespon
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { StopReason } from '../ipc/messages.ts'
-import type { ConnectionHooks, ConnectionLimits, Hook } from './connection.ts'
+import type { ConnectionHooks, ConnectionLimits, Hook, OpenConnections } from './connection.ts'
 import type { HttpRequest } from './http-request.ts'
 import type { Protocol } from './protocol.ts'
 import type { Sendable } from './sendable.ts'
@@ -50,6 +50,8 @@ export interface Subject extends WorkerHooks<never> {
   id: number
   generation: number
   isLeader: boolean
+  connections: OpenConnections
+  broadcast(data: unknown): number
 }
 
 /** What a worker process runs: the public object, and the options that a spec cannot carry. */

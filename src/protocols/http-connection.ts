@@ -18,6 +18,11 @@ export class HttpConnection extends Connection<Sendable> {
     return exchangeOf(this.socket).open.length === 0 && this.bufferedBytes === 0
   }
 
+  /** What is sent is the answer to a request. */
+  override get takesPush(): boolean {
+    return false
+  }
+
   /** Answers the eldest request of this connection that has no answer yet. */
   send(value: Sendable): boolean | null {
     const response = exchangeOf(this.socket).open.find((candidate) => !candidate.headersSent)

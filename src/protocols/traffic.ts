@@ -145,15 +145,15 @@ export class Traffic {
   }
 
   #unasked(server: NetServer): { socket: Socket; since: number }[] {
-    const own = this.opened().filter(({ socket }) => isOf(socket, server))
-    return own.filter(({ socket, stage }) => stage === 'handshake' || isUnasked(socket))
+    return this.opened(server).filter(({ socket, stage }) => stage === 'handshake' || isUnasked(socket))
   }
 
-  /** Every open connection once: under TLS the socket below counts until its handshake is done, then the one inside. */
-  opened(): Opened[] {
-    const inside = [...this.#secured]
+  /** Every open connection once, or those of one server: under TLS the socket below counts until its handshake is done, then the one inside. */
+  opened(of: NetServer | null = null): Opened[] {
+    const isMeant = (socket: Socket): boolean => of === null || isOf(socket, of)
+    const inside = [...this.#secured].filter(isMeant)
     const peers = new Set(inside.map(peerOf))
-    const opened = [...this.#sockets].flatMap((socket): Opened[] => {
+    const opened = [...this.#sockets].filter(isMeant).flatMap((socket): Opened[] => {
       const isBelow = serverOf(socket) instanceof TlsServer
       if (isBelow && peers.has(peerOf(socket))) return []
       return [{ socket, since: this.#sockets.since(socket), stage: isBelow ? 'handshake' : this.#stageOf(socket) }]

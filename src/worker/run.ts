@@ -6,17 +6,21 @@
 import type { Server } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Protocol } from '../address.ts'
+import { type Protocol, speechOf } from '../address.ts'
 import { describeError, ShiftworkError } from '../errors.ts'
+import { decodeData, provideBroadcast } from '../ipc/broadcast.ts'
 import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
 import { Descriptors } from '../os/descriptors.ts'
 import { dropPrivileges } from '../os/users.ts'
+import { broadcastTo } from '../protocols/broadcast.ts'
 import { Connections } from '../protocols/connections.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { createServer, missingHandler } from '../protocols/server.ts'
 import { Traffic } from '../protocols/traffic.ts'
+import { WebConnections } from '../protocols/web-connections.ts'
 import type { Spec } from '../spec/spec.ts'
+import { Broadcaster } from './broadcaster.ts'
 import { Drain, type DrainOrder } from './drain.ts'
 import { Health } from './health.ts'
 import { isInspected } from './inspected.ts'
@@ -61,6 +65,7 @@ class WorkerProcess {
   readonly #traffic = new Traffic()
   readonly #connections = new Connections()
   readonly #listings = new Listings(() => this.#traffic.opened())
+  readonly #broadcaster: Broadcaster
   #server: Server | null = null
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #isOrphan = false
@@ -75,6 +80,8 @@ class WorkerProcess {
     this.#runnable = runnable
     this.#subject = runnable.subject
     this.#spec = spec
+    this.#broadcaster = new Broadcaster((message) => link.report(message))
+    provideBroadcast(this.#broadcaster.broadcast)
     this.#health = spec.healthCheck && new Health(runnable, spec.healthCheck)
     runnable.subject.id = link.identity.id
     runnable.subject.generation = link.identity.generation
@@ -84,6 +91,7 @@ class WorkerProcess {
     this.#link.onOrder((order, handle) => this.#obey(order, handle))
     this.#link.onLost(() => {
       this.#isOrphan = true
+      this.#broadcaster.lose()
       void this.#leave('orphaned', { timeoutMs: this.#spec.stopTimeoutMs, lingerMs: null })
     })
     // what this start file says; the master forked with what it knew before
@@ -112,9 +120,12 @@ class WorkerProcess {
   #openServer(protocol: Protocol): void {
     const { subject, limits } = this.#runnable
     const owner = { protocol, worker: subject, hooks: subject, limits, connections: this.#connections }
-    this.#server = createServer(this.#runnable, protocol, owner)
+    const server = createServer(this.#runnable, protocol, owner)
+    this.#server = server
+    subject.connections =
+      speechOf(protocol) === 'http' ? new WebConnections(owner, () => this.#traffic.opened(server)) : this.#connections
     this.#connections.onMessage = () => this.#traffic.countRequest()
-    this.#traffic.register(this.#server)
+    this.#traffic.register(server)
   }
 
   readonly #askReplacement = (why: ReplaceReason, detail: string | null): void => {
@@ -148,6 +159,14 @@ class WorkerProcess {
         this.#link.report({ type: 'listed', question: order.question, page })
         return
       }
+      case 'deliver': {
+        const connections = broadcastTo(this.#connections, decodeData(order.data))
+        this.#link.report({ type: 'delivered', question: order.question, connections })
+        return
+      }
+      case 'broadcasted':
+        this.#broadcaster.told(order.question, order.result)
+        return
       case 'ping':
         this.#showLife()
         return

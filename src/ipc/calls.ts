@@ -1,6 +1,6 @@
 /**
- * Questions to single workers, each with its own answer and deadline. Made by those that ask: `listing`
- * and `broadcasts`.
+ * Questions over a wire, each with its own answer and deadline. Made by those that ask: the master its
+ * workers, a worker its master.
  */
 
 /** late: no answer in time · gone: the process has ended */
@@ -16,10 +16,10 @@ export class Calls<Answer> {
   #nextId = 1
 
   /**
-   * @param key of the child that is asked.
-   * @param send sends the question, under this number.
+   * @param key of the process that is asked.
+   * @param how `send` sends the question, under this number.
    */
-  ask(key: number, { send, timeoutMs }: { send(question: number): void; timeoutMs: number }): Promise<Outcome<Answer>> {
+  ask(key: number, how: { send(question: number): void; timeoutMs: number }): Promise<Outcome<Answer>> {
     return new Promise((resolve) => {
       const question = this.#nextId++
       const settle = (outcome: Outcome<Answer>): void => {
@@ -27,9 +27,9 @@ export class Calls<Answer> {
         this.#open.delete(question)
         resolve(outcome)
       }
-      const timer = setTimeout(() => settle('late'), timeoutMs)
+      const timer = setTimeout(() => settle('late'), how.timeoutMs)
       this.#open.set(question, { key, settle })
-      send(question)
+      how.send(question)
     })
   }
 

@@ -5,7 +5,9 @@
 import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
-import type { Connection, ConnectionLimits } from './protocols/connection.ts'
+import { type BroadcastResult, broadcast } from './ipc/broadcast.ts'
+import { broadcastTo } from './protocols/broadcast.ts'
+import type { Connection, OpenConnections } from './protocols/connection.ts'
 import type {
   ConnectionOf,
   MessageOf,
@@ -15,6 +17,7 @@ import type {
   WebSocketOptions,
   WorkerHooks,
 } from './protocols/hooks.ts'
+import type { ConnectionLimits } from './protocols/limits.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { type Described, runAll } from './run-all.ts'
 import { CONNECTION_DEFAULTS } from './spec/connections.ts'
@@ -119,6 +122,8 @@ export type HealthCheckOption =
       everyMs?: number
     }
 
+/** Before a process is a worker. */
+const NOTHING_OPEN: OpenConnections = new Set<Connection>()
 const registered: Worker[] = []
 const given = new WeakMap<Worker, Readonly<Record<string, unknown>>>()
 
@@ -178,6 +183,8 @@ export class Worker<
   isLeader = false
   /** The `node:http` server, from `onWorkerStart` on, for upgrades and libraries that attach to it. */
   server: HttpServer | HttpsServer | null = null
+  /** The open connections of this process, from `onWorkerStart` on. Over HTTP those that user code has not upgraded. */
+  connections: OpenConnections<Sent> = NOTHING_OPEN as OpenConnections<Sent>
 
   /** Loads the business code; the worker serves when it has settled. A throw fails the start. */
   onWorkerStart: Hooks<this, Message, Sent, C>['onWorkerStart'] = null
@@ -221,6 +228,29 @@ export class Worker<
     for (const [name, value] of Object.entries(all)) if (isProperty(name)) Object.assign(this, { [name]: value })
     given.set(this as Worker, all)
     registered.push(this as Worker)
+  }
+
+  /**
+   * Sends to every open connection of this process, as `connection.send` does. One whose `onConnect` has not settled
+   * gets nothing yet; over HTTP, which knows only answers, none does.
+   * @returns how many took it.
+   */
+  broadcast(data: Sent): number {
+    return broadcastTo(this.connections as OpenConnections, data)
+  }
+
+  /**
+   * Sends to the open connections of every process of a group, the calling one too, through the master. Each gets
+   * the broadcasts that its process hears after its `onConnect` has settled, each once, all in the same order, also
+   * while the group is reloaded. At most 256 KiB a message.
+   * @param group the name of a Worker.
+   * @returns what became of it, when every process has taken it or 2 s are over.
+   * @throws ShiftworkError `ERR_OPTION`: there is no such group, or it is neither text nor bytes;
+   * `ERR_MESSAGE_TOO_LARGE`; `ERR_SEND_BUFFER_FULL`: 4 MiB of this process wait for the master already;
+   * `ERR_NOT_RUNNING`: the master is gone; `ERR_NO_ANSWER`: it does not answer within 5 s.
+   */
+  static broadcast(group: string, data: string | Uint8Array): Promise<BroadcastResult> {
+    return broadcast(group, data)
   }
 
   /**
@@ -296,16 +326,7 @@ function optionsOf(worker: Worker): Record<string, unknown> {
 }
 
 const FIELDS = new Set([
-  ...['listen', 'id', 'generation', 'isLeader', 'server', 'onWorkerStart', 'onWorkerStop', 'onWorkerReload'],
-  ...[
-    'onLeader',
-    'onRequest',
-    'onWebSocketConnect',
-    'onConnect',
-    'onMessage',
-    'onClose',
-    'onError',
-    'onBufferFull',
-    'onBufferDrain',
-  ],
+  ...['listen', 'id', 'generation', 'isLeader', 'server', 'connections'],
+  ...['onWorkerStart', 'onWorkerStop', 'onWorkerReload', 'onLeader', 'onRequest', 'onWebSocketConnect'],
+  ...['onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
 ])

@@ -5,8 +5,9 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError, systemCode } from '../errors.ts'
+import type { ConnectionRow } from '../ipc/connections.ts'
 import { encodeLine, LineDecoder } from '../ipc/lines.ts'
-import type { ControlMessage, HookOutput, Progress, Reply } from '../ipc/messages.ts'
+import type { ConnectionRows, ControlMessage, HookOutput, Progress, Reply } from '../ipc/messages.ts'
 import { type ControlRequest, type Question, WIRE_VERSION } from '../ipc/requests.ts'
 import { readPidFile } from '../os/pidfile.ts'
 import { isAlive, isStopped, type ProcessId } from '../os/processes.ts'
@@ -45,6 +46,26 @@ export async function ask(
   question: Question,
   onProgress: (progress: Progress | HookOutput) => void = () => undefined,
 ): Promise<Reply> {
+  return talk(stateDir, question, (told) => {
+    if (told.type !== 'rows') onProgress(told)
+  })
+}
+
+/** The same, for what is told in rows before the reply. */
+export async function askForRows(
+  stateDir: StateDir,
+  question: Question,
+  onRows: (rows: ConnectionRow[]) => void,
+): Promise<Reply> {
+  return talk(stateDir, question, (told) => {
+    if (told.type === 'rows') onRows(told.rows)
+  })
+}
+
+/** What comes before a reply. */
+type Told = Progress | HookOutput | ConnectionRows
+
+async function talk(stateDir: StateDir, question: Question, onTold: (told: Told) => void): Promise<Reply> {
   const master = findMaster(stateDir)
   if (master && isStopped(master.pid)) throw frozen(master.pid)
   const isGone = (): boolean => findMaster(stateDir) === null
@@ -52,7 +73,7 @@ export async function ask(
   for (;;) {
     const socket = await open(stateDir)
     try {
-      return await converse(socket, { question, onProgress, pid: master?.pid ?? null, isGone })
+      return await converse(socket, { question, onTold, pid: master?.pid ?? null, isGone })
     } catch (error) {
       if (!(error instanceof TurnedAway) || Date.now() >= giveUpAt) throw error
     }
@@ -124,14 +145,14 @@ function pidText(pid: number | null): string {
 
 interface Talk {
   question: Question
-  onProgress: (progress: Progress | HookOutput) => void
+  onTold: (told: Told) => void
   /** Whom it is with, for the sentence when it does not answer. */
   pid: number | null
   /** No master is there any more. */
   isGone: () => boolean
 }
 
-function converse(socket: Socket, { question, onProgress, pid, isGone }: Talk): Promise<Reply> {
+function converse(socket: Socket, { question, onTold, pid, isGone }: Talk): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const decoder = new LineDecoder(MAX_REPLY_BYTES)
     const fail = (error: Error): void => {
@@ -154,7 +175,7 @@ function converse(socket: Socket, { question, onProgress, pid, isGone }: Talk): 
         const message = line.value as ControlMessage
         clearTimeout(timer)
         isAccepted = true
-        if (message.type === 'progress' || message.type === 'output') onProgress(message)
+        if (message.type === 'progress' || message.type === 'output' || message.type === 'rows') onTold(message)
         else if (message.type !== 'accepted') {
           resolve(message)
           socket.end()

@@ -6,6 +6,7 @@ import { resolve } from 'node:path'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { findStateDir, type StateDir } from '../os/statedir.ts'
 import { packageVersion } from '../version.ts'
+import { connections } from './connections.ts'
 import { logs } from './logs.ts'
 import { withOrphans } from './orphans.ts'
 import { type CommandLine, helpText, parseCommandLine, type Usage, wantsJson } from './parse.ts'
@@ -78,6 +79,8 @@ async function run(line: CommandLine, stateDir: StateDir, usage: Usage): Promise
       return reload(stateDir, line)
     case 'scale':
       return scale(stateDir, line)
+    case 'connections':
+      return connections(stateDir, line)
     case 'status':
       return status(stateDir, line)
     case 'logs':

@@ -22,7 +22,8 @@ export function tableLines(
   const filled = columns.map((_, index) => index).filter((index) => rows.some((row) => (row[index] ?? '') !== ''))
   const widths = columns.map((column, index) => {
     const cells = [column.title, ...rows.map((row) => row[index] ?? '')]
-    return Math.max(maxWidth === null ? 0 : (column.steadyWidth ?? 0), ...cells.map(textWidth))
+    // not spread: a hundred thousand arguments are too many for a call
+    return cells.reduce((width, cell) => Math.max(width, textWidth(cell)), steady(column, maxWidth))
   })
   const shown = maxWidth === null ? filled : fitting(filled, { columns, widths, maxWidth })
   const line = (cells: readonly string[]): string =>
@@ -31,6 +32,10 @@ export function tableLines(
       .join('  ')
       .trimEnd()
   return [line(columns.map((column) => column.title)), ...rows.map(line)]
+}
+
+function steady(column: Column, maxWidth: number | null): number {
+  return maxWidth === null ? 0 : (column.steadyWidth ?? 0)
 }
 
 interface Room {

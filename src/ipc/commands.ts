@@ -37,6 +37,12 @@ export const COMMANDS = {
   },
   scale: { describe: 'run more or fewer workers', readsStartFile: false, onWire: true, takes: 'name=count..' },
   status: { describe: 'show every group and every process', readsStartFile: false, onWire: true },
+  connections: {
+    describe: 'show every open connection of every worker',
+    readsStartFile: false,
+    onWire: true,
+    takes: 'name..',
+  },
   logs: { describe: "show the runtime's log", readsStartFile: false, onWire: false },
   version: { describe: 'show the versions of Shiftwork and Node.js', readsStartFile: false, onWire: false },
   help: { describe: 'show this help', readsStartFile: false, onWire: false },

@@ -6,6 +6,8 @@
 import type { DescriptorUse } from '../os/descriptors.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
+import type { BroadcastResult, WireData } from './broadcast.ts'
+import type { ConnectionPage, ConnectionRow } from './connections.ts'
 import { WIRE_VERSION } from './requests.ts'
 import type { Failure, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status } from './status.ts'
 
@@ -75,6 +77,12 @@ export type WorkerMessage =
   | { type: 'exiting'; code: number; output: string }
   | { type: 'output'; text: string }
   | { type: 'stats'; question: number; stats: WorkerStats }
+  /** Answers `list`. */
+  | { type: 'listed'; question: number; page: ConnectionPage }
+  /** Answers `deliver`: so many connections took it. */
+  | { type: 'delivered'; question: number; connections: number }
+  /** To the connections of all processes of a group; answered by `broadcasted`. */
+  | { type: 'broadcast'; question: number; group: string; data: WireData }
   /** Answers `ping`. `isDebugged`: an inspector is open, which may hold this process for as long as it likes. */
   | { type: 'pong'; isDebugged: boolean }
 
@@ -88,6 +96,12 @@ export type MasterMessage =
   | { type: 'released' }
   | { type: 'reloaded' }
   | { type: 'stats'; question: number }
+  /** Asks for a page of the open connections: the first of this list, or the next. */
+  | { type: 'list'; question: number; list: number; isFirst: boolean }
+  /** To every open connection of the process. */
+  | { type: 'deliver'; question: number; data: WireData }
+  /** Answers `broadcast`; null: there is no such group. */
+  | { type: 'broadcasted'; question: number; result: BroadcastResult | null }
   | { type: 'ping' }
 
 /** Ours, from this version: anything else on the channel is the user's. */
@@ -130,11 +144,19 @@ export interface HookOutput {
   text: string
 }
 
+/** Some of the open connections, in no order. */
+export interface ConnectionRows {
+  type: 'rows'
+  rows: ConnectionRow[]
+}
+
 export type Reply =
   | { type: 'status'; status: Status }
   | { type: 'reload'; reload: ReloadSummary }
   | { type: 'plan'; plan: ReloadPlan }
   | { type: 'scaled'; scaled: Scaled }
+  /** After the rows; `missing`: the pids of those that did not answer, or not to the end. */
+  | { type: 'listed'; missing: number[] }
   /** `killed` of the processes had to be: what they had open is not in `connectionsCut`. */
   | { type: 'stopped'; processes: number; connectionsCut: number; killed: number }
   | { type: 'error'; code: 'usage' | 'cancelled' | 'failed'; message: string; hint: string | null }
@@ -144,7 +166,7 @@ export interface Accepted {
   type: 'accepted'
 }
 
-export type ControlMessage = Accepted | Progress | HookOutput | Reply
+export type ControlMessage = Accepted | Progress | HookOutput | ConnectionRows | Reply
 
 // ---- daemon → launcher ---------------------------------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ export type Question =
   /** What a reload would do; nothing is touched. */
   | ({ command: 'plan' } & ReloadOrder)
   | { command: 'scale'; counts: Count[] }
+  /** Of these groups; none: of all. */
+  | { command: 'connections'; groups: string[] }
 
 export type ControlRequest = Question & { version: number }
 
@@ -61,16 +63,21 @@ const PARSERS = {
   reload: (fields) => parseOrder('reload', fields),
   plan: (fields) => parseOrder('plan', fields),
   scale: ({ counts }) => (isCounts(counts) ? { command: 'scale', counts } : null),
+  connections: ({ groups }) => (isNames(groups) ? { command: 'connections', groups } : null),
 } as const satisfies Record<AskedCommand, (fields: Fields) => Question | null>
 
 function parseOrder(command: 'reload' | 'plan', fields: Fields): Question | null {
   const { groups, graceful, timeoutMs, strategy, surge, wait, force } = fields
-  if (!Array.isArray(groups) || !groups.every((group) => typeof group === 'string')) return null
+  if (!isNames(groups)) return null
   if (typeof graceful !== 'boolean' || typeof force !== 'boolean' || !isTimeout(timeoutMs)) return null
   if (strategy !== 'rolling' && strategy !== 'atomic') return null
   if (wait !== 'done' && wait !== 'serving') return null
   if (surge !== null && !isPositive(surge)) return null
   return { command, groups, graceful, timeoutMs, strategy, surge, wait, force }
+}
+
+function isNames(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((name) => typeof name === 'string')
 }
 
 function isTimeout(value: unknown): value is number | null {

@@ -23,6 +23,8 @@ const CLOSE_TIMEOUT_MS = 500
 export interface Asker {
   progress(message: Exclude<ControlMessage, Reply>): void
   reply(message: Reply): void
+  /** Resolves when what was told is with the kernel. @returns false when nobody reads: that one is hung up on. */
+  taken(timeoutMs: number): Promise<boolean>
 }
 
 export interface ControlServer {
@@ -112,7 +114,15 @@ function obey(socket: Socket, line: Decoded, onRequest: (request: ControlRequest
 
 function askerOf(socket: Socket): Asker {
   let isAnswered = false
+  let taking: Promise<boolean> | null = null
   return {
+    taken: (timeoutMs) => {
+      if (!socket.writableNeedDrain || socket.destroyed) return Promise.resolve(!socket.destroyed)
+      taking ??= drained(socket, timeoutMs).finally(() => {
+        taking = null
+      })
+      return taking
+    },
     progress: (message) => {
       if (!isAnswered && socket.writable) socket.write(encodeLine(message))
     },
@@ -122,4 +132,16 @@ function askerOf(socket: Socket): Asker {
       if (socket.writable) socket.end(encodeLine(message))
     },
   }
+}
+
+function drained(socket: Socket, timeoutMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => socket.destroy(), timeoutMs)
+    const done = (): void => {
+      clearTimeout(timer)
+      socket.off('drain', done).off('close', done)
+      resolve(!socket.destroyed)
+    }
+    socket.on('drain', done).on('close', done)
+  })
 }

@@ -6,6 +6,7 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError } from '../errors.ts'
+import { encodeData, provideBroadcast, resultOf } from '../ipc/broadcast.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
 import type { Log, LogLine } from '../log.ts'
@@ -164,6 +165,10 @@ class Master {
     this.#status = new StatusReporter(this.#supervisor, facts)
     metrics?.attend(this.#supervisor, facts)
     this.#requests = new Requests(this.#supervisor, this.#status)
+    // for the static hooks, which run here
+    provideBroadcast(async (group, data) =>
+      resultOf(group, await this.#supervisor.broadcasts.broadcast(group, encodeData(data))),
+    )
   }
 
   async run(): Promise<ExitCode> {

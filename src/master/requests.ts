@@ -2,6 +2,7 @@
  * What is asked on the control socket, led to who does it: one reply to each, with progress before it
  * to those that wait for an operation. Called by the master's main.
  */
+import type { ConnectionRow } from '../ipc/connections.ts'
 import type { Reply } from '../ipc/messages.ts'
 import type { ControlRequest, Count, ReloadOrder } from '../ipc/requests.ts'
 import { nearest } from '../words.ts'
@@ -43,6 +44,9 @@ export class Requests {
         return
       case 'scale':
         this.#scale(request.counts, asker)
+        return
+      case 'connections':
+        void this.#list(request.groups, asker)
         return
       case 'stop':
         this.#watchers.add(asker)
@@ -102,6 +106,23 @@ export class Requests {
       return usage(`Worker "${name}" is not reloadable`, `reload --force ${name} replaces its processes all the same.`)
     }
     return null
+  }
+
+  // ---- connections -------------------------------------------------------------------------------------------------
+
+  async #list(groups: string[], asker: Asker): Promise<void> {
+    const unknown = groups.find((name) => !this.#supervisor.fleet.groups.has(name))
+    if (unknown !== undefined) {
+      asker.reply(this.#unknown(unknown))
+      return
+    }
+    const rows = (rows: ConnectionRow[]): void => asker.progress({ type: 'rows', rows })
+    const children = [...this.#supervisor.fleet.children.values()].filter(
+      // one that only starts has neither connections nor an ear
+      ({ name, state }) => state !== 'starting' && (groups.length === 0 || groups.includes(name)),
+    )
+    const missing = await this.#supervisor.listing.list(children, { rows, taken: (ms) => asker.taken(ms) })
+    asker.reply({ type: 'listed', missing })
   }
 
   // ---- scale -------------------------------------------------------------------------------------------------------

@@ -8,8 +8,10 @@ import type { WorkerMessage } from '../ipc/messages.ts'
 import type { ReloadSummary, Scaled } from '../ipc/status.ts'
 import { debug } from '../log.ts'
 import { MAX_TIMER_MS, type Spec } from '../spec/spec.ts'
+import { Broadcasts } from './broadcasts.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { Listener } from './listeners.ts'
+import { Listing } from './listing.ts'
 import type { Notice } from './notices.ts'
 import type { Action } from './policy/actions.ts'
 import { apply, type FleetEvent } from './policy/events.ts'
@@ -34,6 +36,8 @@ export class Supervisor {
   readonly fleet: Fleet
   readonly listeners: ReadonlyMap<string, Listener>
   readonly preparations: Preparations
+  readonly listing = new Listing((child, message) => this.#processes.get(child.key)?.send(message))
+  readonly broadcasts: Broadcasts
   readonly #launcher: Launcher
   readonly #notify: (notice: Notice) => void
   readonly #processes = new Map<number, Process>()
@@ -53,6 +57,7 @@ export class Supervisor {
     this.listeners = options.listeners
     this.#launcher = options.launcher
     this.#notify = options.onNotice
+    this.broadcasts = new Broadcasts(this.fleet, (child, message) => this.#processes.get(child.key)?.send(message))
     this.#heartbeat = new Heartbeat({
       fleet: this.fleet,
       ask: (key) => this.#processes.get(key)?.send({ type: 'ping' }),
@@ -249,6 +254,17 @@ export class Supervisor {
         this.#notify({ type: 'stats', child, stats: message.stats })
         this.#questions.answer(key, message.question, message.stats)
         return
+      case 'listed':
+        this.listing.answer(message.question, message.page)
+        return
+      case 'broadcast':
+        void this.broadcasts.broadcast(message.group, message.data).then((result) => {
+          this.#processes.get(key)?.send({ type: 'broadcasted', question: message.question, result })
+        })
+        return
+      case 'delivered':
+        this.broadcasts.delivered(key, message.question, message.connections)
+        return
       case 'exiting':
         this.#dispatch({ type: 'output', key, text: message.output })
         return
@@ -302,6 +318,8 @@ export class Supervisor {
     const mark = this.#processes.get(child.key)?.mark
     this.#processes.delete(child.key)
     this.#questions.forget(child.key)
+    this.listing.forget(child.key)
+    this.broadcasts.forget(child.key)
     const at = new Date().toISOString()
     const wasAsked = child.drainReason !== null
     this.#notify({ type: 'left', child, code, signal })

@@ -3,10 +3,10 @@
  * protocol makes of a connection. It holds what is the same for all of them: who it is, its hooks, what
  * becomes of their errors, and how full its send buffer is.
  */
-import { randomBytes } from 'node:crypto'
-import type { Socket } from 'node:net'
 import { describeError, ShiftworkError } from '../errors.ts'
 import { plural } from '../words.ts'
+import { type Carrier, idOf } from './carrier.ts'
+import type { ConnectionLimits } from './limits.ts'
 import { judge, lookEveryMs } from './silence.ts'
 
 /** The user's own bag on each connection. Declare its members by augmenting this interface. */
@@ -37,27 +37,13 @@ export interface WorkerView {
   readonly id: number
   readonly generation: number
   readonly isLeader: boolean
+  readonly connections: OpenConnections
+  broadcast(data: unknown): number
 }
 
-/** Limits and times of one connection. */
-export interface ConnectionLimits {
-  /** A message that is longer ends its connection. */
-  maxMessageBytes: number
-  /** While more than this waits to be sent, `send` drops. */
-  maxSendBufferBytes: number
-  /** A client from which nothing came for so long is disconnected; 0: never. */
-  idleTimeoutMs: number
-  heartbeat: Heartbeat | null
-}
-
-/** Keeps a connection alive, and finds out that the other side is gone. */
-export interface Heartbeat {
-  /** How often a silent client is asked for a sign of life. */
-  everyMs: number
-  /** How many times in a row it may give none before it is disconnected. */
-  maxMissed: number
-  /** What is sent; null: the ping of the protocol, where it has one. */
-  data: unknown
+/** The open connections of one process. */
+export interface OpenConnections<Sent = unknown> extends Iterable<Connection<Sent>> {
+  readonly size: number
 }
 
 /** Whose connections they are: those that a worker has accepted, or one that it has opened. */
@@ -85,18 +71,17 @@ export interface Registry {
  */
 export type ConnectionState = 'opening' | 'open' | 'parting' | 'closing' | 'closed'
 
-const PROCESS_ID = randomBytes(8).toString('base64url')
-let opened = 0
+const CONNECTION = Symbol('shiftwork.connection')
+type Known = Carrier & { [CONNECTION]?: Connection }
 
-/** What carries a connection: a `net.Socket`, or as much of one as is shown here. */
-export type Carrier = Pick<
-  Socket,
-  'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort' | 'bytesRead' | 'bytesWritten' | 'writableLength'
->
+/** The Connection that was made of this socket, if one was. */
+export function connectionOn(socket: Carrier): Connection | undefined {
+  return (socket as Known)[CONNECTION]
+}
 
 export abstract class Connection<Sent = unknown> {
   /** Unique among all processes of the fleet, and never used again. */
-  readonly id: string = `${PROCESS_ID}-${(opened++).toString(36)}`
+  readonly id: string
   /** The user's own bag: what is put here stays with the connection. */
   context: ConnectionContext = {}
   /** Hooks of this connection alone, in place of its worker's. */
@@ -121,6 +106,8 @@ export abstract class Connection<Sent = unknown> {
   constructor(owner: Owner, socket: Carrier) {
     this.owner = owner
     this.socket = socket
+    this.id = idOf(socket)
+    Object.assign(socket, { [CONNECTION]: this })
   }
 
   /** The Worker that it belongs to. */
@@ -168,6 +155,11 @@ export abstract class Connection<Sent = unknown> {
   /** For how long nothing has come, in ms. */
   get idleMs(): number {
     return performance.now() - this.heardAt
+  }
+
+  /** It can be sent what it has not asked for. */
+  get takesPush(): boolean {
+    return true
   }
 
   /** Nothing is half read, nothing half written, no handler is running. */

@@ -6,9 +6,10 @@ import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerRespon
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { StopReason } from '../ipc/messages.ts'
-import type { Connection, ConnectionHooks, ConnectionLimits, Hook } from './connection.ts'
+import type { Connection, ConnectionHooks, Hook, OpenConnections } from './connection.ts'
 import type { HttpConnection } from './http-connection.ts'
 import type { HttpRequest } from './http-request.ts'
+import type { ConnectionLimits } from './limits.ts'
 import type { Protocol } from './protocol.ts'
 import type { Sendable } from './sendable.ts'
 import type { ConnectHook, WebSocketConnection } from './websocket-connection.ts'
@@ -63,6 +64,8 @@ export interface Subject extends WorkerHooks<never> {
   id: number
   generation: number
   isLeader: boolean
+  connections: OpenConnections
+  broadcast(data: unknown): number
 }
 
 /** What is agreed in the handshake of a WebSocket. */

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { ShiftworkError } from '../errors.ts'
 import { comesTooLate, endWith, exchangeOf, refuse } from './answer.ts'
-import { Connection, type ConnectionState, type Owner } from './connection.ts'
+import { Connection, type ConnectionState, connectionOn, type Owner } from './connection.ts'
 import { EventStream, type EventsOptions } from './events.ts'
 import { HttpRequest, readBody } from './http-request.ts'
 import { endGently } from './linger.ts'
@@ -58,6 +58,11 @@ export class HttpConnection extends Connection<Sendable> {
   /** No request is open or handled, and every answer is delivered. */
   get isAtRest(): boolean {
     return exchangeOf(this.socket).open.length === 0 && !this.#busy && this.bufferedBytes === 0
+  }
+
+  /** What is sent is the answer to a request. */
+  override get takesPush(): boolean {
+    return false
   }
 
   // ---- answers -----------------------------------------------------------------------------------------------------
@@ -291,16 +296,11 @@ async function turnOf(response: ServerResponse): Promise<void> {
   if (before) await new Promise((resolve) => before.once('close', resolve))
 }
 
-const CONNECTION = Symbol('shiftwork.connection')
-type Holder = Socket & { [CONNECTION]?: HttpConnection }
-
-/** The one Connection of a socket. @param isSeen false: no hook but `onMessage` hears of it. */
+/** The one Connection of a socket, made when somebody wants it. @param isSeen false: no hook but `onMessage` hears of it. */
 export function connectionOf(owner: Owner, socket: Socket, isSeen: boolean): HttpConnection {
-  const holder = socket as Holder
-  const known = holder[CONNECTION]
-  if (known) return known
+  const known = connectionOn(socket)
+  if (known instanceof HttpConnection) return known
   const connection = new HttpConnection(owner, socket)
-  holder[CONNECTION] = connection
   if (isSeen) connection.open()
   return connection
 }

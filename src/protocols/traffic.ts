@@ -28,6 +28,16 @@ export interface CutReport {
   requests: string[]
 }
 
+/** An open connection. */
+export interface Opened {
+  /** The one on which its protocol is spoken. */
+  readonly socket: Socket
+  /** On the clock of `performance.now()`. */
+  readonly since: number
+  /** handshake: of TLS, under way · upgraded: user code has taken it over */
+  readonly stage: 'handshake' | 'spoken' | 'upgraded'
+}
+
 const DEFAULT_LINGER_MS = 5_000
 const SWEEP_MS = 100
 
@@ -137,19 +147,32 @@ export class Traffic {
   }
 
   #unasked(server: NetServer): { socket: Socket; since: number }[] {
-    const own = [...this.#sockets].filter((socket) => isOf(socket, server))
-    const since = (roster: Roster) => (socket: Socket) => ({ socket, since: roster.since(socket) })
-    if (!(server instanceof TlsServer)) return own.filter(isUnasked).map(since(this.#sockets))
-    // one below TLS counts until its handshake is done, then the one inside
-    const inside = [...this.#secured].filter((socket) => isOf(socket, server))
-    return [...this.#unsecured(server).map(since(this.#sockets)), ...inside.filter(isUnasked).map(since(this.#secured))]
+    return this.opened(server).filter(({ socket, stage }) => stage === 'handshake' || isUnasked(socket))
+  }
+
+  /** Every open connection once, or those of one server: under TLS the socket below counts until its handshake is done, then the one inside. */
+  opened(of: NetServer | null = null): Opened[] {
+    const isMeant = (socket: Socket): boolean => of === null || isOf(socket, of)
+    const inside = [...this.#secured].filter(isMeant)
+    const peers = new Set(inside.map(peerOf))
+    const opened = [...this.#sockets].filter(isMeant).flatMap((socket): Opened[] => {
+      const isBelow = serverOf(socket) instanceof TlsServer
+      if (isBelow && peers.has(peerOf(socket))) return []
+      return [{ socket, since: this.#sockets.since(socket), stage: isBelow ? 'handshake' : this.#stageOf(socket) }]
+    })
+    const secured = inside.map((socket) => {
+      return { socket, since: this.#secured.since(socket), stage: this.#stageOf(socket) }
+    })
+    return [...opened, ...secured]
+  }
+
+  #stageOf(socket: Socket): Opened['stage'] {
+    return this.#upgrades.nameOf(socket) === null ? 'spoken' : 'upgraded'
   }
 
   /** Those below TLS whose handshake is not done. */
   #unsecured(server: TlsServer): Socket[] {
-    const isInside = (socket: Socket): boolean => isOf(socket, server)
-    const peers = new Set([...this.#secured].filter(isInside).map(peerOf))
-    return [...this.#sockets].filter((socket) => isInside(socket) && !peers.has(peerOf(socket)))
+    return this.opened(server).flatMap(({ socket, stage }) => (stage === 'handshake' ? [socket] : []))
   }
 
   // ---- drain -------------------------------------------------------------------------------------------------------
@@ -231,8 +254,12 @@ export class Traffic {
   }
 }
 
+function serverOf(socket: Socket): NetServer | undefined {
+  return (socket as Socket & { server?: NetServer }).server
+}
+
 function isOf(socket: Socket, server: NetServer): boolean {
-  return (socket as Socket & { server?: NetServer }).server === server
+  return serverOf(socket) === server
 }
 
 /** `node:http` takes its parser away from a connection that is upgraded. */

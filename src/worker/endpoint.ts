@@ -18,6 +18,8 @@ import { Pressure } from './pressure.ts'
 export interface Endpoint {
   /** What a drain has to wait for, beside the connections that `Traffic` sees. */
   readonly begun: readonly Drainable[]
+  /** Null: it takes datagrams. */
+  readonly server: Server | null
   /** Serves on the handle that the master holds. @throws the system's error. */
   serve(handle: unknown): Promise<void>
   /** The worker is admitted: from now on it looks after itself, and may ask for the handle once more. */
@@ -47,22 +49,22 @@ export async function createEndpoint(options: EndpointOptions): Promise<Endpoint
 class ServerEndpoint implements Endpoint {
   readonly begun = []
   readonly #options: EndpointOptions
-  readonly #server: Server
+  readonly server: Server
   #pressure: Pressure | null = null
 
   constructor(options: EndpointOptions, server: Server) {
     this.#options = options
-    this.#server = server
+    this.server = server
     options.traffic.register(server)
   }
 
   serve(handle: unknown): Promise<void> {
-    return listenOn(this.#server, handle, this.#options.backlog)
+    return listenOn(this.server, handle, this.#options.backlog)
   }
 
   watch(): void {
     const descriptors = Descriptors.own()
-    if (descriptors) this.#pressure = new Pressure({ ...this.#options, descriptors, server: this.#server })
+    if (descriptors) this.#pressure = new Pressure({ ...this.#options, descriptors, server: this.server })
   }
 
   async resume(handle: unknown): Promise<void> {
@@ -78,6 +80,7 @@ class ServerEndpoint implements Endpoint {
 /** A datagram takes no descriptor, so there is nothing to look after. */
 class DatagramEndpoint implements Endpoint {
   readonly begun: readonly Drainable[]
+  readonly server = null
   readonly #datagrams: Datagrams
 
   constructor(owner: Owner) {

@@ -5,22 +5,27 @@
  */
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Protocol } from '../address.ts'
+import { type Protocol, speechOf } from '../address.ts'
 import { describeError, ShiftworkError } from '../errors.ts'
+import { decodeData, provideBroadcast } from '../ipc/broadcast.ts'
 import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
 import { dropPrivileges } from '../os/users.ts'
+import { broadcastTo } from '../protocols/broadcast.ts'
 import { Connections } from '../protocols/connections.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { missingHandler } from '../protocols/server.ts'
 import { Traffic } from '../protocols/traffic.ts'
+import { WebConnections } from '../protocols/web-connections.ts'
 import type { Spec } from '../spec/spec.ts'
+import { Broadcaster } from './broadcaster.ts'
 import { Drain, type DrainOrder } from './drain.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
 import { Health } from './health.ts'
 import { isInspected } from './inspected.ts'
 import { watchLimits } from './limits.ts'
 import { closeHandle } from './listen.ts'
+import { Listings } from './listing.ts'
 import type { ParentLink } from './parent.ts'
 import { sweepOwn } from './sweep.ts'
 
@@ -57,6 +62,8 @@ class WorkerProcess {
   readonly #spec: Spec
   readonly #traffic = new Traffic()
   readonly #connections = new Connections()
+  readonly #listings = new Listings(() => this.#traffic.opened())
+  readonly #broadcaster: Broadcaster
   #endpoint: Endpoint | null = null
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #isOrphan = false
@@ -70,6 +77,8 @@ class WorkerProcess {
     this.#runnable = runnable
     this.#subject = runnable.subject
     this.#spec = spec
+    this.#broadcaster = new Broadcaster((message) => link.report(message))
+    provideBroadcast(this.#broadcaster.broadcast)
     this.#health = spec.healthCheck && new Health(runnable, spec.healthCheck)
     runnable.subject.id = link.identity.id
     runnable.subject.generation = link.identity.generation
@@ -79,6 +88,7 @@ class WorkerProcess {
     this.#link.onOrder((order, handle) => this.#obey(order, handle))
     this.#link.onLost(() => {
       this.#isOrphan = true
+      this.#broadcaster.lose()
       void this.#leave('orphaned', { timeoutMs: this.#spec.stopTimeoutMs, lingerMs: null })
     })
     // what this start file says; the master forked with what it knew before
@@ -106,15 +116,21 @@ class WorkerProcess {
 
   async #createEndpoint(protocol: Protocol): Promise<void> {
     const { subject, limits } = this.#runnable
+    const owner = { protocol, worker: subject, hooks: subject, limits, connections: this.#connections }
     this.#connections.onMessage = () => this.#traffic.countRequest()
     this.#endpoint = await createEndpoint({
       runnable: this.#runnable,
       scheme: protocol,
-      owner: { protocol, worker: subject, hooks: subject, limits, connections: this.#connections },
+      owner,
       traffic: this.#traffic,
       backlog: this.#spec.backlog,
       report: (message) => this.#link.report(message),
     })
+    const { server } = this.#endpoint
+    subject.connections =
+      speechOf(protocol) === 'http' && server
+        ? new WebConnections(owner, () => this.#traffic.opened(server))
+        : this.#connections
   }
 
   readonly #askReplacement = (why: ReplaceReason, detail: string | null): void => {
@@ -142,6 +158,19 @@ class WorkerProcess {
         return
       case 'stats':
         this.#reportStats(order.question)
+        return
+      case 'list': {
+        const page = this.#listings.page(order.list, order)
+        this.#link.report({ type: 'listed', question: order.question, page })
+        return
+      }
+      case 'deliver': {
+        const connections = broadcastTo(this.#connections, decodeData(order.data))
+        this.#link.report({ type: 'delivered', question: order.question, connections })
+        return
+      }
+      case 'broadcasted':
+        this.#broadcaster.told(order.question, order.result)
         return
       case 'ping':
         this.#showLife()

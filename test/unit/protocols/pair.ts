@@ -6,8 +6,9 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import type { ConnectionHooks, ConnectionLimits, Owner } from '../../../src/protocols/connection.ts'
+import type { ConnectionHooks, Owner } from '../../../src/protocols/connection.ts'
 import { Connections } from '../../../src/protocols/connections.ts'
+import type { ConnectionLimits } from '../../../src/protocols/limits.ts'
 import type { Protocol } from '../../../src/protocols/protocol.ts'
 import { StreamConnection } from '../../../src/protocols/stream.ts'
 import { TEXT } from '../../../src/protocols/text.ts'
@@ -46,7 +47,7 @@ export async function pair<Message = string, Sent = string>(
   const connections = new Connections()
   const owner: Owner = {
     protocol: 'text',
-    worker: { name: 'web', id: 0, generation: 1, isLeader: false },
+    worker: { name: 'web', id: 0, generation: 1, isLeader: false, connections, broadcast: () => 0 },
     hooks: { ...notingHooks(told), ...(options.hooks as Partial<ConnectionHooks>) },
     limits: { ...LIMITS, ...options.limits },
     connections,

@@ -10,7 +10,8 @@ export function openChat(worker: Worker<'websocket://'>): void {
 
   worker.onConnect = (connection) => {
     connection.context['name'] = `guest ${++guests}`
-    tell({ here: worker.connections.size })
+    // it takes part from the end of this hook on
+    setImmediate(() => tell({ here: worker.connections.size }))
   }
   worker.onMessage = (connection, text) => tell({ from: nameOf(connection), text: String(text) })
   worker.onClose = () => tell({ here: worker.connections.size })

@@ -6,8 +6,11 @@ import type { GroupStatus, Status } from '../../src/ipc/status.ts'
 import type { GroupName } from './code.ts'
 import type { Seen } from './traffic.ts'
 
-/** One that is stopped is not among them: it may have been told to drain before, and nobody can see it. */
-const COMING = ['starting', 'prepared', 'serving', 'hung']
+/**
+ * One that is stopped is not among them: it may have been told to drain before, and nobody can see it. Nor is one
+ * that is hung: its place is filled before it is killed.
+ */
+const COMING = ['starting', 'prepared', 'serving']
 
 /** Who has led a group, one after another: a process that has let go never leads again. */
 class Leaders {

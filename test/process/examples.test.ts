@@ -10,7 +10,7 @@ const EXAMPLES = join(REPOSITORY, 'examples')
 /** Node.js 22.18 and later read TypeScript by themselves. */
 const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
 const FLAVOURS: Flavour[] = stripsTypes ? ['tsx', 'strip'] : ['tsx', 'tsx-import']
-const ANY_PORT = { PORT: '0', EVENTS_PORT: '0' }
+const ANY_PORT = { PORT: '0', EVENTS_PORT: '0', CHAT_PORT: '0' }
 const PACKAGES = ['express', 'fastify']
 
 /** The example as it is in the repository, in a project of its own where it may be changed. */
@@ -37,6 +37,7 @@ const SPOKEN = {
   express: { file: 'app.ts', before: "hello: 'express'", after: "welcome: 'express'" },
   fastify: { file: 'app.ts', before: "hello: 'fastify'", after: "welcome: 'fastify'" },
   'gateway-sse': { file: 'app.ts', before: 'hello from', after: 'welcome from' },
+  chat: { file: 'page.ts', before: 'hello: a chat', after: 'welcome: a chat' },
 } as const
 
 it('U1 every example has a test', () => {

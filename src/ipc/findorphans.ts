@@ -74,15 +74,16 @@ function withHoldings(orphans: Orphan[]): Orphan[] {
   const rows = socketRows()
   return orphans.map((orphan) => {
     const inodes = socketsOf(orphan.pid) ?? new Set()
-    const held = rows.filter((row) => inodes.has(row.inode))
+    // what is open on UDP may be a client's as well as a server's
+    const held = rows.filter((row) => row.kind !== 'udp' && inodes.has(row.inode))
     const listen = [...new Set(held.filter((row) => row.isListening).map((row) => row.address))].sort()
     return { ...orphan, listen, connections: held.filter(isConnection).length }
   })
 }
 
 /** The ends of pipes and channels have no name; what was accepted on a unix socket has the name of that. */
-function isConnection({ isListening, port, address }: SocketRow): boolean {
-  return !isListening && (port !== null || address !== '')
+function isConnection({ kind, isListening, address }: SocketRow): boolean {
+  return !isListening && (kind === 'tcp' || address !== '')
 }
 
 function byName(one: Orphan, other: Orphan): number {

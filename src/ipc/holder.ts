@@ -44,8 +44,8 @@ export function isHeldBy(address: Address, pids: readonly number[]): boolean {
 }
 
 function rowsAt(address: Address): SocketRow[] {
-  const rows = socketRows().filter((row) => row.isListening)
-  if (address.kind === 'unix') return rows.filter((row) => row.port === null && row.address === address.path)
+  const rows = socketRows().filter((row) => row.isListening && row.kind === address.kind)
+  if (address.kind === 'unix') return rows.filter((row) => row.address === address.path)
   return rows.filter((row) => row.port === address.port)
 }
 

@@ -7,8 +7,10 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { allPids } from './processes.ts'
 
 export interface SocketRow {
+  kind: 'tcp' | 'udp' | 'unix'
   /** As `/proc/PID/fd` names it; `0` is nobody's: not accepted yet, or closed and not gone yet. */
   inode: string
+  /** Of UDP: it is not connected to anybody, a server as well as many a client. */
   isListening: boolean
   /** `127.0.0.1:8080`, `[::1]:8080`, or the path that a unix socket was bound to; empty for one without a name. */
   address: string
@@ -20,8 +22,9 @@ export interface SocketRow {
 
 /** Every socket of this machine, or of this container. */
 export function socketRows(): SocketRow[] {
-  const tcp = ['/proc/net/tcp', '/proc/net/tcp6'].flatMap((path) => parseTcp(readTable(path)))
-  return [...tcp, ...parseUnix(readTable('/proc/net/unix'))]
+  const tables = (kind: 'tcp' | 'udp'): SocketRow[] =>
+    [`/proc/net/${kind}`, `/proc/net/${kind}6`].flatMap((path) => parseInternet(kind, readTable(path)))
+  return [...tables('tcp'), ...tables('udp'), ...parseUnix(readTable('/proc/net/unix'))]
 }
 
 function readTable(path: string): string {
@@ -33,18 +36,19 @@ function readTable(path: string): string {
   }
 }
 
-const TCP_LISTEN = '0A'
+/** `TCP_LISTEN`, and `TCP_CLOSE`: what UDP is in until it is connected (proc_net(5)). */
+const LISTENS = { tcp: '0A', udp: '07' } as const
 
 /** Fields: local address is the second, state the fourth, uid the eighth, inode the tenth. */
-export function parseTcp(table: string): SocketRow[] {
+export function parseInternet(kind: 'tcp' | 'udp', table: string): SocketRow[] {
   return linesOf(table).flatMap((line) => {
     const fields = line.trim().split(/\s+/)
     const [host = '', port = ''] = (fields[1] ?? '').split(':')
     const inode = fields[9]
     if (inode === undefined || !/^([0-9A-F]{8}|[0-9A-F]{32})$/.test(host)) return []
     const number = Number.parseInt(port, 16)
-    const isListening = fields[3] === TCP_LISTEN
-    return [{ inode, isListening, address: `${hostText(host)}:${number}`, port: number, uid: Number(fields[7]) }]
+    const isListening = fields[3] === LISTENS[kind]
+    return [{ kind, inode, isListening, address: `${hostText(host)}:${number}`, port: number, uid: Number(fields[7]) }]
   })
 }
 
@@ -67,7 +71,7 @@ export function parseUnix(table: string): SocketRow[] {
     if (!match) return []
     const [, flags = '', inode = '', address = ''] = match
     const isListening = (Number.parseInt(flags, 16) & UNIX_ACCEPTS) !== 0
-    return [{ inode, isListening, address, port: null, uid: null }]
+    return [{ kind: 'unix', inode, isListening, address, port: null, uid: null }]
   })
 }
 

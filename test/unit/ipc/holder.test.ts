@@ -1,4 +1,5 @@
 /** The sentence that says who has an address, and what to do about it. */
+import { createSocket } from 'node:dgram'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
@@ -53,3 +54,13 @@ it.runIf(process.platform === 'linux').each(['http://127.0.0.1:0', 'http+unix://
     expect(holderOf(address)).toBeNull()
   },
 )
+
+it.runIf(process.platform === 'linux')('tells the two kinds of ports apart', async () => {
+  const socket = createSocket('udp4')
+  onTestFinished(() => void socket.close())
+  await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve))
+  const { port } = socket.address()
+  expect(holderOf(parseAddress(`udp://127.0.0.1:${port}`))).toMatchObject({ kind: 'program', pid: process.pid })
+  const other = holderOf(parseAddress(`http://127.0.0.1:${port}`))
+  expect(other?.kind === 'program' && other.pid === process.pid).toBe(false)
+})

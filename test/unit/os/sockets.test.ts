@@ -1,6 +1,6 @@
 /** The kernel's tables of sockets, as they stand in /proc. */
 import { describe, expect, it } from 'vitest'
-import { parseTcp, parseUnix } from '../../../src/os/sockets.ts'
+import { parseInternet, parseUnix } from '../../../src/os/sockets.ts'
 
 const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n'
 
@@ -9,7 +9,7 @@ function tcp(local: string, state: string, { uid = 0, inode = 77 } = {}): string
   return `   0: ${local} ${remote}:0000 ${state} 00000000:00000000 00:00000000 00000000 ${uid}        0 ${inode} 1 00000000 100 0 0 10 0\n`
 }
 
-describe('parseTcp', () => {
+describe('parseInternet', () => {
   it.each([
     ['0100007F:1F90', '127.0.0.1:8080', 8080],
     ['00000000:0050', '0.0.0.0:80', 80],
@@ -17,19 +17,27 @@ describe('parseTcp', () => {
     ['00000000000000000000000001000000:FFFF', '[::1]:65535', 65_535],
     ['B80D0120000000000000000001000000:0001', '[2001:db8::1]:1', 1],
   ])('%s is %s', (local, address, port) => {
-    expect(parseTcp(HEAD + tcp(local, '0A', { uid: 33 }))).toEqual([
-      { inode: '77', isListening: true, address, port, uid: 33 },
+    expect(parseInternet('tcp', HEAD + tcp(local, '0A', { uid: 33 }))).toEqual([
+      { kind: 'tcp', inode: '77', isListening: true, address, port, uid: 33 },
     ])
   })
 
   it('tells what listens from what is connected, or closing', () => {
     const table = HEAD + ['0A', '01', '08', '06'].map((state) => tcp('0100007F:1F90', state)).join('')
-    expect(parseTcp(table).map((row) => row.isListening)).toEqual([true, false, false, false])
+    expect(parseInternet('tcp', table).map((row) => row.isListening)).toEqual([true, false, false, false])
+  })
+
+  it('of UDP, what is not connected to anybody', () => {
+    const table = HEAD + ['07', '01'].map((state) => tcp('0100007F:1F90', state)).join('')
+    expect(parseInternet('udp', table).map(({ kind, isListening }) => [kind, isListening])).toEqual([
+      ['udp', true],
+      ['udp', false],
+    ])
   })
 
   it('garbage, and no table at all, is no socket', () => {
-    expect(parseTcp('')).toEqual([])
-    expect(parseTcp(`${HEAD}hello\n\n 0: 0100007F\n`)).toEqual([])
+    expect(parseInternet('tcp', '')).toEqual([])
+    expect(parseInternet('tcp', `${HEAD}hello\n\n 0: 0100007F\n`)).toEqual([])
   })
 })
 
@@ -42,10 +50,10 @@ describe('parseUnix', () => {
 `
   it('tells what listens from what was accepted there, with blanks in the path', () => {
     expect(parseUnix(table)).toEqual([
-      { inode: '3049302', isListening: false, address: '', port: null, uid: null },
-      { inode: '3049310', isListening: true, address: '/run/a b/web.sock', port: null, uid: null },
-      { inode: '1072', isListening: false, address: '/run/a b/web.sock', port: null, uid: null },
-      { inode: '9', isListening: true, address: '@abstract', port: null, uid: null },
+      { kind: 'unix', inode: '3049302', isListening: false, address: '', port: null, uid: null },
+      { kind: 'unix', inode: '3049310', isListening: true, address: '/run/a b/web.sock', port: null, uid: null },
+      { kind: 'unix', inode: '1072', isListening: false, address: '/run/a b/web.sock', port: null, uid: null },
+      { kind: 'unix', inode: '9', isListening: true, address: '@abstract', port: null, uid: null },
     ])
   })
 

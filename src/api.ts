@@ -170,7 +170,8 @@ export class Worker<Listen extends string = string, Message = MessageOf<Listen>,
   onConnect: Hooks<this, Message, Sent>['onConnect'] = null
   /**
    * A whole message, over HTTP a request, answered with `connection.send`; used when there is no `onRequest`. One at a
-   * time for each connection: while a promise has not settled, the next one waits.
+   * time for each connection: while a promise has not settled, the next one waits. Over UDP each datagram is a
+   * connection of its own.
    */
   onMessage: Hooks<this, Message, Sent>['onMessage'] = null
   onClose: Hooks<this, Message, Sent>['onClose'] = null
@@ -183,7 +184,7 @@ export class Worker<Listen extends string = string, Message = MessageOf<Listen>,
 
   /**
    * Never throws; `runAll` checks everything.
-   * @param listen `http://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path`; none for a group without a listener.
+   * @param listen `http://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path`, `udp://host:port`; none for a group without a listener.
    */
   constructor(listen?: Listen | WorkerOptions<Message, Sent>, options?: WorkerOptions<Message, Sent>) {
     const isBare = typeof listen === 'object' && listen !== null

@@ -206,7 +206,8 @@ export class Worker<
   onConnect: Hooks<this, Message, Sent, C>['onConnect'] = null
   /**
    * A whole message, over HTTP a request, answered with `connection.send`; used when there is no `onRequest`. One at a
-   * time for each connection: while a promise has not settled, the next one waits.
+   * time for each connection: while a promise has not settled, the next one waits. Over UDP each datagram is a
+   * connection of its own.
    */
   onMessage: Hooks<this, Message, Sent, C>['onMessage'] = null
   onClose: Hooks<this, Message, Sent, C>['onClose'] = null
@@ -219,7 +220,7 @@ export class Worker<
 
   /**
    * Never throws; `runAll` checks everything.
-   * @param listen `http://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path`; none for a group without a listener.
+   * @param listen `http://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path`, `udp://host:port`; none for a group without a listener.
    */
   constructor(listen?: Listen | WorkerOptions<Message, Sent>, options?: WorkerOptions<Message, Sent>) {
     const isBare = typeof listen === 'object' && listen !== null

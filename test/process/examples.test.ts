@@ -4,6 +4,7 @@ import { get as httpGet, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { get } from '../helpers/client.ts'
+import { DatagramClient } from '../helpers/datagrams.ts'
 import { type Flavour, Project, REPOSITORY } from '../helpers/project.ts'
 
 const EXAMPLES = join(REPOSITORY, 'examples')
@@ -31,13 +32,27 @@ function change(project: Project, file: string, from: string, to: string): void 
   project.write(file, text.replaceAll(from, to))
 }
 
+async function askWeb(port: number): Promise<string> {
+  const { status, body } = await get({ port })
+  expect(status).toBe(200)
+  return body
+}
+
+async function askDatagram(port: number): Promise<string> {
+  const client = await DatagramClient.open()
+  await client.send(port, 'anybody?')
+  await client.count(1)
+  return client.answers[0] ?? ''
+}
+
 /** What an example's web group says, before and after the change of its code. */
 const SPOKEN = {
-  hello: { file: 'app.ts', before: 'hello from', after: 'welcome from' },
-  express: { file: 'app.ts', before: "hello: 'express'", after: "welcome: 'express'" },
-  fastify: { file: 'app.ts', before: "hello: 'fastify'", after: "welcome: 'fastify'" },
-  'gateway-sse': { file: 'app.ts', before: 'hello from', after: 'welcome from' },
-  chat: { file: 'page.ts', before: 'hello: a chat', after: 'welcome: a chat' },
+  hello: { ask: askWeb, file: 'app.ts', before: 'hello from', after: 'welcome from' },
+  express: { ask: askWeb, file: 'app.ts', before: "hello: 'express'", after: "welcome: 'express'" },
+  fastify: { ask: askWeb, file: 'app.ts', before: "hello: 'fastify'", after: "welcome: 'fastify'" },
+  'gateway-sse': { ask: askWeb, file: 'app.ts', before: 'hello from', after: 'welcome from' },
+  'udp-echo': { ask: askDatagram, file: 'app.ts', before: 'hello from', after: 'welcome from' },
+  chat: { ask: askWeb, file: 'page.ts', before: 'hello: a chat', after: 'welcome: a chat' },
 } as const
 
 it('U1 every example has a test', () => {
@@ -45,14 +60,14 @@ it('U1 every example has a test', () => {
   expect(folders.map((entry) => entry.name).sort()).toEqual(Object.keys(SPOKEN).sort())
 })
 
-for (const [name, { file, before, after }] of Object.entries(SPOKEN))
+for (const [name, { ask, file, before, after }] of Object.entries(SPOKEN))
   for (const flavour of FLAVOURS)
     it(`U1 the example ${name}, run with ${flavour}, starts, answers, reloads to changed code and stops`, async () => {
       const project = copyOf(name)
       const running = await project.start(flavour, [], ANY_PORT)
       const port = await project.port()
       const old = await project.pids()
-      expect((await get({ port })).body).toContain('hello')
+      expect(await ask(port)).toContain('hello')
 
       change(project, file, before, after)
       const { code, summary } = await project.reload('web')
@@ -60,8 +75,7 @@ for (const [name, { file, before, after }] of Object.entries(SPOKEN))
       const now = await project.pids()
       expect(now).toHaveLength(2)
       expect(now.filter((pid) => old.includes(pid))).toEqual([])
-      const answer = await get({ port })
-      expect(answer).toMatchObject({ status: 200, body: expect.stringContaining('welcome') })
+      expect(await ask(port)).toContain('welcome')
 
       expect(await project.through(flavour, 'stop')).toMatchObject({ code: 0, stderr: '' })
       expect(await running.ended).toMatchObject({ code: 0, signal: null, stderr: '' })

@@ -72,6 +72,24 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     return !this.#isBusy && !this.#waiting && this.bufferedBytes === 0 && this.#wire?.hasBegun === false
   }
 
+  override get unfinished(): string | null {
+    if (this.#state === 'opening') return 'onConnect has not settled'
+    if (this.#isBusy) return 'its handler has not settled'
+    if (this.bufferedBytes > 0) return `${this.bufferedBytes} bytes are not delivered`
+    if (this.#isPaused) return 'it is paused'
+    if (this.#state === 'closing') return 'its goodbye is not answered'
+    return this.#wire?.hasBegun ? 'its message is not whole' : null
+  }
+
+  protected override get isDeaf(): boolean {
+    return this.#isPaused || this.#isHeld
+  }
+
+  /** Not 1000: a client that would like to stay may come back. */
+  protected override closeIdle(): void {
+    this.closeWith(CLOSE_CODES.goingAway)
+  }
+
   override describe(): string {
     return `${this.protocol} ${this.request.path} from ${this.remoteAddress ?? 'a unix socket'}`
   }
@@ -85,7 +103,10 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     const frame = this.#isCompressed ? null : encodeFrame(value)
     if (frame) this.socket.write(frame, done)
     else wire.send(value, done)
-    return this.noteSent()
+    const wasFull = this.isFull
+    const sent = this.noteSent()
+    if (this.isFull && !wasFull && !done) this.socket.once('drain', () => this.noteFlushed())
+    return sent
   }
 
   get #isWritable(): boolean {
@@ -170,7 +191,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   async #judge(hook: ConnectHook): Promise<Refusal | null> {
     try {
       const refusal = await refusalOf(await hook(this, this.request))
-      return refusal && { ...refusal, headers: [...refusal.headers, ...this.request.takeResponseLines()] }
+      return refusal && { ...refusal, headers: [...refusal.headers, ...this.request.conclude()] }
     } catch (error) {
       this.fail('onWebSocketConnect', error)
       return refuseWith(FAILED)
@@ -190,7 +211,6 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     wire.on('close', WebSocketConnection.#onClose)
     wire.on('error', WebSocketConnection.#onError)
     this.socket.on('data', WebSocketConnection.#onData)
-    this.socket.on('drain', WebSocketConnection.#onDrain)
     if (this.#isPaused) wire.pause()
     this.owner.connections.add(this as Connection)
     const settling = this.call('onConnect')
@@ -218,10 +238,6 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   /** Of a long message too, and of pings and pongs. */
   static readonly #onData = function (this: Socket & Carrier): void {
     this[CONNECTION].heardAt = performance.now()
-  }
-
-  static readonly #onDrain = function (this: Socket & Carrier): void {
-    this[CONNECTION].noteFlushed()
   }
 
   #take(data: Buffer, isBinary: boolean): void {

@@ -217,7 +217,10 @@ export abstract class Connection<Sent = unknown> {
   pipe<Other>(target: Connection<Other>): Connection<Other> {
     this.onMessage = (_connection, message) => {
       if (!target.isFull) return void target.send(message as Other)
-      return target.#drained().then(() => {
+      return new Promise<void>((resolve) => {
+        target.#onceDrained ??= []
+        target.#onceDrained.push(resolve)
+      }).then(() => {
         target.send(message as Other)
       })
     }
@@ -369,13 +372,6 @@ export abstract class Connection<Sent = unknown> {
     const hook = this.onBufferDrain ?? this.owner.hooks.onBufferDrain
     if (hook) this.#callLate('onBufferDrain', () => hook(this))
     this.#releaseDrained()
-  }
-
-  #drained(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#onceDrained ??= []
-      this.#onceDrained.push(resolve)
-    })
   }
 
   #releaseDrained(): void {

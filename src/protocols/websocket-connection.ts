@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
 import { Backlog } from './backlog.ts'
-import { Connection, type ConnectionState, type Hook, type Owner } from './connection.ts'
+import { Connection, type ConnectionState, connectionOn, type Hook, type Owner } from './connection.ts'
 import { encodeFrame } from './websocket-frame.ts'
 import { type Refusal, refusalOf, refuseWith } from './websocket-refusal.ts'
 import type { WebSocketRequest } from './websocket-request.ts'
@@ -22,8 +22,8 @@ const FAILED = 500
 /** A goodbye ends by force when for so long nothing comes and nothing is taken of what was sent. */
 const GOODBYE_MS = 10_000
 
-const CONNECTION = Symbol('shiftwork.connection')
-type Carrier = { [CONNECTION]: WebSocketConnection }
+const OWNER = Symbol('shiftwork.owner')
+type Owned = { [OWNER]: WebSocketConnection }
 type Message = string | Buffer
 
 export class WebSocketConnection extends Connection<string | Uint8Array> {
@@ -205,8 +205,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     this.#wire = wire
     this.#isCompressed = wire.extensions !== ''
     this.#asksEachTime = this.#isCompressed || this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark
-    Object.assign(wire, { [CONNECTION]: this })
-    Object.assign(this.socket, { [CONNECTION]: this })
+    Object.assign(wire, { [OWNER]: this })
     wire.on('message', WebSocketConnection.#onMessage)
     wire.on('close', WebSocketConnection.#onClose)
     wire.on('error', WebSocketConnection.#onError)
@@ -223,21 +222,22 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     this.#goOn()
   }
 
-  static readonly #onMessage = function (this: Wire & Carrier, data: Buffer, isBinary: boolean): void {
-    this[CONNECTION].#take(data, isBinary)
+  static readonly #onMessage = function (this: Wire & Owned, data: Buffer, isBinary: boolean): void {
+    this[OWNER].#take(data, isBinary)
   }
 
-  static readonly #onClose = function (this: Wire & Carrier, code: number, reason: Buffer): void {
-    this[CONNECTION].#noteClosed(code, reason.toString())
+  static readonly #onClose = function (this: Wire & Owned, code: number, reason: Buffer): void {
+    this[OWNER].#noteClosed(code, reason.toString())
   }
 
-  static readonly #onError = function (this: Wire & Carrier, error: Error): void {
-    this[CONNECTION].#noteFault(error)
+  static readonly #onError = function (this: Wire & Owned, error: Error): void {
+    this[OWNER].#noteFault(error)
   }
 
   /** Of a long message too, and of pings and pongs. */
-  static readonly #onData = function (this: Socket & Carrier): void {
-    this[CONNECTION].heardAt = performance.now()
+  static readonly #onData = function (this: Socket): void {
+    const connection = connectionOn(this) as WebSocketConnection
+    connection.heardAt = performance.now()
   }
 
   #take(data: Buffer, isBinary: boolean): void {

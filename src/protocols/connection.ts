@@ -80,10 +80,6 @@ export function connectionOn(socket: Carrier): Connection | undefined {
 }
 
 export abstract class Connection<Sent = unknown> {
-  /** Unique among all processes of the fleet, and never used again. */
-  readonly id: string
-  /** The user's own bag: what is put here stays with the connection. */
-  context: ConnectionContext = {}
   /** Hooks of this connection alone, in place of its worker's. */
   onMessage: ConnectionHooks['onMessage'] = null
   onClose: ConnectionHooks['onClose'] = null
@@ -95,9 +91,10 @@ export abstract class Connection<Sent = unknown> {
   protected heardAt = this.openedAt
   protected readonly owner: Owner
   protected readonly socket: Carrier
+  #context: ConnectionContext | null = null
   #isFull = false
   #isTellingError = false
-  #onceDrained: (() => void)[] = []
+  #onceDrained: (() => void)[] | null = null
   /** Signs of life that were asked for since something came, and when the last one was. */
   #asked = 0
   #askedAt = 0
@@ -106,8 +103,23 @@ export abstract class Connection<Sent = unknown> {
   constructor(owner: Owner, socket: Carrier) {
     this.owner = owner
     this.socket = socket
-    this.id = idOf(socket)
     Object.assign(socket, { [CONNECTION]: this })
+  }
+
+  /** Unique among all processes of the fleet, and never used again. */
+  get id(): string {
+    return idOf(this.socket)
+  }
+
+  /** The user's own bag: what is put here stays with the connection. */
+  get context(): ConnectionContext {
+    // most of many thousand idle connections never have one
+    this.#context ??= {}
+    return this.#context
+  }
+
+  set context(context: ConnectionContext) {
+    this.#context = context
   }
 
   /** The Worker that it belongs to. */
@@ -205,7 +217,10 @@ export abstract class Connection<Sent = unknown> {
   pipe<Other>(target: Connection<Other>): Connection<Other> {
     this.onMessage = (_connection, message) => {
       if (!target.isFull) return void target.send(message as Other)
-      return new Promise<void>((resolve) => target.#onceDrained.push(resolve)).then(() => {
+      return new Promise<void>((resolve) => {
+        target.#onceDrained ??= []
+        target.#onceDrained.push(resolve)
+      }).then(() => {
         target.send(message as Other)
       })
     }
@@ -360,7 +375,9 @@ export abstract class Connection<Sent = unknown> {
   }
 
   #releaseDrained(): void {
-    for (const callback of this.#onceDrained.splice(0)) callback()
+    const callbacks = this.#onceDrained ?? []
+    this.#onceDrained = null
+    for (const callback of callbacks) callback()
   }
 
   /** A hook whose failure ends nothing: it is logged. */

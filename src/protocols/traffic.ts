@@ -92,7 +92,7 @@ export class Traffic {
     if (isUnseen(socket)) return
     this.register(server)
     this.#sockets.add(socket)
-    socket.on('close', () => this.#remove(socket))
+    socket.on('close', this.#onClose)
     this.onConnection?.(socket)
   }
 
@@ -102,10 +102,12 @@ export class Traffic {
     socket.on('close', () => this.#secured.delete(socket))
   }
 
-  #remove(socket: Socket): void {
-    this.#sockets.delete(socket)
-    if (this.#sockets.size === 0) this.#onEmpty?.()
-  }
+  /** One for all: a closure for each connection would be a hundred bytes. */
+  readonly #onClose = ((traffic: Traffic) =>
+    function (this: Socket): void {
+      traffic.#sockets.delete(this)
+      if (traffic.#sockets.size === 0) traffic.#onEmpty?.()
+    })(this)
 
   #begin(request: IncomingMessage, response: ServerResponse): void {
     const exchange = exchangeOf(request.socket)

@@ -6,7 +6,7 @@
 import type { Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
 import { Backlog } from './backlog.ts'
-import { Connection, type ConnectionState, type Hook, type Owner } from './connection.ts'
+import { Connection, type ConnectionState, connectionOn, type Hook, type Owner } from './connection.ts'
 import { encodeFrame } from './websocket-frame.ts'
 import { type Refusal, refusalOf, refuseWith } from './websocket-refusal.ts'
 import type { WebSocketRequest } from './websocket-request.ts'
@@ -22,8 +22,8 @@ const FAILED = 500
 /** A goodbye ends by force when for so long nothing comes and nothing is taken of what was sent. */
 const GOODBYE_MS = 10_000
 
-const CONNECTION = Symbol('shiftwork.connection')
-type Carrier = { [CONNECTION]: WebSocketConnection }
+const OWNER = Symbol('shiftwork.owner')
+type Owned = { [OWNER]: WebSocketConnection }
 type Message = string | Buffer
 
 export class WebSocketConnection extends Connection<string | Uint8Array> {
@@ -72,6 +72,24 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     return !this.#isBusy && !this.#waiting && this.bufferedBytes === 0 && this.#wire?.hasBegun === false
   }
 
+  override get unfinished(): string | null {
+    if (this.#state === 'opening') return 'onConnect has not settled'
+    if (this.#isBusy) return 'its handler has not settled'
+    if (this.bufferedBytes > 0) return `${this.bufferedBytes} bytes are not delivered`
+    if (this.#isPaused) return 'it is paused'
+    if (this.#state === 'closing') return 'its goodbye is not answered'
+    return this.#wire?.hasBegun ? 'its message is not whole' : null
+  }
+
+  protected override get isDeaf(): boolean {
+    return this.#isPaused || this.#isHeld
+  }
+
+  /** Not 1000: a client that would like to stay may come back. */
+  protected override closeIdle(): void {
+    this.closeWith(CLOSE_CODES.goingAway)
+  }
+
   override describe(): string {
     return `${this.protocol} ${this.request.path} from ${this.remoteAddress ?? 'a unix socket'}`
   }
@@ -85,7 +103,10 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     const frame = this.#isCompressed ? null : encodeFrame(value)
     if (frame) this.socket.write(frame, done)
     else wire.send(value, done)
-    return this.noteSent()
+    const wasFull = this.isFull
+    const sent = this.noteSent()
+    if (this.isFull && !wasFull && !done) this.socket.once('drain', () => this.noteFlushed())
+    return sent
   }
 
   get #isWritable(): boolean {
@@ -170,7 +191,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   async #judge(hook: ConnectHook): Promise<Refusal | null> {
     try {
       const refusal = await refusalOf(await hook(this, this.request))
-      return refusal && { ...refusal, headers: [...refusal.headers, ...this.request.takeResponseLines()] }
+      return refusal && { ...refusal, headers: [...refusal.headers, ...this.request.conclude()] }
     } catch (error) {
       this.fail('onWebSocketConnect', error)
       return refuseWith(FAILED)
@@ -184,13 +205,11 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     this.#wire = wire
     this.#isCompressed = wire.extensions !== ''
     this.#asksEachTime = this.#isCompressed || this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark
-    Object.assign(wire, { [CONNECTION]: this })
-    Object.assign(this.socket, { [CONNECTION]: this })
+    Object.assign(wire, { [OWNER]: this })
     wire.on('message', WebSocketConnection.#onMessage)
     wire.on('close', WebSocketConnection.#onClose)
     wire.on('error', WebSocketConnection.#onError)
     this.socket.on('data', WebSocketConnection.#onData)
-    this.socket.on('drain', WebSocketConnection.#onDrain)
     if (this.#isPaused) wire.pause()
     this.owner.connections.add(this as Connection)
     const settling = this.call('onConnect')
@@ -203,25 +222,22 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     this.#goOn()
   }
 
-  static readonly #onMessage = function (this: Wire & Carrier, data: Buffer, isBinary: boolean): void {
-    this[CONNECTION].#take(data, isBinary)
+  static readonly #onMessage = function (this: Wire & Owned, data: Buffer, isBinary: boolean): void {
+    this[OWNER].#take(data, isBinary)
   }
 
-  static readonly #onClose = function (this: Wire & Carrier, code: number, reason: Buffer): void {
-    this[CONNECTION].#noteClosed(code, reason.toString())
+  static readonly #onClose = function (this: Wire & Owned, code: number, reason: Buffer): void {
+    this[OWNER].#noteClosed(code, reason.toString())
   }
 
-  static readonly #onError = function (this: Wire & Carrier, error: Error): void {
-    this[CONNECTION].#noteFault(error)
+  static readonly #onError = function (this: Wire & Owned, error: Error): void {
+    this[OWNER].#noteFault(error)
   }
 
   /** Of a long message too, and of pings and pongs. */
-  static readonly #onData = function (this: Socket & Carrier): void {
-    this[CONNECTION].heardAt = performance.now()
-  }
-
-  static readonly #onDrain = function (this: Socket & Carrier): void {
-    this[CONNECTION].noteFlushed()
+  static readonly #onData = function (this: Socket): void {
+    const connection = connectionOn(this) as WebSocketConnection
+    connection.heardAt = performance.now()
   }
 
   #take(data: Buffer, isBinary: boolean): void {

@@ -5,17 +5,21 @@
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 
+/** Of use for the handshake only. */
+const HANDSHAKE = /^(?:connection|upgrade|sec-websocket-(?:key|version|extensions))$/
+
 export class WebSocketRequest {
   /** As it was sent: path and query. */
   readonly url: string
-  readonly headers: IncomingHttpHeaders
+  /** As it came, and once the handshake is over as lines: these take half the memory. */
+  #headers: IncomingHttpHeaders | string
   #subprotocol: string | null = null
   #responseHeaders: Headers | null = null
 
   /** @param known the subprotocols that the server speaks, the best first. */
   constructor({ url, headers }: Pick<IncomingMessage, 'url' | 'headers'>, known: readonly string[]) {
     this.url = url ?? '/'
-    this.headers = headers
+    this.#headers = headers
     const offered = this.subprotocols
     this.#subprotocol = known.find((name) => offered.includes(name)) ?? null
   }
@@ -29,6 +33,15 @@ export class WebSocketRequest {
   get query(): URLSearchParams {
     const cut = this.url.indexOf('?')
     return new URLSearchParams(cut < 0 ? '' : this.url.slice(cut + 1))
+  }
+
+  /** By their names in lower case. Once the handshake is over, without those that were for it, and parsed anew each time. */
+  get headers(): IncomingHttpHeaders {
+    if (typeof this.#headers !== 'string') return this.#headers
+    const lines = this.#headers === '' ? [] : this.#headers.split('\n')
+    return Object.fromEntries(
+      lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
+    )
   }
 
   /** Those that the client offers, its favourite first. */
@@ -58,10 +71,12 @@ export class WebSocketRequest {
     return this.#responseHeaders
   }
 
-  /** The header lines for the answer, which are wanted once. */
-  takeResponseLines(): string[] {
+  /** Ends the handshake. @returns the header lines of its answer. */
+  conclude(): string[] {
     const lines = [...(this.#responseHeaders ?? [])].map(([name, value]) => `${name}: ${value}`)
     this.#responseHeaders = null
+    const kept = Object.entries(this.headers).filter(([name]) => !HANDSHAKE.test(name))
+    this.#headers = kept.map(([name, value]) => `${name}:${value}`).join('\n')
     return lines
   }
 }

@@ -49,7 +49,7 @@ export function createWebSocketServer(runnable: Runnable, scheme: Scheme, owner:
     handleProtocols: (_offered, message) => begun.get(message)?.subprotocol ?? false,
   })
   webSockets.on('headers', (lines, message) => {
-    lines.push(...(begun.get(message)?.request.takeResponseLines() ?? []))
+    lines.push(...(begun.get(message)?.request.conclude() ?? []))
   })
   server.on('upgrade', (message: IncomingMessage, socket, head: Buffer) => {
     webSockets.handleUpgrade(message, socket, head, (wire) => begun.get(message)?.open(wire as OwnWebSocket))

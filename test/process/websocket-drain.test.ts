@@ -211,8 +211,8 @@ describe('B5 a connection that is parted', () => {
     expect(await silent.farewell()).toMatchObject({ code: 1012 })
     expect(await stuck.farewell()).toMatchObject({ code: null })
     const [, named = ''] = /cut 2 connections: (.*)/.exec(project.log) ?? []
-    expect(named).toContain('websocket /silent from 127.0.0.1')
-    expect(named).toContain('websocket /stuck from 127.0.0.1')
+    expect(named).toContain('websocket /silent from 127.0.0.1: its goodbye is not answered')
+    expect(named).toContain('websocket /stuck from 127.0.0.1: its handler has not settled')
     expect(named).not.toContain('token')
   })
 

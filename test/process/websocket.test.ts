@@ -376,24 +376,59 @@ describe('limits', () => {
     await running.line(/^drained 0$/m)
   })
 
-  for (const [what, options] of [
+  it.each([
     ['a limit below what the kernel is given', '{ maxSendBufferBytes: 1 }'],
     ['compression', '{ webSocket: { compression: { thresholdBytes: 0 } }, maxSendBufferBytes: 50_000 }'],
-  ] as const)
-    it(`onBufferDrain comes with ${what}`, async () => {
-      const { open } = await serve(
-        `
-        worker.onMessage = (connection) => {
-          while (connection.send(String(Math.random()).repeat(2_000)) !== false) connection.ping()
+    ['neither', '{ maxSendBufferBytes: 100_000 }'],
+  ])('onBufferFull and onBufferDrain come in turn, with %s', async (_what, options) => {
+    const { open, running } = await serve(
+      `
+      process.on('warning', (warning) => log('warning', warning.message))
+      const told = []
+      worker.onMessage = (connection) => {
+        for (let sent = true; sent !== false; connection.ping()) sent = connection.send(String(Math.random()).repeat(2_000))
+      }
+      worker.onBufferFull = () => told.push('full')
+      worker.onBufferDrain = async (connection) => {
+        told.push('drain')
+        // what is sent while some of it is taken makes it full again
+        if (told.length < 60) worker.onMessage(connection)
+        else connection.close(told.join())
+      }
+    `,
+      options,
+    )
+    const client = await open({ headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' } })
+    client.send('go')
+    expect(await client.farewell()).toMatchObject({ code: 1000, end: 'closed' })
+    const texts = client.frames.filter(({ opcode, reserved }) => opcode === OPCODES.text && reserved === 0)
+    const told = texts.at(-1)?.payload.toString()
+    if (told?.startsWith('full')) expect(told).toBe(Array.from({ length: 30 }, () => 'full,drain').join())
+    expect(running.stdout).not.toContain('warning')
+  })
+
+  it('a reader that takes a little at a time may be sent something whenever there is room', async () => {
+    const { open, running } = await serve(
+      `
+      process.on('warning', (warning) => log('warning', warning.message))
+      worker.onMessage = async (connection) => {
+        for (let sent = 0; sent < 100; ) {
+          if (connection.bufferedBytes < 90_000 && connection.send('x'.repeat(20_000)) !== false) sent++
+          else await delay(1)
         }
-        worker.onBufferDrain = (connection) => connection.close('drained')
-      `,
-        options,
-      )
-      const client = await open({ headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' } })
-      client.send('go')
-      expect(await client.farewell()).toMatchObject({ code: 1000, end: 'closed' })
-    })
+        connection.close('done')
+      }
+    `,
+      '{ maxSendBufferBytes: 100_000 }',
+    )
+    const client = await open()
+    client.client.readSlowly({ stepBytes: 30_000, pauseMs: 1 })
+    client.client.socket.resume()
+    client.send('go')
+    expect(await client.farewell()).toMatchObject({ code: 1000, end: 'closed', unread: 0 })
+    expect(client.frames).toHaveLength(102)
+    expect(running.stdout).not.toContain('warning')
+  })
 
   it('a slow handler: its client is slowed down, and everything is handled in order', async () => {
     const { open, running, project } = await serve(`

@@ -191,6 +191,10 @@ describe('only one place knows', () => {
     for (const path of knowing) expect(['master/listeners.ts', 'worker/listen.ts']).toContain(path)
   })
 
+  it('the private members of ws', () => {
+    expect(filesWith(/\b_(?:receiver|sender|state|fragmented|bufferedBytes)\b/)).toEqual(['protocols/websocket.ts'])
+  })
+
   it('the dependencies are few, and no other package is imported', () => {
     const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       dependencies: Record<string, string>

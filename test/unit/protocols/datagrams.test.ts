@@ -44,7 +44,7 @@ function open(hooks: Partial<ConnectionHooks>): { port: FakePort; datagrams: Dat
   const onMessage = vi.fn()
   const datagrams = new Datagrams({
     protocol: 'udp',
-    worker: { name: 'web', id: 0, generation: 0, isLeader: false },
+    worker: { name: 'web', id: 0, generation: 0, isLeader: false, connections: new Set(), broadcast: () => 0 },
     hooks: { ...NO_HOOKS, ...hooks },
     limits: { maxMessageBytes: 10, maxSendBufferBytes: 100, idleTimeoutMs: 0, heartbeat: null },
     connections: { add: () => undefined, delete: () => undefined, onMessage },

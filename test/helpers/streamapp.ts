@@ -59,10 +59,13 @@ export async function targets(project: Project): Promise<Record<Transport, Targe
  * Answers each message with itself, but for these words: `who`, `version`, `name N`, `told N` (what hooks were told of
  * that connection), `state N`, `close`, `end`, `destroy`, `throw`, `reject`, `wait G` (answers when `open G` came),
  * `pause G` (reads on then), `hold` (from now on onConnect waits for the gate `connect`), `slows` (pauses while its
- * send buffer is full), `fill` (sends until it is full), `own` (hooks of its own), `pipe N` (both ways).
+ * send buffer is full), `fill` (sends until it is full), `own` (hooks of its own), `pipe N` (both ways), `do ID` (noted in
+ * `handled.log`, answered with the version), `later MS`, `break MS` (pauses for so long), `big BYTES`, `crash`.
  */
 export function streamApp(version = '1'): string {
   return `
+import { appendFileSync } from 'node:fs'
+const HANDLED = new URL('handled.log', import.meta.url)
 const gates = new Map()
 const named = new Map()
 const told = []
@@ -89,6 +92,20 @@ export function serve(worker, isBytes) {
     switch (word) {
       case 'version':
         return void answer(${JSON.stringify(version)} + ' ' + process.pid)
+      case 'do':
+        appendFileSync(HANDLED, name + '\\n')
+        return void answer('done ' + name + ' ' + ${JSON.stringify(version)} + ' ' + process.pid)
+      case 'later':
+        return new Promise((resolve) => setTimeout(resolve, Number(name))).then(() => void answer('later ' + process.pid))
+      case 'break':
+        connection.pause()
+        setTimeout(() => connection.resume(), Number(name))
+        return void answer('break')
+      case 'big':
+        return void answer('x'.repeat(Number(name)))
+      case 'crash':
+        setImmediate(() => { throw new Error('crashed') })
+        return
       case 'who': {
         const { id, protocol, remoteAddress, localPort, state, context } = connection
         context.asked = (context.asked ?? 0) + 1
@@ -153,6 +170,8 @@ export function serve(worker, isBytes) {
 
   const handleAll = (connection, parts) => {
     for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
+      // one that is closed handles no message any more; of bytes, this is where messages are told apart
+      if (connection.state !== 'open' && connection.state !== 'parting') return
       const settling = handle(connection, part)
       if (settling) return settling.then(() => handleAll(connection, parts))
     }

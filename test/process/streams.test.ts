@@ -249,8 +249,8 @@ describe.each(SPEECHES)('$name', (speech) => {
 
     it('pause: nothing is handled until resume, and then everything in its order', async () => {
       const { peer, other, name, told, toldAll } = await openNamed()
-      peer.send(`pause ${name}`, '1', '2')
-      expect(await peer.next()).toBe('paused')
+      expect(await peer.ask(`pause ${name}`)).toBe('paused')
+      peer.send('1', '2')
       peer.send('3')
       await other.ask('a turn')
       expect(await told()).toEqual([])

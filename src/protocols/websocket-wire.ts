@@ -19,4 +19,4 @@ export interface Wire {
 }
 
 /** RFC 6455, 7.4.1, and the registry of IANA. */
-export const CLOSE_CODES = { normal: 1000, internalError: 1011, serviceRestart: 1012 } as const
+export const CLOSE_CODES = { normal: 1000, goingAway: 1001, internalError: 1011, serviceRestart: 1012 } as const

@@ -16,10 +16,12 @@ export class Peer {
   readonly #watchers = new Set<() => void>()
   #rest: Buffer = Buffer.alloc(0)
   #taken = 0
+  #isWelcome: boolean
 
   private constructor(socket: Socket, speech: Speech) {
     this.socket = socket
     this.#speech = speech
+    this.#isWelcome = speech.greeting === undefined
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('end', () => this.#end('end'))
     socket.on('error', () => this.#end('reset'))
@@ -27,7 +29,17 @@ export class Peer {
   }
 
   /** Does not end by itself when the other side has ended. */
-  static open(speech: Speech, target: Target): Promise<Peer> {
+  static async open(speech: Speech, target: Target): Promise<Peer> {
+    const peer = new Peer(await Peer.#connect(target), speech)
+    if (speech.greeting) {
+      peer.write(speech.greeting)
+      await peer.#until(() => peer.#isWelcome || peer.ending !== null)
+      if (peer.ending) throw new Error(`${peer.ending} before it was welcome`)
+    }
+    return peer
+  }
+
+  static #connect(target: Target): Promise<Socket> {
     return new Promise((resolve, reject) => {
       const isTls = 'tls' in target && target.tls === true
       const options = { allowHalfOpen: true, noDelay: true, host: '127.0.0.1', ...target }
@@ -36,7 +48,7 @@ export class Peer {
       socket.once('error', reject)
       socket.once(isTls ? 'secureConnect' : 'connect', () => {
         socket.off('error', reject)
-        resolve(new Peer(socket, speech))
+        resolve(socket)
       })
     })
   }
@@ -75,6 +87,7 @@ export class Peer {
 
   /** Sends no more. */
   end(): void {
+    if (this.#speech.farewell && this.ending === null) this.write(this.#speech.farewell)
     this.socket.end()
   }
 
@@ -92,9 +105,17 @@ export class Peer {
 
   #read(chunk: Buffer): void {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
-    const { messages, taken } = this.#speech.decode(this.#rest)
+    if (!this.#isWelcome) {
+      const taken = this.#speech.welcome?.(this.#rest) ?? 0
+      this.#isWelcome = taken > 0
+      this.#rest = this.#rest.subarray(taken)
+      this.#look()
+    }
+    if (!this.#isWelcome) return
+    const { messages, taken, reply } = this.#speech.decode(this.#rest)
     this.#rest = this.#rest.subarray(taken)
     this.received.push(...messages)
+    if (reply) this.write(reply)
     if (messages.length > 0) this.#look()
   }
 

@@ -1,7 +1,18 @@
 /**
- * The stream protocols as a client speaks them: how a message looks on the wire, what is too long, what makes
+ * The protocols of connections as a client speaks them: how a message looks on the wire, what is too long, what makes
  * no sense. One adapter for each; the conformance suite knows no other difference between them.
  */
+
+import { closeFrame, frame, OPCODES, parseFrame } from './frames.ts'
+
+/** What stands at the beginning of the bytes that came. */
+export interface Heard {
+  messages: string[]
+  /** How many bytes they take. */
+  taken: number
+  /** What the protocol itself answers. */
+  reply?: Buffer
+}
 
 export interface Speech {
   readonly name: string
@@ -11,9 +22,17 @@ export interface Speech {
   readonly options: string
   /** Not bytes without limits: a message may be too long, and bytes may make no sense. */
   readonly isBounded: boolean
+  /** A client that has ended can still be answered, and one that sends no more is still heard. */
+  readonly hasHalves: boolean
+  /** What a client sends first, before any message. */
+  readonly greeting?: Buffer
+  /** And what it sends last. */
+  readonly farewell?: Buffer
+  /** @returns how many bytes the answer to the greeting takes; 0: it is not whole. */
+  welcome?(bytes: Buffer): number
   encode(message: string): Buffer
-  /** Whole messages from the beginning of these bytes, and how many they take. */
-  decode(bytes: Buffer): { messages: string[]; taken: number }
+  /** Whole messages from the beginning of these bytes. */
+  decode(bytes: Buffer): Heard
   /** A message that takes exactly so many bytes on the wire. */
   sized(bytes: number): Buffer
   /** Bytes that are no message. */
@@ -23,7 +42,7 @@ export interface Speech {
 }
 
 /** The messages between one separator and the next. */
-function split(bytes: Buffer, separator: string): { messages: string[]; taken: number } {
+function split(bytes: Buffer, separator: string): Heard {
   const taken = bytes.lastIndexOf(separator) + separator.length
   if (taken < separator.length) return { messages: [], taken: 0 }
   return { messages: bytes.toString('utf8', 0, taken).split(separator).slice(0, -1), taken }
@@ -43,6 +62,7 @@ const TEXT: Speech = {
   schemes: { plain: 'text', tls: 'text+tls', unix: 'text' },
   options: '',
   isBounded: true,
+  hasHalves: true,
   encode: encodeLine,
   decode: (bytes) => split(bytes, '\n'),
   sized: ofSize(encodeLine, 1),
@@ -59,7 +79,7 @@ function encodeFrame(message: string): Buffer {
   return Buffer.concat([head, Buffer.from(message)])
 }
 
-function decodeFrames(bytes: Buffer): { messages: string[]; taken: number } {
+function decodeFrames(bytes: Buffer): Heard {
   const messages: string[] = []
   let taken = 0
   while (bytes.length - taken >= HEAD_BYTES) {
@@ -76,6 +96,7 @@ const FRAME: Speech = {
   schemes: { plain: 'frame', tls: 'frame+tls', unix: 'frame' },
   options: '',
   isBounded: true,
+  hasHalves: true,
   encode: encodeFrame,
   decode: decodeFrames,
   sized: ofSize(encodeFrame, HEAD_BYTES),
@@ -89,6 +110,7 @@ const TCP: Speech = {
   schemes: { plain: 'tcp', tls: 'tls', unix: 'tcp' },
   options: '',
   isBounded: false,
+  hasHalves: true,
   encode: (message) => Buffer.from(`${message};`),
   decode: (bytes) => split(bytes, ';'),
   sized: (bytes) => Buffer.from(`${'x'.repeat(bytes - 1)};`),
@@ -114,6 +136,7 @@ const OWN: Speech = {
     encode: (text) => Buffer.byteLength(text) + ':' + text + ',',
   },`,
   isBounded: true,
+  hasHalves: true,
   encode: encodeNetstring,
   decode(bytes) {
     const messages: string[] = []
@@ -131,4 +154,40 @@ const OWN: Speech = {
   complaint: /^error that is no length$/,
 }
 
-export const SPEECHES: readonly Speech[] = [TCP, TEXT, FRAME, OWN]
+const encodeWebSocket = (message: string): Buffer => frame(OPCODES.text, message)
+
+const WEBSOCKET: Speech = {
+  name: 'websocket',
+  schemes: { plain: 'websocket', tls: 'wss', unix: 'websocket' },
+  options: '',
+  isBounded: true,
+  hasHalves: false,
+  greeting: Buffer.from(
+    'GET / HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' +
+      'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n',
+  ),
+  farewell: closeFrame(1000),
+  welcome(bytes) {
+    const end = bytes.indexOf('\r\n\r\n')
+    if (end >= 0 && !bytes.subarray(0, end).includes(' 101 ')) throw new Error(`not upgraded: ${bytes}`)
+    return end < 0 ? 0 : end + 4
+  },
+  encode: encodeWebSocket,
+  decode(bytes) {
+    const heard: Heard = { messages: [], taken: 0 }
+    for (;;) {
+      const parsed = parseFrame(bytes.subarray(heard.taken))
+      if (!parsed) return heard
+      heard.taken += parsed.end
+      const { opcode, payload } = parsed.frame
+      if (opcode === OPCODES.close) heard.reply = frame(OPCODES.close, payload)
+      else heard.messages.push(payload.toString())
+    }
+  },
+  sized: ofSize(encodeWebSocket, 0),
+  // a client must mask its frames
+  garbage: frame(OPCODES.text, 'garbage', { isMasked: false }),
+  complaint: /^error WS_ERR_EXPECTED_MASK$/,
+}
+
+export const SPEECHES: readonly Speech[] = [TCP, TEXT, FRAME, OWN, WEBSOCKET]

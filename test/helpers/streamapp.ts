@@ -1,5 +1,4 @@
 /** The start file and the business code of the stream tests, as text: an echo that does what it is told. */
-import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import type { Target } from './client.ts'
 import type { Project } from './project.ts'
@@ -34,13 +33,6 @@ ${transports.includes('tls') ? `open('tls', ${addresses.tls}, { tls: { key: read
 ${transports.includes('unix') ? `open('unix', ${addresses.unix})` : ''}
 Worker.runAll()
 `
-}
-
-/** A self-signed certificate in the project: `key.pem` and `cert.pem`. */
-export function makeCertificate(project: Project): void {
-  const args = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost'
-  const files = ['-keyout', join(project.dir, 'key.pem'), '-out', join(project.dir, 'cert.pem')]
-  execFileSync('openssl', [...args.split(' '), ...files], { stdio: 'pipe' })
 }
 
 /** Where the groups of `streamStart` really listen. */

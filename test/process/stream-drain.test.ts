@@ -8,13 +8,14 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { Asks, type AsksOptions } from '../helpers/asks.ts'
+import { makeCertificate } from '../helpers/certificate.ts'
 import type { Target } from '../helpers/client.ts'
 import { kill } from '../helpers/faults.ts'
 import { Peer } from '../helpers/peer.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 import { SPEECHES, type Speech } from '../helpers/speeches.ts'
-import { makeCertificate, streamApp, streamStart, type Transport, targets } from '../helpers/streamapp.ts'
+import { streamApp, streamStart, type Transport, targets } from '../helpers/streamapp.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 

@@ -278,7 +278,11 @@ export abstract class Connection<Sent = unknown> {
     this.#askedAt = now
     // it would be dropped; what waits already is as good a question
     if (this.isFull) return
-    this.ping(this.owner.limits.heartbeat?.data ?? undefined)
+    try {
+      this.ping(this.owner.limits.heartbeat?.data ?? undefined)
+    } catch (error) {
+      this.fail('heartbeat', error)
+    }
   }
 
   #giveUpSilent(now: number): void {

@@ -68,6 +68,22 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     return this.#wire?.bufferedAmount ?? 0
   }
 
+  override get unfinished(): string | null {
+    if (this.#state === 'opening') return 'onConnect has not settled'
+    if (this.#isBusy) return 'its handler has not settled'
+    if (this.bufferedBytes > 0) return `${this.bufferedBytes} bytes are not delivered`
+    if (this.#isPaused) return 'it is paused'
+    return this.#wire?.hasBegun ? 'its message is not whole' : null
+  }
+
+  protected override get isDeaf(): boolean {
+    return this.#isBusy || this.#isPaused
+  }
+
+  protected override closeIdle(): void {
+    this.closeWith(CLOSE_CODES.goingAway, 'idle')
+  }
+
   get isAtRest(): boolean {
     return !this.#isBusy && !this.#waiting && this.bufferedBytes === 0 && this.#wire?.hasBegun === false
   }
@@ -165,13 +181,16 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     if (!this.#isHeld && !this.#isPaused) this.#wire?.resume()
   }
 
-  /** What has come is with the kernel: two turns of the loop read it, then it is the last call. */
+  /** What has come is with the kernel: two turns of the loop read it, whatever waits already, then it is the last call. */
   part(): void {
     if (this.#state !== 'opening' && this.#state !== 'open') return
     this.#state = 'parting'
+    this.#isHeld = false
+    this.#wire?.resume()
     setImmediate(() =>
       setImmediate(() => {
         this.#lastCall = this.#wire?.hasBegun ? 'message begun' : 'over'
+        if (this.#isPaused) this.#wire?.pause()
         this.#endIfDue()
       }),
     )
@@ -252,7 +271,8 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   #keep(message: Message): void {
     this.#waiting ??= new Backlog()
     this.#waiting.push(message)
-    if (this.#isHeld || !this.#waiting.isMuch) return
+    const isCallingLast = this.#state === 'parting' && this.#lastCall === 'not yet'
+    if (this.#isHeld || !this.#waiting.isMuch || isCallingLast) return
     this.#isHeld = true
     this.#wire?.pause()
   }

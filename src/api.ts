@@ -5,11 +5,11 @@
 import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
-import type { Connection, ConnectionLimits } from './protocols/connection.ts'
+import type { Connection } from './protocols/connection.ts'
 import type { ConnectionOf, MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
+import { limitsOf } from './protocols/limits.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { type Described, runAll } from './run-all.ts'
-import { CONNECTION_DEFAULTS } from './spec/connections.ts'
 import type { RunOptions } from './spec/settings.ts'
 import { OPTION_NAMES } from './spec/spec.ts'
 import { nearest } from './words.ts'
@@ -236,16 +236,6 @@ function describe(worker: Worker): Described {
       protocol: options['protocol'] as Protocol | undefined,
       healthFunction: healthFunctionOf(options['healthCheck']),
     },
-  }
-}
-
-function limitsOf(options: Record<string, unknown>): ConnectionLimits {
-  const { heartbeat, ...numbers } = options as Partial<ConnectionLimits>
-  return {
-    maxMessageBytes: numbers.maxMessageBytes ?? CONNECTION_DEFAULTS.maxMessageBytes,
-    maxSendBufferBytes: numbers.maxSendBufferBytes ?? CONNECTION_DEFAULTS.maxSendBufferBytes,
-    idleTimeoutMs: numbers.idleTimeoutMs ?? CONNECTION_DEFAULTS.idleTimeoutMs,
-    heartbeat: heartbeat ? { ...heartbeat, maxMissed: heartbeat.maxMissed ?? CONNECTION_DEFAULTS.maxMissed } : null,
   }
 }
 

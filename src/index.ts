@@ -1,6 +1,9 @@
 /** The public names of the package. */
 export { type HealthCheckOption, type HealthFunction, Worker, type WorkerOptions } from './api.ts'
 export { type ErrorCode, ShiftworkError } from './errors.ts'
+export { type ConnectOptions, connect } from './inside/connect.ts'
+export { Timer } from './inside/timer.ts'
+export type { Upstream, UpstreamState } from './inside/upstream.ts'
 export type { StopReason } from './ipc/messages.ts'
 export type { GroupStatus, ProcessStatus, ReloadSummary, Status } from './ipc/status.ts'
 export type { Connection, ConnectionContext, Heartbeat, WorkerView } from './protocols/connection.ts'

@@ -257,7 +257,6 @@ export class Supervisor {
         return
       case 'draining':
         this.#processes.get(key)?.send({ type: 'released' })
-        this.#dispatch({ type: 'resigned', key })
         return
       case 'prepared':
       case 'serving':
@@ -292,6 +291,7 @@ export class Supervisor {
         return
       }
       case 'loaded':
+      case 'resigned':
       case 'drained':
         this.#dispatch({ ...message, key })
         return

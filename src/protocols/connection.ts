@@ -194,7 +194,10 @@ export abstract class Connection<Sent = unknown> {
 
   abstract resume(): void
 
-  /** Ends it after what was begun, as its protocol says goodbye: the worker drains. */
+  /**
+   * Ends it after what was begun, as its protocol says goodbye: the worker drains. When that is, nobody knows of one
+   * that is piped to another: it goes on until either ends.
+   */
   abstract part(): void
 
   /** Asks the other side for a sign of life: with this, or as the protocol does by itself. */
@@ -214,6 +217,11 @@ export abstract class Connection<Sent = unknown> {
     }
     this.#target = target as Connection
     return target
+  }
+
+  /** What comes is handed on to another connection, which is open. */
+  get isPiped(): boolean {
+    return this.#target !== null && this.#target.state !== 'closed'
   }
 
   /** More than `maxSendBufferBytes` wait to be sent. */

@@ -189,6 +189,7 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
 
   /** Parting, and all that had come by then is handled. */
   get #isOver(): boolean {
+    if (this.isPiped) return false
     return this.#lastCallAt !== null && this.#receivedBytes - waitingBytes(this.#parse) >= this.#lastCallAt
   }
 
@@ -233,7 +234,7 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   #endIfDue(): void {
     if (this.#isBusy || !this.#isAlive) return
     const hasMore = this.#isPaused && waitingBytes(this.#parse) > 0
-    if (this.#hasEnded && !hasMore && this.#state === 'open' && this.handOnEnd()) return
+    if (this.#hasEnded && !hasMore && this.handOnEnd()) return
     if (this.#hasEnded ? !hasMore : this.#isOver && !this.#isPaused) this.close()
   }
 

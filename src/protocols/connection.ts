@@ -216,6 +216,8 @@ export abstract class Connection<Sent = unknown> {
       })
     }
     this.#target = target as Connection
+    // it has gone while the other one was made ready
+    if (this.state === 'closed') target.close()
     return target
   }
 

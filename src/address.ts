@@ -77,6 +77,21 @@ export function parseAddress(text: string): Address {
   return unix ? parseUnix(text, protocol, rest) : parsePort(text, protocol, rest)
 }
 
+/**
+ * Parses an address to connect to.
+ * @throws ShiftworkError `ERR_ADDRESS` with a hint that shows a right one.
+ */
+export function parseTarget(text: string): Address {
+  try {
+    const address = parseAddress(text)
+    if (hasAnyPort(address)) throw wrong(text, 'nobody listens on port 0', 'Write the port that the server listens on.')
+    return address
+  } catch (error) {
+    if (!(error instanceof ShiftworkError)) throw error
+    throw new ShiftworkError(error.code, error.message.replace('listen on', 'connect to'), { hint: error.hint })
+  }
+}
+
 function knownProtocol(text: string, word: string): Protocol {
   const protocol = ALIASES[word] ?? PROTOCOLS.find((known) => known === word)
   if (protocol) return protocol

@@ -17,7 +17,7 @@ import type {
   WebSocketOptions,
   WorkerHooks,
 } from './protocols/hooks.ts'
-import type { ConnectionLimits } from './protocols/limits.ts'
+import { limitsOf } from './protocols/limits.ts'
 import type { Protocol } from './protocols/protocol.ts'
 import { type Described, runAll } from './run-all.ts'
 import { CONNECTION_DEFAULTS } from './spec/connections.ts'
@@ -293,16 +293,6 @@ function describe(worker: Worker): Described {
       protocol: options['protocol'] as Protocol | undefined,
       healthFunction: healthFunctionOf(options['healthCheck']),
     },
-  }
-}
-
-function limitsOf(options: Record<string, unknown>): ConnectionLimits {
-  const { heartbeat, ...numbers } = options as Partial<ConnectionLimits>
-  return {
-    maxMessageBytes: numbers.maxMessageBytes ?? CONNECTION_DEFAULTS.maxMessageBytes,
-    maxSendBufferBytes: numbers.maxSendBufferBytes ?? CONNECTION_DEFAULTS.maxSendBufferBytes,
-    idleTimeoutMs: numbers.idleTimeoutMs ?? CONNECTION_DEFAULTS.idleTimeoutMs,
-    heartbeat: heartbeat ? { ...heartbeat, maxMissed: heartbeat.maxMissed ?? CONNECTION_DEFAULTS.maxMissed } : null,
   }
 }
 

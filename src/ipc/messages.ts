@@ -64,8 +64,10 @@ export type WorkerMessage =
   | { type: 'prepared' }
   | { type: 'serving' }
   | { type: 'failed'; failure: Failure; output: string }
-  /** Has resigned as leader and accepts nothing any more. */
+  /** Accepts nothing any more, and leads no more. */
   | { type: 'draining' }
+  /** And nothing that it did as leader is still under way: another may lead. */
+  | { type: 'resigned' }
   /** An uncaught exception: it drains by itself and wants a successor now. */
   | { type: 'leaving'; failure: Failure }
   | { type: 'replace'; why: ReplaceReason; detail: string | null }

@@ -273,7 +273,6 @@ export class Supervisor {
         return
       case 'draining':
         this.#processes.get(key)?.send({ type: 'released' })
-        this.#dispatch({ type: 'resigned', key })
         return
       case 'prepared':
       case 'serving':
@@ -308,6 +307,7 @@ export class Supervisor {
         return
       }
       case 'loaded':
+      case 'resigned':
       case 'drained':
         this.#dispatch({ ...message, key })
         return

@@ -3,7 +3,8 @@
  * hands on of `Worker.broadcast`.
  */
 import { describeError } from '../errors.ts'
-import type { Connection, ConnectionState } from './connection.ts'
+import type { Connection } from './connection.ts'
+import type { ConnectionState } from './connection-state.ts'
 
 /** One whose `onConnect` has not settled is nobody yet. */
 const TAKING: ReadonlySet<ConnectionState> = new Set(['open', 'parting'])

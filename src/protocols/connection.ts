@@ -6,16 +6,9 @@
 import { describeError, ShiftworkError } from '../errors.ts'
 import { plural } from '../words.ts'
 import { type Carrier, idOf } from './carrier.ts'
+import type { ConnectionContext, ConnectionState, Hook } from './connection-state.ts'
 import type { ConnectionLimits } from './limits.ts'
 import { judge, lookEveryMs } from './silence.ts'
-
-/** The user's own bag on each connection. Declare its members by augmenting this interface. */
-export interface ConnectionContext {
-  [name: string]: unknown
-}
-
-/** A function that may declare narrower arguments than it is typed with, as methods may. */
-export type Hook<Arguments extends unknown[]> = { hook(...args: Arguments): unknown }['hook']
 
 /** What happens to a connection. Each may be async; none of it may end the worker. `C` is its class. */
 export interface ConnectionHooks<Message = unknown, Sent = unknown, C = Connection<Sent>> {
@@ -64,12 +57,6 @@ export interface Registry {
   /** Called at each message that is handled. */
   readonly onMessage: () => void
 }
-
-/**
- * opening: `onConnect` has not settled · open · parting: it ends after what was begun · closing: nothing is
- * handled any more, what was sent is still delivered · closed
- */
-export type ConnectionState = 'opening' | 'open' | 'parting' | 'closing' | 'closed'
 
 const CONNECTION = Symbol('shiftwork.connection')
 type Known = Carrier & { [CONNECTION]?: Connection }
@@ -198,7 +185,10 @@ export abstract class Connection<Sent = unknown> {
 
   abstract resume(): void
 
-  /** Ends it after what was begun, as its protocol says goodbye: the worker drains. */
+  /**
+   * Ends it after what was begun, as its protocol says goodbye: the worker drains. When that is, nobody knows of one
+   * that is piped to another: it goes on until either ends.
+   */
   abstract part(): void
 
   /** Asks the other side for a sign of life: with this, or as the protocol does by itself. */
@@ -225,7 +215,14 @@ export abstract class Connection<Sent = unknown> {
       })
     }
     this.#target = target as Connection
+    // it has gone while the other one was made ready
+    if (this.state === 'closed') target.close()
     return target
+  }
+
+  /** What comes is handed on to another connection, which is open. */
+  get isPiped(): boolean {
+    return this.#target !== null && this.#target.state !== 'closed'
   }
 
   /** More than `maxSendBufferBytes` wait to be sent. */

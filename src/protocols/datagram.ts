@@ -5,7 +5,8 @@
  */
 import type { RemoteInfo } from 'node:dgram'
 import { ShiftworkError } from '../errors.ts'
-import { Connection, type ConnectionState, type Owner } from './connection.ts'
+import { Connection, type Owner } from './connection.ts'
+import type { ConnectionState } from './connection-state.ts'
 
 /** The socket that all datagrams of a process come by, and go by. */
 export interface Wire {

@@ -1,4 +1,5 @@
-/** Limits and times of one connection, as plain data. */
+/** Limits and times of one connection, as plain data, and what they are where the user has said nothing. */
+import { CONNECTION_DEFAULTS } from '../spec/connections.ts'
 
 /** Limits and times of one connection. */
 export interface ConnectionLimits {
@@ -19,4 +20,15 @@ export interface Heartbeat {
   maxMissed: number
   /** What is sent; null: the ping of the protocol, where it has one. */
   data: unknown
+}
+
+/** What the user has left out is the default. */
+export function limitsOf(options: Readonly<Record<string, unknown>>): ConnectionLimits {
+  const { heartbeat, ...numbers } = options as Partial<ConnectionLimits>
+  return {
+    maxMessageBytes: numbers.maxMessageBytes ?? CONNECTION_DEFAULTS.maxMessageBytes,
+    maxSendBufferBytes: numbers.maxSendBufferBytes ?? CONNECTION_DEFAULTS.maxSendBufferBytes,
+    idleTimeoutMs: numbers.idleTimeoutMs ?? CONNECTION_DEFAULTS.idleTimeoutMs,
+    heartbeat: heartbeat ? { ...heartbeat, maxMissed: heartbeat.maxMissed ?? CONNECTION_DEFAULTS.maxMissed } : null,
+  }
 }

@@ -5,7 +5,8 @@
  */
 import type { Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
-import { Connection, type ConnectionState, type Owner } from './connection.ts'
+import { Connection, type Owner } from './connection.ts'
+import type { ConnectionState } from './connection-state.ts'
 import { endGently } from './linger.ts'
 import { append, createParseState, take, waiting, waitingBytes } from './parse.ts'
 import type { Protocol } from './protocol.ts'
@@ -189,6 +190,7 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
 
   /** Parting, and all that had come by then is handled. */
   get #isOver(): boolean {
+    if (this.isPiped) return false
     return this.#lastCallAt !== null && this.#receivedBytes - waitingBytes(this.#parse) >= this.#lastCallAt
   }
 
@@ -233,7 +235,7 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   #endIfDue(): void {
     if (this.#isBusy || !this.#isAlive) return
     const hasMore = this.#isPaused && waitingBytes(this.#parse) > 0
-    if (this.#hasEnded && !hasMore && this.#state === 'open' && this.handOnEnd()) return
+    if (this.#hasEnded && !hasMore && this.handOnEnd()) return
     if (this.#hasEnded ? !hasMore : this.#isOver && !this.#isPaused) this.close()
   }
 

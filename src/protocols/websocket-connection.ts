@@ -6,7 +6,8 @@
 import type { Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
 import { Backlog } from './backlog.ts'
-import { Connection, type ConnectionState, connectionOn, type Hook, type Owner } from './connection.ts'
+import { Connection, connectionOn, type Owner } from './connection.ts'
+import type { ConnectionState, Hook } from './connection-state.ts'
 import { encodeFrame } from './websocket-frame.ts'
 import { type Refusal, refusalOf, refuseWith } from './websocket-refusal.ts'
 import type { WebSocketRequest } from './websocket-request.ts'
@@ -66,22 +67,6 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
 
   override get bufferedBytes(): number {
     return this.#wire?.bufferedAmount ?? 0
-  }
-
-  override get unfinished(): string | null {
-    if (this.#state === 'opening') return 'onConnect has not settled'
-    if (this.#isBusy) return 'its handler has not settled'
-    if (this.bufferedBytes > 0) return `${this.bufferedBytes} bytes are not delivered`
-    if (this.#isPaused) return 'it is paused'
-    return this.#wire?.hasBegun ? 'its message is not whole' : null
-  }
-
-  protected override get isDeaf(): boolean {
-    return this.#isBusy || this.#isPaused
-  }
-
-  protected override closeIdle(): void {
-    this.closeWith(CLOSE_CODES.goingAway, 'idle')
   }
 
   get isAtRest(): boolean {

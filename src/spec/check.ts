@@ -67,7 +67,7 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
     sweepChildren: check.boolean('sweepChildren', DEFAULTS.sweepChildren),
     env: check.env(),
   }
-  checkConnections(name, check, address)
+  checkConnections(check, address)
   warnAboutKeepAlive(spec, options, warnings)
   return spec
 }

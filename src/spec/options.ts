@@ -9,12 +9,13 @@ import { MAX_COUNT } from './spec.ts'
 
 /** Reads options by type; each method throws one sentence with what to do. */
 export class OptionCheck {
-  readonly #owner: string
+  /** The beginning of each sentence. */
+  readonly owner: string
   readonly #options: Readonly<Record<string, unknown>>
 
   /** @param name of the worker, for the sentence; null: they are the options of `runAll`. */
-  constructor(name: string | null, options: Readonly<Record<string, unknown>>) {
-    this.#owner = name === null ? 'runAll' : `Worker "${name}"`
+  constructor(name: string | null | { owner: string }, options: Readonly<Record<string, unknown>>) {
+    this.owner = name === null ? 'runAll' : typeof name === 'string' ? `Worker "${name}"` : name.owner
     this.#options = options
   }
 
@@ -78,7 +79,7 @@ export class OptionCheck {
     for (const member of Object.keys(value)) {
       if (members.includes(member)) continue
       const guess = nearest(member, members)
-      throw new ShiftworkError('ERR_OPTION', `${this.#owner}: ${option} has an unknown member "${member}"`, {
+      throw new ShiftworkError('ERR_OPTION', `${this.owner}: ${option} has an unknown member "${member}"`, {
         hint: guess ? `Did you mean "${guess}"?` : `Known members: ${members.join(', ')}.`,
       })
     }
@@ -95,7 +96,7 @@ export class OptionCheck {
   }
 
   #wrong(option: string, value: unknown, expected: string): ShiftworkError {
-    return new ShiftworkError('ERR_OPTION', `${this.#owner}: ${option} is ${show(value)}`, {
+    return new ShiftworkError('ERR_OPTION', `${this.owner}: ${option} is ${show(value)}`, {
       hint: `It must be ${expected}.`,
     })
   }

@@ -3,6 +3,7 @@
  * is left at the deadline, say so, exit. The one way out for reload, stop, crash and a lost master.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Upstreams } from '../inside/upstreams.ts'
 import type { DrainReport } from '../ipc/messages.ts'
 import type { Connections } from '../protocols/connections.ts'
 import { type CutReport, MAX_NAMED, type Traffic } from '../protocols/traffic.ts'
@@ -27,6 +28,8 @@ export interface DrainOptions {
   connections: Connections
   /** What is open beside the connections that `traffic` sees. */
   begun: readonly Drainable[]
+  /** What all of that may need: closed when it is done. */
+  upstreams: Upstreams
   onWorkerStop: () => unknown
 }
 
@@ -67,7 +70,8 @@ export class Drain {
     const drained = Promise.all(this.#begun.map((begun) => begun.drained(order.lingerMs))).then(() =>
       this.#options.connections.emptied(),
     )
-    const outcome = await Promise.race([Promise.all([hook, drained]), expired])
+    const done = Promise.all([hook, drained]).then(() => this.#options.upstreams.partWithAll())
+    const outcome = await Promise.race([done, expired])
     if (this.#deadline) clearTimeout(this.#deadline)
     const cut = outcome === 'expired' ? this.#cut() : { connections: 0, requests: [] }
     if (cut.connections > 0) await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
@@ -78,6 +82,7 @@ export class Drain {
     // what they had begun is known only before they are closed
     const named = this.#options.connections.unfinished(MAX_NAMED)
     const cuts = this.#begun.map((begun) => begun.cut())
+    this.#options.upstreams.cut()
     const connections = cuts.reduce((sum, cut) => sum + cut.connections, 0)
     return { connections, requests: [...cuts.flatMap((cut) => cut.requests), ...named].slice(0, MAX_NAMED) }
   }

@@ -7,6 +7,9 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Protocol, speechOf } from '../address.ts'
 import { describeError, ShiftworkError } from '../errors.ts'
+import { enter } from '../inside/present.ts'
+import { Timers } from '../inside/timers.ts'
+import { Upstreams } from '../inside/upstreams.ts'
 import { decodeData, provideBroadcast } from '../ipc/broadcast.ts'
 import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
@@ -64,6 +67,8 @@ class WorkerProcess {
   readonly #connections = new Connections()
   readonly #listings = new Listings(() => this.#traffic.opened())
   readonly #broadcaster: Broadcaster
+  readonly #upstreams: Upstreams
+  readonly #timers: Timers
   #endpoint: Endpoint | null = null
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #isOrphan = false
@@ -80,6 +85,8 @@ class WorkerProcess {
     this.#broadcaster = new Broadcaster((message) => link.report(message))
     provideBroadcast(this.#broadcaster.broadcast)
     this.#health = spec.healthCheck && new Health(runnable, spec.healthCheck)
+    this.#upstreams = new Upstreams(runnable.subject)
+    this.#timers = new Timers(runnable.subject)
     runnable.subject.id = link.identity.id
     runnable.subject.generation = link.identity.generation
   }
@@ -97,6 +104,7 @@ class WorkerProcess {
     if (!this.#spec.sweepChildren) delete process.env[WORKER_VARIABLE]
     dropPrivileges(this.#spec.user, this.#spec.group)
     this.#traffic.watch()
+    enter({ worker: this.#subject, upstreams: this.#upstreams, timers: this.#timers })
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec
     if (address) await this.#createEndpoint(address.protocol)
@@ -253,8 +261,11 @@ class WorkerProcess {
     this.#stopLimits()
     this.#endpoint?.stop(reason)
     this.#subject.isLeader = false
+    this.#timers.stop()
+    this.#upstreams.stopTrying()
     this.#traffic.stopListening()
     const released = this.#released()
+    void this.#resign()
     if (wasStarting) {
       this.#exit(0)
       return
@@ -262,13 +273,20 @@ class WorkerProcess {
     this.#drain = new Drain({
       traffic: this.#traffic,
       connections: this.#connections,
-      begun: this.#endpoint?.begun ?? [],
+      begun: [...(this.#endpoint?.begun ?? []), this.#timers],
+      upstreams: this.#upstreams,
       onWorkerStop: () => this.#subject.onWorkerStop?.(this.#subject as never, reason),
     })
     const report = await this.#drain.run(order)
     if (reason !== 'orphaned') await released
     this.#reportStats(UNASKED)
     this.#link.report({ type: 'drained', report }, () => this.#exit(reason === 'crash' ? 1 : 0))
+  }
+
+  /** Nobody may lead while a tick of this leader runs; one that is never done ends with this process. */
+  async #resign(): Promise<void> {
+    await this.#timers.leaderDone()
+    this.#link.report({ type: 'resigned' })
   }
 
   /**

@@ -95,8 +95,8 @@ describe('is refused, with what to write instead', () => {
       ': protocol is "text" without input',
       'It is an object with three functions: input, decode and encode.',
     ],
-    ['text://127.0.0.1:0', { protocol: CODEC }, ' has a protocol of its own but listens on no bytes', BYTES],
-    [undefined, { protocol: CODEC }, ' has a protocol of its own but listens on no bytes', BYTES],
+    ['text://127.0.0.1:0', { protocol: CODEC }, ' has a protocol of its own, but not on top of bytes', BYTES],
+    [undefined, { protocol: CODEC }, ' has a protocol of its own, but not on top of bytes', BYTES],
   ])('%s with %o', (listen, options, what, hint) => {
     expect(() => check(listen, options)).toThrow(new ShiftworkError('ERR_OPTION', `Worker "web"${what}`, { hint }))
   })

@@ -38,7 +38,7 @@ it.each([
   [{ webSocket: { compression: { level: 9 } } }, 'compression has an unknown member "level"', 'thresholdBytes'],
   [{ webSocket: { compression: { thresholdBytes: -1 } } }, 'thresholdBytes is -1', 'from 0'],
   [{ maxMessageBytes: 0 }, 'maxMessageBytes is 0', 'from 1'],
-  [{ protocol: { input: Number, decode: String, encode: String } }, 'listens on no bytes', 'tcp://'],
+  [{ protocol: { input: Number, decode: String, encode: String } }, 'not on top of bytes', 'tcp://'],
 ])('%j is refused in one sentence', (options, message, hint) => {
   const [said = '', advised = ''] = refusal(options as Record<string, unknown>)
   expect(said).toContain('Worker "web')

@@ -1,0 +1,117 @@
+/** `connect`: makes the worker that this process is a client of a server. Checks, and leaves the rest to `Upstream`. */
+import type { ConnectionOptions } from 'node:tls'
+import { type Address, isSecure, parseTarget } from '../address.ts'
+import { ShiftworkError } from '../errors.ts'
+import type { MessageOf, SentOf } from '../protocols/hooks.ts'
+import { limitsOf } from '../protocols/limits.ts'
+import type { Protocol } from '../protocols/protocol.ts'
+import { checkConnections } from '../spec/connections.ts'
+import { OptionCheck, show } from '../spec/options.ts'
+import { MAX_TIMER_MS } from '../spec/spec.ts'
+import { nearest } from '../words.ts'
+import { openerOf } from './openers.ts'
+import { findInside } from './present.ts'
+import type { ReconnectTimes } from './reconnect.ts'
+import { type Plan, Upstream } from './upstream.ts'
+
+/** How a worker is a client of a server. */
+export interface ConnectOptions<Message = unknown, Sent = unknown> {
+  /** For looking the name up, connecting and the TLS handshake together. Default 5 000 ms. */
+  connectTimeoutMs?: number
+  /**
+   * A connection that failed or was lost is tried again: after about `minDelayMs` (100), then twice as long each time,
+   * up to `maxDelayMs` (30 000). False: never.
+   */
+  reconnect?: false | Partial<ReconnectTimes>
+  /** For an address inside TLS: options of `tls.connect`, such as `ca`, `servername`, `key` and `cert`. */
+  tls?: ConnectionOptions
+  /** The longest message, as it is on the wire. A longer one ends the connection. Default 10 MiB. */
+  maxMessageBytes?: number
+  /** While more than this waits to be sent, `send` drops. Default 1 MiB. */
+  maxSendBufferBytes?: number
+  /** A server from which nothing came for so long is disconnected. Default 0 ms: never. */
+  idleTimeoutMs?: number
+  /** As a Worker's: finds out that the server is gone. Default: none. */
+  heartbeat?: { everyMs: number; maxMissed?: number; data?: Sent }
+  /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
+  protocol?: Protocol<Message, Sent>
+}
+
+const NAMES = {
+  connectTimeoutMs: true,
+  reconnect: true,
+  tls: true,
+  maxMessageBytes: true,
+  maxSendBufferBytes: true,
+  idleTimeoutMs: true,
+  heartbeat: true,
+  protocol: true,
+} satisfies Record<keyof ConnectOptions, true>
+
+const DEFAULTS = { connectTimeoutMs: 5_000, minDelayMs: 100, maxDelayMs: 30_000 } as const
+
+/**
+ * Opens a connection from this worker to a server; when it fails or is lost, it is tried again. Set the hooks on what is
+ * returned. What `onMessage` gets, and what `send` takes, follows from the address.
+ * @param address `tcp://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path` …
+ * @throws ShiftworkError `ERR_ADDRESS`, `ERR_OPTION`, and `ERR_NOT_IN_WORKER` outside a worker.
+ */
+export function connect<Target extends string, Message = MessageOf<Target>, Sent = SentOf<Target>>(
+  address: Target,
+  options: ConnectOptions<Message, Sent> = {},
+): Upstream<Message, Sent> {
+  const { upstreams } = findInside('connect')
+  return new Upstream<Message, Sent>(upstreams, checkPlan(address, { ...options }))
+}
+
+function checkPlan(text: unknown, options: Readonly<Record<string, unknown>>): Plan {
+  if (typeof text !== 'string')
+    throw new ShiftworkError('ERR_ADDRESS', `Cannot connect to ${show(text)}`, {
+      hint: 'Give the address as text, for example tcp://127.0.0.1:7000.',
+    })
+  const address = parseTarget(text)
+  openerOf(address)
+  const owner = `connect("${text}")`
+  rejectUnknown(owner, options)
+  const check = new OptionCheck({ owner }, options)
+  checkConnections(check, address)
+  return {
+    address,
+    timeoutMs: check.integer('connectTimeoutMs', DEFAULTS.connectTimeoutMs, 1, MAX_TIMER_MS),
+    reconnect: checkReconnect(check),
+    tls: checkTls(check, address),
+    limits: limitsOf(options),
+    protocol: options['protocol'] as Protocol | undefined,
+  }
+}
+
+function rejectUnknown(owner: string, options: Readonly<Record<string, unknown>>): void {
+  const names = Object.keys(NAMES)
+  for (const option of Object.keys(options)) {
+    if (names.includes(option)) continue
+    const guess = nearest(option, names)
+    throw new ShiftworkError('ERR_OPTION', `${owner} has an unknown option "${option}"`, {
+      hint: guess ? `Did you mean "${guess}"?` : `Known options: ${names.join(', ')}.`,
+    })
+  }
+}
+
+function checkReconnect(check: OptionCheck): ReconnectTimes | null {
+  if (check.value('reconnect') === false) return null
+  const given = check.value('reconnect') === undefined ? {} : check.object('reconnect', ['minDelayMs', 'maxDelayMs'])
+  const inner = new OptionCheck({ owner: `${check.owner}: reconnect` }, given)
+  const minDelayMs = inner.integer('minDelayMs', DEFAULTS.minDelayMs, 1, MAX_TIMER_MS)
+  const maxDelayMs = inner.integer('maxDelayMs', Math.max(DEFAULTS.maxDelayMs, minDelayMs), minDelayMs, MAX_TIMER_MS)
+  return { minDelayMs, maxDelayMs }
+}
+
+function checkTls(check: OptionCheck, address: Address): ConnectionOptions {
+  const tls = check.value('tls')
+  if (tls === undefined) return {}
+  if (typeof tls === 'object' && tls !== null && isSecure(address.protocol)) return tls
+  throw new ShiftworkError('ERR_OPTION', `${check.owner}: tls is ${show(tls)}`, {
+    hint: isSecure(address.protocol)
+      ? 'It must be an object of options of tls.connect, such as ca.'
+      : 'Change the address to one inside TLS, or remove tls.',
+  })
+}

@@ -1,0 +1,90 @@
+/**
+ * Opens the socket of an outgoing connection: looks the name up, connects, and shakes hands where it is
+ * TLS, all of it within one time. What goes wrong is one sentence that names the address.
+ */
+import { connect as connectPlain, isIP, type Socket } from 'node:net'
+import { type ConnectionOptions, connect as connectSecure } from 'node:tls'
+import { type Address, formatAddress, isSecure } from '../address.ts'
+import { describeError, ShiftworkError, systemCode } from '../errors.ts'
+
+export interface Target {
+  readonly address: Address
+  /** For an address inside TLS. */
+  readonly tls: ConnectionOptions
+  /** For everything until it is connected. */
+  readonly timeoutMs: number
+}
+
+/** What has not happened yet. */
+type Stage = 'lookup' | 'accept' | 'handshake'
+
+const LATE: Record<Stage, string> = {
+  lookup: 'its name was not looked up',
+  accept: 'nothing has accepted',
+  handshake: 'its TLS handshake was not done',
+}
+
+/** As `createServer` has it: the other side may end and still be answered. */
+const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
+
+/**
+ * Begins to connect; destroy the socket to give up.
+ * @returns `connected` rejects with `ERR_CONNECT`. The socket has a listener for errors from then on, too.
+ */
+export function dial(target: Target): { socket: Socket; connected: Promise<void> } {
+  const { address, timeoutMs } = target
+  const socket = openSocket(target)
+  let stage: Stage = address.kind === 'unix' || isIP(address.host) ? 'accept' : 'lookup'
+  const connected = new Promise<void>((resolve, reject) => {
+    const late = (): void => {
+      const message = `Cannot connect to ${formatAddress(address)}: ${LATE[stage]} within ${timeoutMs} ms`
+      const hint = 'Look whether it is reachable and answers, or raise connectTimeoutMs.'
+      reject(new ShiftworkError('ERR_CONNECT', message, { hint }))
+      socket.destroy()
+    }
+    const timer = setTimeout(late, timeoutMs)
+    const noteStage = (reached: Stage) => () => {
+      stage = reached
+    }
+    socket.once('lookup', noteStage('accept')).once('connect', noteStage('handshake'))
+    socket.once(isSecure(address.protocol) ? 'secureConnect' : 'connect', () => {
+      clearTimeout(timer)
+      resolve()
+    })
+    socket.on('error', (error) => reject(cannotConnect(address, error)))
+    socket.once('close', () => {
+      clearTimeout(timer)
+      reject(new ShiftworkError('ERR_CONNECT', `Cannot connect to ${formatAddress(address)}: it was closed`))
+    })
+  })
+  return { socket, connected }
+}
+
+function openSocket({ address, tls }: Target): Socket {
+  const where = address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
+  if (!isSecure(address.protocol)) return connectPlain({ ...SOCKET_OPTIONS, ...where })
+  // a certificate is made out to a name
+  const name = address.kind !== 'unix' && !isIP(address.host) ? { servername: address.host } : {}
+  return connectSecure({ ...SOCKET_OPTIONS, ...name, ...tls, ...where })
+}
+
+/** What a system error means to people. */
+const MEANINGS: Readonly<Record<string, readonly [what: string, hint: string]>> = {
+  ECONNREFUSED: ['connection refused', 'Nothing listens there: look whether it runs, and on which port.'],
+  ENOTFOUND: ['the host name is not known', 'Correct the name, or use an address.'],
+  EAI_AGAIN: ['the host name cannot be looked up now', 'Look whether the name server is reachable.'],
+  ETIMEDOUT: ['it does not answer', 'Look whether the machine is up, and whether a firewall is between.'],
+  EHOSTUNREACH: ['the host cannot be reached', 'Look whether the machine is up, and whether a firewall is between.'],
+  ENETUNREACH: ['its network cannot be reached', 'Look whether this machine has a route to it.'],
+  ECONNRESET: ['it hung up', 'Look into the log of what listens there.'],
+  ENOENT: ['there is no such socket', 'Look whether what is to listen there runs.'],
+  EACCES: ['permission denied', 'Look at the permissions of the socket, and of its directory.'],
+}
+
+function cannotConnect(address: Address, error: Error): ShiftworkError {
+  const [what, hint] = MEANINGS[systemCode(error) ?? ''] ?? [describeError(error).message, undefined]
+  return new ShiftworkError('ERR_CONNECT', `Cannot connect to ${formatAddress(address)}: ${what}`, {
+    hint,
+    cause: error,
+  })
+}

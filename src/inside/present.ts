@@ -1,0 +1,33 @@
+/**
+ * What user code inside a worker process works with: who the worker is, what it is a client of, and its
+ * timers. It stands on the process, so that another copy of this package finds it, too.
+ */
+import { ShiftworkError } from '../errors.ts'
+import type { WorkerView } from '../protocols/connection.ts'
+import type { Timers } from './timers.ts'
+import type { Upstreams } from './upstreams.ts'
+
+export interface Inside {
+  readonly worker: WorkerView
+  readonly upstreams: Upstreams
+  readonly timers: Timers
+}
+
+const INSIDE = Symbol.for('shiftwork.inside')
+
+/** From now on this process is that worker. */
+export function enter(inside: Inside): void {
+  Object.assign(process, { [INSIDE]: inside })
+}
+
+/**
+ * @param what the caller, for the sentence.
+ * @throws ShiftworkError `ERR_NOT_IN_WORKER` in the master, on the command line, and at the top level of a start file.
+ */
+export function findInside(what: string): Inside {
+  const inside = (process as unknown as Record<symbol, Inside | undefined>)[INSIDE]
+  if (inside) return inside
+  throw new ShiftworkError('ERR_NOT_IN_WORKER', `${what} works in a worker only`, {
+    hint: 'Call it inside onWorkerStart or another hook, or in a file that is imported there.',
+  })
+}

@@ -1,0 +1,267 @@
+/**
+ * What `connect` returns: a server that this worker is a client of. It holds one connection to it at a
+ * time, and opens another when that is lost, until it is closed or the worker leaves.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { formatAddress } from '../address.ts'
+import { describeError, ShiftworkError } from '../errors.ts'
+import type { Connection, ConnectionHooks, Owner, Registry, WorkerView } from '../protocols/connection.ts'
+import type { Hook } from '../protocols/connection-state.ts'
+import type { ConnectionLimits } from '../protocols/limits.ts'
+import { dial, type Target } from './dial.ts'
+import { openerOf, type Spoken } from './openers.ts'
+import { delayMs, failuresAfter, type ReconnectTimes } from './reconnect.ts'
+
+/** connecting · connected · waiting: for its next try · closed: there will be no connection any more */
+export type UpstreamState = 'connecting' | 'connected' | 'waiting' | 'closed'
+
+/** What happens to an upstream; the same hooks as a Worker's. */
+export interface UpstreamHooks<Message = unknown, Sent = unknown>
+  extends Omit<ConnectionHooks<Message, Sent>, 'onError'> {
+  /** Also why it could not be connected: then there is no connection. */
+  onError: Hook<[connection: Connection<Sent> | null, error: unknown]> | null
+}
+
+/** Checked options. */
+export interface Plan extends Target, Spoken {
+  /** null: one try. */
+  readonly reconnect: ReconnectTimes | null
+  readonly limits: ConnectionLimits
+}
+
+/** What it is part of: the upstreams of the process. */
+export interface UpstreamHome {
+  readonly worker: WorkerView
+  readonly connections: Registry
+  /** Nothing is tried again. */
+  readonly isDraining: boolean
+  add(upstream: Upstream): void
+  delete(upstream: Upstream): void
+}
+
+interface Waiter {
+  resolve(connection: Connection): void
+  reject(error: unknown): void
+}
+
+export class Upstream<Message = unknown, Sent = unknown> implements UpstreamHooks<Message, Sent> {
+  /** Awaited before the first message of each connection. */
+  onConnect: UpstreamHooks<Message, Sent>['onConnect'] = null
+  onMessage: UpstreamHooks<Message, Sent>['onMessage'] = null
+  /** A connection is lost, or closed; `state` says whether another will be tried. */
+  onClose: UpstreamHooks<Message, Sent>['onClose'] = null
+  onError: UpstreamHooks<Message, Sent>['onError'] = null
+  onBufferFull: UpstreamHooks<Message, Sent>['onBufferFull'] = null
+  onBufferDrain: UpstreamHooks<Message, Sent>['onBufferDrain'] = null
+  /** Where it connects to. */
+  readonly address: string
+  readonly #plan: Plan
+  readonly #home: UpstreamHome
+  readonly #owner: Owner
+  #state: UpstreamState = 'connecting'
+  #connection: Connection<Sent> | null = null
+  #connectedAt = 0
+  /** What broke the socket, to tell it from what a hook threw. */
+  #socketError: unknown = null
+  /** Gives up the try that is under way, or waited for. */
+  #cancelTry: () => void = () => undefined
+  #failures = 0
+  #waiters: Waiter[] = []
+
+  /** Begins to connect. */
+  constructor(home: UpstreamHome, plan: Plan) {
+    this.address = formatAddress(plan.address)
+    this.#home = home
+    this.#plan = plan
+    this.#owner = this.#createOwner(home.worker)
+    this.#home.add(this as Upstream)
+    this.#try()
+  }
+
+  get state(): UpstreamState {
+    return this.#state
+  }
+
+  /** The present one; null while there is none. */
+  get connection(): Connection<Sent> | null {
+    return this.#connection
+  }
+
+  /**
+   * The present connection, or the next one, before anything is read from it.
+   * @throws ShiftworkError `ERR_CONNECT` when there will be none: closed, or the one try has failed.
+   */
+  whenConnected(): Promise<Connection<Sent>> {
+    if (this.#connection) return Promise.resolve(this.#connection)
+    if (this.#state === 'closed') return Promise.reject(this.#noMore())
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ resolve: (connection) => resolve(connection as Connection<Sent>), reject })
+    })
+  }
+
+  /**
+   * Sends one message on the present connection; nothing is kept for the next one.
+   * @returns true: handed to the kernel; null: buffered; false: dropped, and `onError` is told why.
+   */
+  send(value: Sent): boolean | null {
+    if (this.#connection) return this.#connection.send(value)
+    const message = `Not connected to ${this.address}: a message is dropped`
+    this.#tell(new ShiftworkError('ERR_CONNECTION_CLOSED', message))
+    return false
+  }
+
+  /** Sends, if something is given, closes the connection once everything is delivered, and opens none any more. */
+  close(value?: Sent): void {
+    this.#end()
+    this.#connection?.close(value)
+  }
+
+  /** Closes at once; what was not delivered is lost. */
+  destroy(): void {
+    this.#end()
+    this.#connection?.destroy()
+  }
+
+  // ---- the worker drains -------------------------------------------------------------------------------------------
+
+  /** No try any more but the one that is under way: requests may wait for it. */
+  stopTrying(): void {
+    if (this.#state === 'waiting') this.#end()
+  }
+
+  /** Ends it after what was begun. */
+  part(): void {
+    this.#end()
+    // where two of them are piped together nobody knows when that is
+    if (this.#connection?.isPiped) this.#connection.close()
+    else this.#connection?.part()
+  }
+
+  // ---- one connection after another --------------------------------------------------------------------------------
+
+  #try(): void {
+    this.#state = 'connecting'
+    this.#socketError = null
+    const { socket, connected } = dial(this.#plan)
+    socket.on('error', (error) => {
+      this.#socketError = error
+    })
+    this.#cancelTry = () => socket.destroy()
+    const open = openerOf(this.#plan.address)
+    connected
+      .then(() => (this.#state === 'connecting' ? open(socket, this.#owner, this.#plan) : undefined))
+      .catch((error: unknown) => this.#failed(error))
+  }
+
+  #failed(error: unknown): void {
+    if (this.#state === 'connected') throw error
+    if (this.#state !== 'connecting') return
+    this.#tryAgain(null, error)
+    this.#tell(error)
+  }
+
+  #opened(connection: Connection): void {
+    this.#connection = connection as Connection<Sent>
+    this.#connectedAt = performance.now()
+    this.#cancelTry = () => undefined
+    this.#state = 'connected'
+  }
+
+  #lost(): void {
+    this.#connection = null
+    if (this.#state === 'closed') this.#home.delete(this as Upstream)
+    else this.#tryAgain(performance.now() - this.#connectedAt, this.#socketError)
+  }
+
+  /** Later, if at all. */
+  #tryAgain(livedMs: number | null, why: unknown): void {
+    const { reconnect } = this.#plan
+    if (!reconnect || this.#home.isDraining) {
+      this.#end(why)
+      return
+    }
+    this.#failures = failuresAfter(this.#failures, livedMs, reconnect)
+    this.#state = 'waiting'
+    const timer = setTimeout(() => this.#try(), delayMs(this.#failures, Math.random(), reconnect))
+    this.#cancelTry = () => clearTimeout(timer)
+  }
+
+  #end(why?: unknown): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#cancelTry()
+    if (!this.#connection) this.#home.delete(this as Upstream)
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const { reject } of waiters) reject(this.#noMore(why))
+  }
+
+  #noMore(why?: unknown): unknown {
+    if (why instanceof ShiftworkError) return why
+    return new ShiftworkError('ERR_CONNECT', `Cannot connect to ${this.address}: it was closed`, { cause: why })
+  }
+
+  // ---- hooks -------------------------------------------------------------------------------------------------------
+
+  #createOwner(worker: WorkerView): Owner {
+    const { home, hooks } = { home: this.#home, hooks: this.#createHooks() }
+    const connections = {
+      add: (connection: Connection) => {
+        home.connections.add(connection)
+        this.#opened(connection)
+      },
+      delete: (connection: Connection) => {
+        home.connections.delete(connection)
+        this.#lost()
+      },
+      // what a server says is no request of a client's
+      onMessage: () => undefined,
+    }
+    return { protocol: this.#plan.address.protocol, worker, hooks, limits: this.#plan.limits, connections }
+  }
+
+  #createHooks(): ConnectionHooks {
+    return {
+      onConnect: (connection) => this.#greet(connection as Connection<Sent>),
+      onMessage: (connection, message) => this.onMessage?.(connection as Connection<Sent>, message as Message),
+      onClose: (connection) => this.onClose?.(connection as Connection<Sent>),
+      onError: (connection, error) => this.onError?.(connection as Connection<Sent>, this.#explain(error)),
+      onBufferFull: (connection) => this.onBufferFull?.(connection as Connection<Sent>),
+      onBufferDrain: (connection) => this.onBufferDrain?.(connection as Connection<Sent>),
+    }
+  }
+
+  /** Nothing is read before all who waited for the connection have had a turn with it. */
+  #greet(connection: Connection<Sent>): unknown {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const { resolve } of waiters) resolve(connection as Connection)
+    const settling = this.onConnect?.(connection)
+    return waiters.length === 0 ? settling : Promise.all([settling, nextTurn()])
+  }
+
+  #explain(error: unknown): unknown {
+    if (error !== this.#socketError) return error
+    const message = `The connection to ${this.address} broke: ${describeError(error).message}`
+    return new ShiftworkError('ERR_CONNECTION_CLOSED', message, { cause: error })
+  }
+
+  /** What has no connection; without `onError` it is logged. */
+  #tell(error: unknown): void {
+    if (!this.onError) {
+      this.#report(describeError(error).message)
+      return
+    }
+    const failed = (thrown: unknown): void => this.#report(`onError threw: ${describeError(thrown).stack}`)
+    try {
+      const result = this.onError(null, error)
+      if (result instanceof Promise) result.catch(failed)
+    } catch (thrown) {
+      failed(thrown)
+    }
+  }
+
+  #report(what: string): void {
+    console.error(`shiftwork: worker ${this.#home.worker.id}: ${what}`)
+  }
+}

@@ -94,17 +94,17 @@ const PROCESS_ID = randomBytes(8).toString('base64url')
 let opened = 0
 const ID = Symbol('shiftwork.id')
 const CONNECTION = Symbol('shiftwork.connection')
-type Known = Socket & { [ID]?: string; [CONNECTION]?: Connection }
+type Known = { [ID]?: string; [CONNECTION]?: Connection }
 
 /** The id of the connection on this socket: given when it is first asked for, since hardly any HTTP connection is. */
-export function idOf(socket: Socket): string {
+export function idOf(socket: object): string {
   const known = socket as Known
   known[ID] ??= `${PROCESS_ID}-${(opened++).toString(36)}`
   return known[ID]
 }
 
 /** The Connection that was made of this socket, if one was. */
-export function connectionOn(socket: Socket): Connection | undefined {
+export function connectionOn(socket: object): Connection | undefined {
   return (socket as Known)[CONNECTION]
 }
 

@@ -13,8 +13,8 @@ let opened = 0
 const ID = Symbol('shiftwork.id')
 
 /** The id of the connection on this socket: given when it is first asked for, since hardly any HTTP connection is. */
-export function idOf(socket: Carrier): string {
-  const known = socket as Carrier & { [ID]?: string }
+export function idOf(socket: object): string {
+  const known = socket as { [ID]?: string }
   known[ID] ??= `${PROCESS_ID}-${(opened++).toString(36)}`
   return known[ID]
 }

@@ -59,10 +59,10 @@ export interface Registry {
 }
 
 const CONNECTION = Symbol('shiftwork.connection')
-type Known = Carrier & { [CONNECTION]?: Connection }
+type Known = { [CONNECTION]?: Connection }
 
 /** The Connection that was made of this socket, if one was. */
-export function connectionOn(socket: Carrier): Connection | undefined {
+export function connectionOn(socket: object): Connection | undefined {
   return (socket as Known)[CONNECTION]
 }
 

@@ -18,6 +18,7 @@ export function factsOf(opened: Opened, now: number): ConnectionFacts {
   const { socket, since } = opened
   const { protocol, state, idleMs } = speechOf(opened)
   const ageMs = Math.round(now - since)
+  const silentMs = idleMs ?? (socket.bytesRead === 0 ? ageMs : null)
   return {
     id: idOf(socket),
     protocol,
@@ -28,7 +29,8 @@ export function factsOf(opened: Opened, now: number): ConnectionFacts {
     bytesWritten: socket.bytesWritten,
     bufferedBytes: socket.writableLength,
     ageMs,
-    idleMs: idleMs ?? (socket.bytesRead === 0 ? ageMs : null),
+    // it is not accepted and made in the same instant
+    idleMs: silentMs === null ? null : Math.min(silentMs, ageMs),
   }
 }
 

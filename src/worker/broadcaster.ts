@@ -19,12 +19,12 @@ const ANSWER_TIMEOUT_MS = 5_000
 const MASTER = 0
 
 export class Broadcaster {
-  readonly #report: (message: WorkerMessage) => void
+  readonly #report: (message: WorkerMessage, done: () => void) => void
   readonly #calls = new Calls<BroadcastResult | null>()
   readonly #window = new Window(MAX_WAITING_BYTES)
   #isLost = false
 
-  constructor(report: (message: WorkerMessage) => void) {
+  constructor(report: (message: WorkerMessage, done: () => void) => void) {
     this.#report = report
   }
 
@@ -35,11 +35,12 @@ export class Broadcaster {
     if (this.#isLost) throw masterGone()
     if (!this.#window.hasRoom(bytes))
       throw new ShiftworkError('ERR_SEND_BUFFER_FULL', `${MAX_WAITING_BYTES} bytes of broadcasts wait for the master`, {
-        hint: 'Await what Worker.broadcast returns before the next one.',
+        hint: 'Await Worker.broadcast before you call it again.',
       })
     const send = (question: number): void => {
       this.#window.take(question, bytes)
-      this.#report({ type: 'broadcast', question, group, data: wire })
+      // what the kernel has taken fills no memory here; a master that reads nothing is full soon
+      this.#report({ type: 'broadcast', question, group, data: wire }, () => this.#window.release(question))
     }
     const outcome = await this.#calls.ask(MASTER, { send, timeoutMs: ANSWER_TIMEOUT_MS })
     if (outcome === 'gone') throw masterGone()
@@ -50,7 +51,6 @@ export class Broadcaster {
 
   /** What the master answers. */
   told(question: number, result: BroadcastResult | null): void {
-    this.#window.release(question)
     this.#calls.answer(question, result)
   }
 

@@ -82,7 +82,7 @@ class WorkerProcess {
     this.#runnable = runnable
     this.#subject = runnable.subject
     this.#spec = spec
-    this.#broadcaster = new Broadcaster((message) => link.report(message))
+    this.#broadcaster = new Broadcaster(link.report)
     provideBroadcast(this.#broadcaster.broadcast)
     this.#health = spec.healthCheck && new Health(runnable, spec.healthCheck)
     this.#upstreams = new Upstreams(runnable.subject)

@@ -1,0 +1,298 @@
+/** `Worker.broadcast` and `worker.broadcast`: who gets what, in which order, also while workers come, go and hang. */
+import { expect, it, onTestFinished } from 'vitest'
+import type { BroadcastResult } from '../../src/ipc/broadcast.ts'
+import type { ConnectionList } from '../../src/ipc/connections.ts'
+import { oneJson } from '../helpers/cli.ts'
+import { get } from '../helpers/client.ts'
+import { freeze, thaw } from '../helpers/faults.ts'
+import { LineClient } from '../helpers/lines.ts'
+import { Project } from '../helpers/project.ts'
+
+/**
+ * `room` is reloaded and `gate` kept; both greet, and on `hold` keep a handler busy. `source`, kept, does what it
+ * is told: `say group text`, `count groups…` (from 1, until `enough` and 1 000 are reached), `flood group count bytes`.
+ */
+const START = `
+import { Worker } from 'shiftwork'
+import { setImmediate as turn } from 'node:timers/promises'
+
+for (const [name, reloadable] of [['room', true], ['gate', false]]) {
+  const worker = new Worker('text://127.0.0.1:0', { name, count: 2, bakeMs: 0, reloadable, hangTimeoutMs: 0 })
+  worker.onConnect = (connection) => connection.send('welcome to ' + process.pid)
+  worker.onMessage = async (connection, line) => {
+    if (line === 'here') connection.send('sent to ' + worker.broadcast('only here'))
+    if (line !== 'hold') return
+    connection.send('holding')
+    await new Promise(() => undefined)
+  }
+}
+const frames = new Worker('frame://127.0.0.1:0', { name: 'frames' })
+frames.onMessage = () => undefined
+const slow = new Worker('text://127.0.0.1:0', { name: 'slow' })
+slow.onConnect = async (connection) => {
+  connection.send('not yet')
+  await new Promise(() => undefined)
+}
+const web = new Worker('http://127.0.0.1:0', { name: 'web', reloadable: false })
+web.onRequest = (request, response) => {
+  const ids = [...web.connections].map(({ id }) => id)
+  response.end(JSON.stringify({ size: web.connections.size, ids, took: web.broadcast('nobody') }))
+}
+new Worker({ name: 'jobs' }).onWorkerStart = () => void setInterval(() => undefined, 60_000)
+
+const source = new Worker('text://127.0.0.1:0', { name: 'source', reloadable: false })
+let isEnough = false
+source.onMessage = (connection, line) => {
+  const [word, ...rest] = line.split(' ')
+  const answer = (promise) =>
+    promise.then((it) => connection.send(JSON.stringify(it)), ({ code, message }) => connection.send(JSON.stringify({ code, message })))
+  if (word === 'enough') isEnough = true
+  if (word === 'say') answer(Worker.broadcast(rest[0], rest[1]))
+  if (word === 'bytes') answer(Worker.broadcast(rest[0], Buffer.from(rest[1], 'hex')))
+  if (word === 'long') answer(Worker.broadcast(rest[0], 'x'.repeat(Number(rest[1]))))
+  if (word === 'number') answer(Worker.broadcast(rest[0], 12))
+  if (word === 'count') answer(count(rest))
+  if (word === 'flood') answer(flood(rest[0], Number(rest[1]), Number(rest[2])))
+}
+
+async function count(groups) {
+  const sum = { last: 0, behind: 0 }
+  while (!isEnough || sum.last < 1000) {
+    sum.last++
+    const results = await Promise.all(groups.map((group) => Worker.broadcast(group, String(sum.last))))
+    for (const { behind } of results) sum.behind += behind
+  }
+  return sum
+}
+
+async function flood(group, count, bytes) {
+  const sum = { processes: 0, connections: 0, behind: 0, late: 0, full: 0 }
+  const add = (result) => {
+    for (const name of Object.keys(result)) sum[name] += result[name]
+  }
+  const all = []
+  for (let sent = 0; sent < count; await turn()) {
+    let isFull = false
+    const text = String(sent + 1).padEnd(bytes)
+    all.push(Worker.broadcast(group, text).then(add, ({ code }) => {
+      if (code !== 'ERR_SEND_BUFFER_FULL') throw new Error(code)
+      sum.full++
+      isFull = true
+    }))
+    // what was refused is so within a turn of the loop, and is tried again
+    await turn()
+    if (!isFull) sent++
+  }
+  await Promise.all(all)
+  return sum
+}
+
+Worker.onMasterReload = () => Worker.broadcast('gate', 'the master reloads').then((result) => console.log('told ' + JSON.stringify(result)))
+Worker.runAll()
+`
+
+interface Stage {
+  project: Project
+  open(group: string): Promise<LineClient>
+  /** Has the source do something. */
+  tell<T = BroadcastResult>(line: string): Promise<T>
+}
+
+async function stage(): Promise<Stage> {
+  const project = Project.create({ 'start.js': START })
+  await project.start()
+  const { groups } = await project.status()
+  const ports = new Map(groups.map(({ name, listen }) => [name, Number(/:(\d+)$/.exec(listen[0] ?? '')?.[1])]))
+  const open = async (group: string): Promise<LineClient> => {
+    const client = await LineClient.open({ host: '127.0.0.1', port: ports.get(group) ?? 0 })
+    onTestFinished(() => client.close())
+    return client
+  }
+  const tell = async <T>(line: string): Promise<T> => {
+    const client = await open('source')
+    client.send(line)
+    const answer = await client.line(() => true)
+    client.close()
+    return JSON.parse(answer ?? 'null') as T
+  }
+  return { project, open, tell }
+}
+
+/** Accepted. @returns null when it was closed before it was greeted. */
+async function welcomed({ open }: Stage, group: string): Promise<{ client: LineClient; pid: number } | null> {
+  const client = await open(group)
+  const greeting = await client.line((line) => line.startsWith('welcome'))
+  return greeting === null ? null : { client, pid: Number(greeting.split(' ')[2]) }
+}
+
+async function guests(of: Stage, group: string, count: number): Promise<{ client: LineClient; pid: number }[]> {
+  const all = await Promise.all(Array.from({ length: count }, () => welcomed(of, group)))
+  return all.filter((guest) => guest !== null)
+}
+
+function numbersOf({ lines }: LineClient): number[] {
+  return lines.filter((line) => /^\d+$/.test(line.trim())).map(Number)
+}
+
+function upTo(last: number): number[] {
+  return Array.from({ length: last }, (_, index) => index + 1)
+}
+
+/** Comes again whenever it is sent away, until it is told to end. @returns what each of its connections heard. */
+function comeAgain(of: Stage, group: string): { end(): Promise<LineClient[]> } {
+  const connections: LineClient[] = []
+  let isOn = true
+  const loop = async (): Promise<void> => {
+    while (isOn) {
+      const guest = await welcomed(of, group)
+      if (!guest) continue
+      connections.push(guest.client)
+      await guest.client.closed()
+    }
+  }
+  const done = loop()
+  return {
+    end: async () => {
+      isOn = false
+      connections.at(-1)?.close()
+      await done
+      return connections
+    },
+  }
+}
+
+it('gives 1 000 numbers and more, in the middle of a reload, once and in order to every connection', async () => {
+  const of = await stage()
+  const kept = await guests(of, 'gate', 10)
+  const holding = await guests(of, 'room', 10)
+  for (const { client } of holding) client.send('hold')
+  for (const { client } of holding) await client.line((line) => line === 'holding')
+  const coming = Array.from({ length: 10 }, () => comeAgain(of, 'room'))
+  const counted = of.tell<{ last: number; behind: number }>('count room gate')
+  await kept[0]?.client.line((line) => line === '100')
+  // the old workers stay: their handlers never end
+  const reload = await of.project.shiftwork('reload', '--wait', 'serving')
+  expect({ code: reload.code, stderr: reload.stderr }).toEqual({ code: 0, stderr: '' })
+  const fresh = await guests(of, 'room', 4)
+  const source = await of.open('source')
+  source.send('enough')
+  const { last, behind } = await counted
+  expect(last).toBeGreaterThanOrEqual(1_000)
+  expect(behind).toBe(0)
+  const oldPids = new Set(holding.map(({ pid }) => pid))
+  expect(fresh.some(({ pid }) => !oldPids.has(pid))).toBe(true)
+  for (const { client } of [...kept, ...holding]) {
+    expect(await client.line((line) => line === String(last))).not.toBeNull()
+    expect(numbersOf(client)).toEqual(upTo(last))
+  }
+  const heard = (await Promise.all(coming.map((one) => one.end()))).flat()
+  expect(heard.length).toBeGreaterThanOrEqual(10)
+  for (const client of [...heard, ...fresh.map(({ client }) => client)]) {
+    const numbers = numbersOf(client)
+    const [first = 0] = numbers
+    expect(numbers).toEqual(numbers.map((_, index) => first + index))
+  }
+  await of.project.shiftwork('stop', '--timeout', '0')
+})
+
+it('misses no connection that was welcomed, however young its worker is', async () => {
+  const of = await stage()
+  const before = new Set(await of.project.pids('room'))
+  let isOver = false
+  const reloads = (async () => {
+    for (let count = 0; count < 3; count++) expect((await of.project.reload('room')).code).toBe(0)
+    isOver = true
+  })()
+  const heardIn = new Set<number>()
+  for (let token = 0; !isOver; token++) {
+    const guest = await welcomed(of, 'room')
+    if (!guest) continue
+    await of.tell(`say room token-${token}`)
+    // or it was told to go, which is all that may come between
+    const line = await guest.client.line((line) => line === `token-${token}`)
+    if (line === null) expect(guest.client.isClosed).toBe(true)
+    else heardIn.add(guest.pid)
+    guest.client.close()
+  }
+  await reloads
+  expect([...heardIn].some((pid) => !before.has(pid))).toBe(true)
+})
+
+it('does not wait for a stopped process, nor gather what it does not take', async () => {
+  const of = await stage()
+  let all = await guests(of, 'gate', 8)
+  while (new Set(all.map(({ pid }) => pid)).size < 2) all = [...all, ...(await guests(of, 'gate', 8))]
+  const [{ pid: stopped } = { pid: 0 }] = all
+  const awake = all.filter(({ pid }) => pid !== stopped)
+  const asleep = all.filter(({ pid }) => pid === stopped)
+  const flood = { count: 400, bytes: 128 * 1024 }
+  await of.tell(`flood gate 20 ${flood.bytes}`)
+  const { rssBytes: rssBefore } = (await of.project.status()).master
+  await freeze(of.project, stopped)
+  const sum = await of.tell<BroadcastResult & { full: number }>(`flood gate ${flood.count} ${flood.bytes}`)
+  // 4 MiB and what the kernel holds wait for it, not 50
+  expect(sum.behind).toBeGreaterThan(flood.count - 40)
+  expect(sum.behind + sum.late).toBe(flood.count)
+  expect(sum.processes).toBe(flood.count)
+  const { rssBytes: rssAfter } = (await of.project.status()).master
+  expect((rssAfter ?? 0) - (rssBefore ?? 0)).toBeLessThan(40 * 1024 * 1024)
+  for (const { client } of awake) expect(numbersOf(client).slice(20)).toEqual(upTo(flood.count))
+  await thaw(of.project, stopped)
+  for (const { client } of asleep) {
+    await client.line((line) => client.lines.indexOf(line) >= 20 && Number(line) === sum.late)
+    expect(numbersOf(client).slice(20, 20 + sum.late)).toEqual(upTo(sum.late))
+  }
+  expect(await of.tell('say gate awake')).toEqual({ processes: 2, connections: all.length, behind: 0, late: 0 })
+  for (const { client } of all) expect(await client.line((line) => line === 'awake')).toBe('awake')
+})
+
+it('carries bytes as they are, and tells who can take nothing', async () => {
+  const of = await stage()
+  const frame = await of.open('frames')
+  const chunks: Buffer[] = []
+  frame.socket.removeAllListeners('data').setEncoding('latin1')
+  frame.socket.on('data', (text: string) => chunks.push(Buffer.from(text, 'latin1')))
+  let told = await of.tell('bytes frames 00ff0a80')
+  // it may not have been accepted before
+  while (told.connections === 0) told = await of.tell('bytes frames 00ff0a80')
+  expect(told).toEqual({ processes: 1, connections: 1, behind: 0, late: 0 })
+  await of.tell('bytes frames')
+  await expect.poll(() => Buffer.concat(chunks).toString('hex')).toBe('0000000800ff0a8000000004')
+  const line = await welcomed(of, 'gate')
+  expect((await of.tell('bytes gate c3a4')).connections).toBe(1)
+  expect(await line?.client.line((text) => text === 'ä')).toBe('ä')
+  for (const group of ['web', 'jobs'])
+    expect(await of.tell(`say ${group} hello`)).toEqual({ processes: 1, connections: 0, behind: 0, late: 0 })
+  expect(await of.tell('say nowhere hello')).toMatchObject({ code: 'ERR_OPTION' })
+  expect(await of.tell('number gate')).toMatchObject({ code: 'ERR_OPTION' })
+  expect(await of.tell(`long gate ${256 * 1024}`)).toMatchObject({ connections: 1 })
+  expect(await of.tell(`long gate ${256 * 1024 + 1}`)).toMatchObject({ code: 'ERR_MESSAGE_TOO_LARGE' })
+  const early = await of.open('slow')
+  expect(await early.line(() => true)).toBe('not yet')
+  expect(await of.tell('say slow hello')).toMatchObject({ connections: 0 })
+})
+
+it('is there in the hooks of the master', async () => {
+  const of = await stage()
+  const guest = await welcomed(of, 'gate')
+  expect((await of.project.reload('room')).code).toBe(0)
+  expect(await guest?.client.line((line) => line === 'the master reloads')).toBe('the master reloads')
+})
+
+it('worker.broadcast reaches the connections of one process, and worker.connections are those, over HTTP too', async () => {
+  const of = await stage()
+  const all = await guests(of, 'gate', 12)
+  const [first] = all
+  first?.client.send('here')
+  const siblings = all.filter(({ pid }) => pid === first?.pid)
+  expect(await first?.client.line((line) => line.startsWith('sent to'))).toBe(`sent to ${siblings.length}`)
+  for (const { client } of siblings) expect(await client.line((line) => line === 'only here')).toBe('only here')
+  await of.tell('say gate everywhere')
+  for (const { client } of all) expect(await client.line((line) => line === 'everywhere')).toBe('everywhere')
+  for (const { client, pid } of all) expect(client.lines.includes('only here')).toBe(pid === first?.pid)
+  const port = await of.project.port('web')
+  const answer = JSON.parse((await get({ port })).body) as { size: number; ids: string[]; took: number }
+  expect(answer).toEqual({ size: 1, ids: [expect.any(String)], took: 0 })
+  const ids = oneJson<ConnectionList>(await of.project.shiftwork('connections', 'web', '--json')).connections
+  expect(ids.map(({ id }) => id).filter((id) => !answer.ids.includes(id))).toEqual([])
+})

@@ -114,7 +114,8 @@ for (const row of ROWS) {
     const peer = await open('beat', row)
     await peer.ask('name beat')
     for (let pings = 0; pings < 5; pings++) {
-      expect(await peer.next()).toBe('ping')
+      // what is no ping of the protocol itself is a message, and was answered with itself
+      for (let message = ''; message !== 'ping'; ) message = await peer.next()
       peer.write(row.speech.pong)
     }
     const { messages } = await peer.rest()

@@ -68,22 +68,6 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     return this.#wire?.bufferedAmount ?? 0
   }
 
-  override get unfinished(): string | null {
-    if (this.#state === 'opening') return 'onConnect has not settled'
-    if (this.#isBusy) return 'its handler has not settled'
-    if (this.bufferedBytes > 0) return `${this.bufferedBytes} bytes are not delivered`
-    if (this.#isPaused) return 'it is paused'
-    return this.#wire?.hasBegun ? 'its message is not whole' : null
-  }
-
-  protected override get isDeaf(): boolean {
-    return this.#isBusy || this.#isPaused
-  }
-
-  protected override closeIdle(): void {
-    this.closeWith(CLOSE_CODES.goingAway, 'idle')
-  }
-
   get isAtRest(): boolean {
     return !this.#isBusy && !this.#waiting && this.bufferedBytes === 0 && this.#wire?.hasBegun === false
   }
@@ -98,7 +82,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   }
 
   protected override get isDeaf(): boolean {
-    return this.#isPaused || this.#isHeld
+    return this.#isBusy || this.#isPaused || this.#isHeld
   }
 
   /** Not 1000: a client that would like to stay may come back. */

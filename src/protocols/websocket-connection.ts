@@ -83,7 +83,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   }
 
   protected override get isDeaf(): boolean {
-    return this.#isPaused || this.#isHeld
+    return this.#isBusy || this.#isPaused || this.#isHeld
   }
 
   /** Not 1000: a client that would like to stay may come back. */

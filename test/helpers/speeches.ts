@@ -35,6 +35,8 @@ export interface Speech {
   decode(bytes: Buffer): Heard
   /** A message that takes exactly so many bytes on the wire. */
   sized(bytes: number): Buffer
+  /** The answer to a ping; a ping itself is the message `ping`. */
+  readonly pong: Buffer
   /** Bytes that are no message. */
   readonly garbage: Buffer
   /** What `onError` is told of them. */
@@ -66,6 +68,7 @@ const TEXT: Speech = {
   encode: encodeLine,
   decode: (bytes) => split(bytes, '\n'),
   sized: ofSize(encodeLine, 1),
+  pong: encodeLine('pong'),
   // all of it is a line that has no end
   garbage: Buffer.alloc(200_000, 0xff),
   complaint: TOO_LARGE,
@@ -100,6 +103,7 @@ const FRAME: Speech = {
   encode: encodeFrame,
   decode: decodeFrames,
   sized: ofSize(encodeFrame, HEAD_BYTES),
+  pong: encodeFrame('pong'),
   garbage: Buffer.of(0, 0, 0, 3, 1),
   complaint: /^error a frame says that it has 3 bytes/,
 }
@@ -114,6 +118,7 @@ const TCP: Speech = {
   encode: (message) => Buffer.from(`${message};`),
   decode: (bytes) => split(bytes, ';'),
   sized: (bytes) => Buffer.from(`${'x'.repeat(bytes - 1)};`),
+  pong: Buffer.from('pong;'),
   garbage: Buffer.alloc(0),
   complaint: /^$/,
 }
@@ -150,6 +155,7 @@ const OWN: Speech = {
     }
   },
   sized: (bytes) => encodeNetstring('x'.repeat(bytes - 2 - String(bytes - 8).length)),
+  pong: encodeNetstring('pong'),
   garbage: Buffer.from('twelve:garbage,'),
   complaint: /^error that is no length$/,
 }
@@ -181,13 +187,20 @@ const WEBSOCKET: Speech = {
       heard.taken += parsed.end
       const { opcode, payload } = parsed.frame
       if (opcode === OPCODES.close) heard.reply = frame(OPCODES.close, payload)
-      else heard.messages.push(payload.toString())
+      else heard.messages.push(opcode === OPCODES.ping ? 'ping' : payload.toString())
     }
   },
   sized: ofSize(encodeWebSocket, 0),
+  pong: frame(OPCODES.pong),
   // a client must mask its frames
   garbage: frame(OPCODES.text, 'garbage', { isMasked: false }),
   complaint: /^error WS_ERR_EXPECTED_MASK$/,
 }
 
 export const SPEECHES: readonly Speech[] = [TCP, TEXT, FRAME, OWN, WEBSOCKET]
+
+export function speechOf(name: string): Speech {
+  const speech = SPEECHES.find((candidate) => candidate.name === name)
+  if (!speech) throw new Error(`nobody speaks ${name}`)
+  return speech
+}

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { get } from '../helpers/client.ts'
 import { DatagramClient } from '../helpers/datagrams.ts'
+import { Peer } from '../helpers/peer.ts'
 import { type Flavour, Project, REPOSITORY } from '../helpers/project.ts'
+import { speechOf } from '../helpers/speeches.ts'
 
 const EXAMPLES = join(REPOSITORY, 'examples')
 /** Node.js 22.18 and later read TypeScript by themselves. */
@@ -55,9 +57,13 @@ const SPOKEN = {
   chat: { ask: askWeb, file: 'page.ts', before: 'hello: a chat', after: 'welcome: a chat' },
 } as const
 
+/** Those that speak something else than HTTP; their tests are below. */
+const STREAMS = ['line-server', 'custom-protocol']
+
 it('U1 every example has a test', () => {
   const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  expect(folders.map((entry) => entry.name).sort()).toEqual(Object.keys(SPOKEN).sort())
+  const tested = [...Object.keys(SPOKEN), ...STREAMS]
+  expect(folders.map((entry) => entry.name).sort()).toEqual(tested.sort())
 })
 
 for (const [name, { ask, file, before, after }] of Object.entries(SPOKEN))
@@ -201,3 +207,62 @@ it('H1 streams of the example gateway-sse stay open in the same process through 
   await Promise.all(streams.map((stream) => stream.ended))
   expect(await running.ended).toMatchObject({ code: 0, signal: null })
 })
+
+for (const flavour of FLAVOURS)
+  it(`U1 the example line-server, run with ${flavour}, talks in lines, reloads to changed code and stops`, async () => {
+    const project = copyOf('line-server')
+    const running = await project.start(flavour, [], ANY_PORT)
+    const target = { port: await project.port('lines') }
+    const old = await project.pids('lines')
+    const peer = await talk('text', target)
+    expect(await peer.next()).toBe('hello, say help')
+    expect(await peer.ask('help\r')).toBe('say help, who, echo, sleep, quit')
+    expect(old).toContain(Number(/^hello from (\d+), you are 127\.0\.0\.1$/.exec(await peer.ask('who'))?.[1]))
+    expect(await peer.ask('toString')).toBe('no such thing as "toString", say help')
+
+    change(project, 'commands.ts', 'hello from', 'welcome from')
+    peer.send('sleep 1', 'echo in time')
+    const reloading = project.reload()
+    expect(await peer.rest()).toEqual({ messages: ['good morning', 'in time'], ending: 'end' })
+    peer.end()
+    const { code, summary } = await reloading
+    expect({ code, cut: summary.replaced.map((row) => row.connectionsCut) }).toEqual({ code: 0, cut: [0, 0] })
+    const next = await talk('text', target)
+    await next.next()
+    expect(await next.ask('who')).toContain('welcome from')
+    next.send('quit')
+    expect(await next.rest()).toEqual({ messages: ['goodbye'], ending: 'end' })
+    next.end()
+
+    expect(await project.through(flavour, 'stop')).toMatchObject({ code: 0, stderr: '' })
+    expect(await running.ended).toMatchObject({ code: 0, signal: null, stderr: '' })
+  })
+
+it('U1 the example custom-protocol takes values, gives values, and disconnects who speaks anything else', async () => {
+  const project = copyOf('custom-protocol')
+  const running = await project.start('tsx-import', [], ANY_PORT)
+  const target = { port: await project.port('sums') }
+  const peer = await talk('own', target)
+  expect(await peer.askJson('{"add":[1,2]}')).toEqual({ sum: 3 })
+  peer.send('{"add":[1]}', '{}', '{"add":[]}')
+  expect(await peer.many(3)).toEqual(['{"sum":1}', '{"error":"say { \\"add\\": [1, 2] }"}', '{"sum":0}'])
+  for (const garbage of ['GET / HTTP/1.1\r\n', '123456789', ':,', '2:{}.', '3:{},,', '99999999:']) {
+    const stranger = await talk('own', target)
+    stranger.write(Buffer.from(garbage))
+    expect({ garbage, ...(await stranger.rest()) }).toEqual({ garbage, messages: [], ending: 'end' })
+    stranger.end()
+  }
+  expect(await peer.askJson('{"add":[2,2]}')).toEqual({ sum: 4 })
+
+  change(project, 'sums.ts', '=> sum + number', '=> sum - number')
+  expect((await project.reload()).code).toBe(0)
+  expect(await (await talk('own', target)).askJson('{"add":[2,2]}')).toEqual({ sum: -4 })
+  expect(await project.shiftwork('stop')).toMatchObject({ code: 0, stderr: '' })
+  expect(await running.ended).toMatchObject({ code: 0, signal: null })
+})
+
+async function talk(speech: string, target: { port: number }): Promise<Peer> {
+  const peer = await Peer.open(speechOf(speech), target)
+  onTestFinished(() => peer.destroy())
+  return peer
+}

@@ -14,16 +14,11 @@ import { kill } from '../helpers/faults.ts'
 import { Peer } from '../helpers/peer.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
-import { SPEECHES, type Speech } from '../helpers/speeches.ts'
+import { speechOf } from '../helpers/speeches.ts'
 import { streamApp, streamStart, type Transport, targets } from '../helpers/streamapp.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
 
-const speechOf = (name: string): Speech => {
-  const speech = SPEECHES.find((candidate) => candidate.name === name)
-  if (!speech) throw new Error(`nobody speaks ${name}`)
-  return speech
-}
 const TEXT = speechOf('text')
 
 interface Served {

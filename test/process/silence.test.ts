@@ -1,0 +1,152 @@
+/** Clients from which nothing comes: when they are asked for a sign of life, and when they are disconnected. */
+import { rmSync } from 'node:fs'
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest'
+import { makeCertificate } from '../helpers/certificate.ts'
+import type { Target } from '../helpers/client.ts'
+import { FrameClient, frame, OPCODES } from '../helpers/frames.ts'
+import { Peer } from '../helpers/peer.ts'
+import { until } from '../helpers/processes.ts'
+import { Project } from '../helpers/project.ts'
+import { SPEECHES, type Speech, speechOf } from '../helpers/speeches.ts'
+import { streamApp } from '../helpers/streamapp.ts'
+
+vi.setConfig({ testTimeout: 20_000 })
+
+const IDLE_MS = 400
+const EVERY_MS = 200
+
+interface Row {
+  speech: Speech
+  scheme: string
+}
+
+const ROWS: Row[] = SPEECHES.flatMap((speech) =>
+  speech.name === 'text' || speech.name === 'websocket'
+    ? [speech.schemes.plain, speech.schemes.tls].map((scheme) => ({ speech, scheme }))
+    : [{ speech, scheme: speech.schemes.plain }],
+)
+
+const nameOf = (kind: 'idle' | 'beat', { speech, scheme }: Row): string =>
+  `${kind}-${speech.name}-${scheme}`.replace('+', '_')
+
+/** For each protocol one group that minds idle clients, and one that asks silent ones. */
+function startFile(): string {
+  const groups = ROWS.flatMap((row) => {
+    const { speech, scheme } = row
+    const tls = scheme === speech.schemes.tls ? 'tls,' : ''
+    const data = speech.name === 'websocket' ? '' : `, data: '${speech.isBounded ? 'ping' : 'ping;'}'`
+    const open = (kind: 'idle' | 'beat', limit: string): string =>
+      `open('${nameOf(kind, row)}', '${scheme}://127.0.0.1:0', { ${tls} ${speech.options} ${limit} }, ${!speech.isBounded})`
+    return [
+      open('idle', `idleTimeoutMs: ${IDLE_MS}`),
+      open('beat', `heartbeat: { everyMs: ${EVERY_MS}, maxMissed: 2${data} }`),
+    ]
+  })
+  return `
+import { readFileSync } from 'node:fs'
+import { Worker } from 'shiftwork'
+const read = (name) => readFileSync(new URL(name, import.meta.url))
+const tls = { key: read('key.pem'), cert: read('cert.pem') }
+const open = (name, listen, options, isBytes) => {
+  const worker = new Worker(listen, { name, bakeMs: 0, ...options })
+  worker.onWorkerStart = async () => (await import('./app.js')).serve(worker, isBytes)
+}
+${groups.join('\n')}
+Worker.runAll()
+`
+}
+
+let project: Project
+const ports = new Map<string, number>()
+
+beforeAll(async () => {
+  project = new Project({ 'start.js': startFile(), 'app.js': streamApp() })
+  makeCertificate(project)
+  await project.start()
+  for (const { name, listen } of (await project.status()).groups)
+    ports.set(name, Number(/:(\d+)$/.exec(listen[0] ?? '')?.[1]))
+})
+afterAll(async () => {
+  await project.end()
+  rmSync(project.root, { recursive: true, force: true })
+})
+
+const targetOf = (kind: 'idle' | 'beat', row: Row): Target => ({
+  port: ports.get(nameOf(kind, row)) ?? 0,
+  tls: row.scheme === row.speech.schemes.tls,
+})
+
+async function open(kind: 'idle' | 'beat', row: Row): Promise<Peer> {
+  const peer = await Peer.open(row.speech, targetOf(kind, row))
+  onTestFinished(() => peer.destroy())
+  return peer
+}
+
+/** What hooks were told of a connection, asked on a new one. */
+async function toldOf(kind: 'idle' | 'beat', row: Row, name: string): Promise<string[]> {
+  const peer = await open(kind, row)
+  const told = await peer.askJson<string[]>(`told ${name}`)
+  peer.end()
+  return told
+}
+
+for (const row of ROWS) {
+  it(`${row.speech.name} (${row.scheme}): an idle client is disconnected by an end, and one that speaks is not`, async () => {
+    const [idle, lively] = [await open('idle', row), await open('idle', row)]
+    await idle.ask('name idle')
+    const begunAt = performance.now()
+    let isOver = false
+    const rest = idle.rest().finally(() => {
+      isOver = true
+    })
+    for (let asked = 0; !isOver || performance.now() - begunAt < 3 * IDLE_MS; asked++) {
+      expect(await lively.ask(`still here ${asked}`)).toBe(`still here ${asked}`)
+      await new Promise((resolve) => setTimeout(resolve, IDLE_MS / 8))
+    }
+    expect(await rest).toEqual({ messages: [], ending: 'end' })
+    expect(performance.now() - begunAt).toBeGreaterThan(IDLE_MS - 50)
+    idle.end()
+    await until('onClose is called', async () => (await toldOf('idle', row, 'idle')).includes('closed'))
+    expect(await toldOf('idle', row, 'idle')).toEqual(['closed'])
+  })
+
+  it(`${row.speech.name} (${row.scheme}): a client that answers its pings lives, one that does not is disconnected, and onError told why`, async () => {
+    const peer = await open('beat', row)
+    await peer.ask('name beat')
+    for (let pings = 0; pings < 5; pings++) {
+      // what is no ping of the protocol itself is a message, and was answered with itself
+      for (let message = ''; message !== 'ping'; ) message = await peer.next()
+      peer.write(row.speech.pong)
+    }
+    const { messages } = await peer.rest()
+    expect(messages.filter((message) => message === 'ping')).toHaveLength(2)
+    peer.destroy()
+    await until('onClose is called', async () => (await toldOf('beat', row, 'beat')).includes('closed'))
+    const told = (await toldOf('beat', row, 'beat')).filter((what) => !what.startsWith('heard pong'))
+    expect(told).toEqual(['error ERR_TIMEOUT', 'closed'])
+  })
+}
+
+it('an idle WebSocket is told 1001', async () => {
+  const row = { speech: speechOf('websocket'), scheme: 'websocket' }
+  const client = await FrameClient.open(targetOf('idle', row))
+  expect(await client.farewell()).toMatchObject({ code: 1001, end: 'closed', unread: 0 })
+})
+
+it('a client whose handler takes its time is not idle', async () => {
+  const row = { speech: speechOf('text'), scheme: 'text' }
+  const peer = await open('idle', row)
+  expect(await peer.ask(`later ${3 * IDLE_MS}`)).toMatch(/^later \d+$/)
+  expect(await peer.ask('still there')).toBe('still there')
+})
+
+it('pings go out between the frames of a long message', async () => {
+  const row = { speech: speechOf('websocket'), scheme: 'websocket' }
+  const client = await FrameClient.open(targetOf('beat', row))
+  onTestFinished(() => client.close())
+  client.write(frame(OPCODES.text, 'half ', { isFinal: false }))
+  expect((await client.next()).opcode).toBe(OPCODES.ping)
+  client.write(frame(OPCODES.pong))
+  client.write(frame(OPCODES.more, 'of it'))
+  expect(await client.text()).toBe('half of it')
+})

@@ -4,11 +4,11 @@
  * becomes of their errors, and how full its send buffer is.
  */
 import { describeError, ShiftworkError } from '../errors.ts'
-import { plural } from '../words.ts'
 import { type Carrier, idOf } from './carrier.ts'
 import type { ConnectionContext, ConnectionState, Hook } from './connection-state.ts'
+import { callLate, report } from './late.ts'
 import type { ConnectionLimits } from './limits.ts'
-import { judge, lookEveryMs } from './silence.ts'
+import { lookEveryMs, Questions } from './silence.ts'
 
 /** What happens to a connection. Each may be async; none of it may end the worker. `C` is its class. */
 export interface ConnectionHooks<Message = unknown, Sent = unknown, C = Connection<Sent>> {
@@ -82,9 +82,8 @@ export abstract class Connection<Sent = unknown> {
   #isFull = false
   #isTellingError = false
   #onceDrained: (() => void)[] | null = null
-  /** Signs of life that were asked for since something came, and when the last one was. */
-  #asked = 0
-  #askedAt = 0
+  /** null: it was never looked at for its silence. */
+  #questions: Questions | null = null
   #target: Connection | null = null
 
   constructor(owner: Owner, socket: Carrier) {
@@ -252,12 +251,14 @@ export abstract class Connection<Sent = unknown> {
     if (this.state === 'closing' || this.state === 'closed') return
     // nobody is silent whom we do not listen to
     if (this.isDeaf) this.heardAt = now
-    if (this.#askedAt <= this.heardAt) this.#asked = 0
-    const silence = { heardAt: this.heardAt, askedAt: this.#askedAt, asked: this.#asked }
-    const verdict = judge(silence, this.owner.limits, now)
-    if (verdict === 'ask') this.#askForLife(now)
+    this.#questions ??= new Questions()
+    const verdict = this.#questions.next(this.heardAt, now, this.owner.limits)
+    if (verdict === 'ask') this.#askForLife()
     else if (verdict === 'close') this.closeIdle()
-    else if (verdict === 'give up') this.#giveUpSilent(now)
+    else if (verdict === 'give up') {
+      this.tellError(this.#questions.unanswered(now - this.heardAt))
+      this.destroy()
+    }
   }
 
   /** Nothing is read from it now, since a hook takes its time or it is paused. */
@@ -270,9 +271,7 @@ export abstract class Connection<Sent = unknown> {
     this.close()
   }
 
-  #askForLife(now: number): void {
-    this.#asked++
-    this.#askedAt = now
+  #askForLife(): void {
     // it would be dropped; what waits already is as good a question
     if (this.isFull) return
     try {
@@ -280,13 +279,6 @@ export abstract class Connection<Sent = unknown> {
     } catch (error) {
       this.fail('heartbeat', error)
     }
-  }
-
-  #giveUpSilent(now: number): void {
-    const silentMs = Math.round(now - this.heardAt)
-    const message = `Nothing has come for ${silentMs} ms, and no answer to ${plural(this.#asked, 'ping')}`
-    this.tellError(new ShiftworkError('ERR_TIMEOUT', message))
-    this.destroy()
   }
 
   // ---- for the protocols -------------------------------------------------------------------------------------------
@@ -308,7 +300,7 @@ export abstract class Connection<Sent = unknown> {
 
   /** A handler that failed, or bytes that make no sense: costs this connection its life, and nobody else anything. */
   protected fail(what: string, error: unknown): void {
-    report(`${what} of a ${this.protocol} connection failed: ${describeError(error).stack}`, this.worker)
+    report(this.worker.id, `${what} of a ${this.protocol} connection failed: ${describeError(error).stack}`)
     this.tellError(error)
     this.giveUp(error)
   }
@@ -321,14 +313,14 @@ export abstract class Connection<Sent = unknown> {
     const hook = this.onError ?? this.owner.hooks.onError
     if (!hook || this.#isTellingError) return
     this.#isTellingError = true
-    this.#callLate('onError', () => hook(this, error))
+    callLate(this.worker.id, 'onError', () => hook(this, error))
     this.#isTellingError = false
   }
 
   protected tellClosed(): void {
     this.owner.connections.delete(this)
     const hook = this.onClose ?? this.owner.hooks.onClose
-    if (hook) this.#callLate('onClose', () => hook(this))
+    if (hook) callLate(this.worker.id, 'onClose', () => hook(this))
     this.#target?.close()
     this.#releaseDrained()
   }
@@ -361,7 +353,7 @@ export abstract class Connection<Sent = unknown> {
     if (bufferedBytes >= this.owner.limits.maxSendBufferBytes && !this.#isFull) {
       this.#isFull = true
       const hook = this.onBufferFull ?? this.owner.hooks.onBufferFull
-      if (hook) this.#callLate('onBufferFull', () => hook(this))
+      if (hook) callLate(this.worker.id, 'onBufferFull', () => hook(this))
     }
     return null
   }
@@ -371,7 +363,7 @@ export abstract class Connection<Sent = unknown> {
     if (!this.#isFull || this.bufferedBytes > 0) return
     this.#isFull = false
     const hook = this.onBufferDrain ?? this.owner.hooks.onBufferDrain
-    if (hook) this.#callLate('onBufferDrain', () => hook(this))
+    if (hook) callLate(this.worker.id, 'onBufferDrain', () => hook(this))
     this.#releaseDrained()
   }
 
@@ -380,19 +372,4 @@ export abstract class Connection<Sent = unknown> {
     this.#onceDrained = null
     for (const callback of callbacks) callback()
   }
-
-  /** A hook whose failure ends nothing: it is logged. */
-  #callLate(name: string, hook: () => unknown): void {
-    const failed = (error: unknown): void => report(`${name} threw: ${describeError(error).stack}`, this.worker)
-    try {
-      const result = hook()
-      if (result instanceof Promise) result.catch(failed)
-    } catch (error) {
-      failed(error)
-    }
-  }
-}
-
-function report(what: string, worker: WorkerView): void {
-  console.error(`shiftwork: worker ${worker.id}: ${what}`)
 }

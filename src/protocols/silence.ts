@@ -3,6 +3,9 @@
  * Pure: `connection` acts on it, at each look of the one timer in `connections`.
  */
 
+import { ShiftworkError } from '../errors.ts'
+import { plural } from '../words.ts'
+
 /** When something came, and what was done about it since. Times are on one clock, in ms. */
 export interface Silence {
   heardAt: number
@@ -37,4 +40,27 @@ export function lookEveryMs({ idleTimeoutMs, heartbeat }: SilenceLimits): number
   const shortest = Math.min(idleTimeoutMs || Number.POSITIVE_INFINITY, heartbeat?.everyMs ?? Number.POSITIVE_INFINITY)
   if (shortest === Number.POSITIVE_INFINITY) return null
   return Math.min(Math.max(Math.ceil(shortest / 4), MIN_LOOK_MS), MAX_LOOK_MS)
+}
+
+/** What one connection was asked since something came from it. */
+export class Questions {
+  #asked = 0
+  #askedAt = 0
+
+  /** @returns what is due now; a sign of life that is due counts as asked for. */
+  next(heardAt: number, now: number, limits: SilenceLimits): Verdict {
+    if (this.#askedAt <= heardAt) this.#asked = 0
+    const verdict = judge({ heardAt, askedAt: this.#askedAt, asked: this.#asked }, limits, now)
+    if (verdict === 'ask') {
+      this.#asked++
+      this.#askedAt = now
+    }
+    return verdict
+  }
+
+  /** Why it is given up. */
+  unanswered(silentMs: number): ShiftworkError {
+    const message = `Nothing has come for ${Math.round(silentMs)} ms, and no answer to ${plural(this.#asked, 'ping')}`
+    return new ShiftworkError('ERR_TIMEOUT', message)
+  }
 }

@@ -1,6 +1,6 @@
 /** When a silent client is asked, and when it is disconnected. */
 import { describe, expect, it } from 'vitest'
-import { judge, lookEveryMs, type SilenceLimits } from '../../../src/protocols/silence.ts'
+import { judge, lookEveryMs, Questions, type SilenceLimits } from '../../../src/protocols/silence.ts'
 
 const IDLE = { idleTimeoutMs: 100, heartbeat: null }
 const HEARTBEAT = { idleTimeoutMs: 0, heartbeat: { everyMs: 100, maxMissed: 2 } }
@@ -30,17 +30,15 @@ describe('a client that falls silent', () => {
   /** Looks every 25 ms at one that answers the first so many pings at once. */
   function live(limits: SilenceLimits, answers: number): string[] {
     const history: string[] = []
-    let silence = { heardAt: 0, askedAt: 0, asked: 0 }
+    const questions = new Questions()
+    let heardAt = 0
     let pings = 0
     for (let now = 0; now <= 3_000; now += 25) {
-      const verdict = judge(silence, limits, now)
+      const verdict = questions.next(heardAt, now, limits)
       if (verdict === 'bear') continue
       history.push(`${now} ${verdict}`)
       if (verdict !== 'ask') break
-      silence =
-        pings++ < answers
-          ? { heardAt: now, askedAt: now, asked: 0 }
-          : { ...silence, askedAt: now, asked: silence.asked + 1 }
+      if (pings++ < answers) heardAt = now
     }
     return history
   }
@@ -49,6 +47,15 @@ describe('a client that falls silent', () => {
     expect(live(HEARTBEAT, 0)).toEqual(['100 ask', '200 ask', '300 give up'])
     expect(live(HEARTBEAT, 2)).toEqual(['100 ask', '200 ask', '300 ask', '400 ask', '500 give up'])
     expect(live({ idleTimeoutMs: 0, heartbeat: { everyMs: 100, maxMissed: 1 } }, 0)).toEqual(['100 ask', '200 give up'])
+  })
+
+  it('is told why', () => {
+    const questions = new Questions()
+    for (const now of [100, 200]) questions.next(0, now, HEARTBEAT)
+    expect(questions.unanswered(300.4)).toMatchObject({
+      code: 'ERR_TIMEOUT',
+      message: 'Nothing has come for 300 ms, and no answer to 2 pings',
+    })
   })
 
   it('lives for ever while it answers', () => {

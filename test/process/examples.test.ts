@@ -59,10 +59,12 @@ const SPOKEN = {
 
 /** Those that speak something else than HTTP; their tests are below. */
 const STREAMS = ['line-server', 'custom-protocol']
+/** And those that other files test with what they show. */
+const ELSEWHERE = ['proxy']
 
 it('U1 every example has a test', () => {
   const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  const tested = [...Object.keys(SPOKEN), ...STREAMS]
+  const tested = [...Object.keys(SPOKEN), ...STREAMS, ...ELSEWHERE]
   expect(folders.map((entry) => entry.name).sort()).toEqual(tested.sort())
 })
 

@@ -22,6 +22,8 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   /** A hook has not settled, or is at it. */
   #isBusy = true
   #isPaused = false
+  /** What is written is held back until all that came together is handled. */
+  #isBatching = false
   /** The other side has ended; we have not, before all that it said is handled. */
   #hasEnded = false
   #receivedBytes = 0
@@ -85,11 +87,18 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
       if (this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark)
         this.socket.write(bytes, () => this.noteFlushed())
       else this.socket.write(bytes)
+      if (this.#isBatching && this.socket.writableNeedDrain) this.#flush()
       return true
     } catch (error) {
       this.fail('encode', error)
       return false
     }
+  }
+
+  /** Together does not mean late: what is a packet already goes, and does not fill the buffer. */
+  #flush(): void {
+    this.socket.uncork()
+    this.socket.cork()
   }
 
   close(value?: Sent): void {
@@ -159,19 +168,35 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   #advance(): void {
     if (this.#isBusy) return
     this.#isBusy = true
-    while (this.#mayHandle) {
-      const message = this.#nextMessage()
-      if (message === undefined || !this.#isAlive) break
-      this.owner.connections.onMessage()
-      const settling = this.call('onMessage', message)
-      if (settling) {
-        void settling.then(() => this.#goOn())
-        return
-      }
+    let handled = this.#handleNext()
+    if (handled === 'done' && this.#mayHandle) handled = this.#handleTogether()
+    if (handled instanceof Promise) {
+      void handled.then(() => this.#goOn())
+      return
     }
     this.#isBusy = false
     this.#endIfDue()
     this.#letRead()
+  }
+
+  /** Several have come at once: what is answered to them leaves at once, too. */
+  #handleTogether(): Promise<unknown> | 'done' | 'none' {
+    this.#isBatching = true
+    this.socket.cork()
+    let handled = this.#handleNext()
+    while (handled === 'done') handled = this.#handleNext()
+    this.#isBatching = false
+    this.socket.uncork()
+    return handled
+  }
+
+  /** @returns a promise: the handler has not settled; none: there is nothing to handle now. */
+  #handleNext(): Promise<unknown> | 'done' | 'none' {
+    if (!this.#mayHandle) return 'none'
+    const message = this.#nextMessage()
+    if (message === undefined || !this.#isAlive) return 'none'
+    this.owner.connections.onMessage()
+    return this.call('onMessage', message) ?? 'done'
   }
 
   #goOn(): void {

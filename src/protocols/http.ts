@@ -13,6 +13,7 @@ import type { Socket } from 'node:net'
 import { isSecure, type Protocol as Scheme } from '../address.ts'
 import { describeError } from '../errors.ts'
 import { comesTooLate, refuse } from './answer.ts'
+import { boundBacklog } from './backlog.ts'
 import type { Owner } from './connection.ts'
 import type { Runnable } from './hooks.ts'
 import { connectionOf } from './http-connection.ts'
@@ -65,6 +66,7 @@ function hasForeignListener(server: HttpServer | HttpsServer): boolean {
 }
 
 function dispatch(web: Web, request: IncomingMessage, response: ServerResponse): void {
+  boundBacklog(response)
   if (comesTooLate(response)) return
   const { onRequest } = web.runnable.subject
   try {

@@ -35,9 +35,10 @@ export class HttpConnection extends Connection<Sendable> {
   open(): void {
     this.owner.connections.add(this as Connection)
     this.socket.once('close', () => this.tellClosed())
-    const settling = this.call('onConnect')
-    if (!settling) return
     this.#isOpening = true
+    const settling = this.call('onConnect')
+    this.#isOpening = settling !== null
+    if (!settling) return
     this.#busy = settling.then(() => {
       this.#isOpening = false
       this.#busy = null

@@ -17,6 +17,7 @@ import type { Owner } from './connection.ts'
 import type { Runnable } from './hooks.ts'
 import { connectionOf } from './http-connection.ts'
 import { answerMalformed } from './malformed.ts'
+import { boundBacklog } from './pipelined.ts'
 import { guard } from './strict.ts'
 import { isUnseen } from './unseen.ts'
 
@@ -74,6 +75,7 @@ export function hasForeignListener(server: HttpServer | HttpsServer): boolean {
 }
 
 function dispatch(web: Web, request: IncomingMessage, response: ServerResponse): void {
+  boundBacklog(response)
   if (comesTooLate(response)) return
   const { onRequest } = web.runnable.subject
   try {

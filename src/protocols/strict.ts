@@ -9,24 +9,28 @@ import type { Socket } from 'node:net'
 import { refuse } from './answer.ts'
 import { BAD_REQUEST } from './malformed.ts'
 
-/** The events with which a server hands out a request. */
-const HANDED_OUT = new Set(['request', 'checkContinue', 'checkExpectation', 'upgrade', 'connect'])
-
 /**
  * Refuses on this server what `offenceOf` finds. It is the event that is stopped on its way: user code may
  * have listeners beside ours, and must not see it either.
  */
 export function guard(server: HttpServer | HttpsServer, isHostRequired: boolean): void {
   const emit = (event: string, ...args: unknown[]): boolean => {
-    if (HANDED_OUT.has(event) && offenceOf(args[0] as IncomingMessage, isHostRequired) !== null) {
-      turnAway(args[1] as ServerResponse | Socket)
-      return true
+    if (event === 'request' || isHandedOut(event)) {
+      if (offenceOf(args[0] as IncomingMessage, isHostRequired) !== null) {
+        turnAway(args[1] as ServerResponse | Socket)
+        return true
+      }
     }
     // looked up each time: a tracing library may patch the prototype later
-    const { emit: next } = Object.getPrototypeOf(server) as HttpServer
-    return Reflect.apply(next, server, [event, ...args]) as boolean
+    const { emit: next } = Object.getPrototypeOf(server) as { emit: (event: string, ...args: unknown[]) => boolean }
+    return next.call(server, event, ...args)
   }
   server.emit = emit as HttpServer['emit']
+}
+
+/** The other events with which a server hands out a request. */
+function isHandedOut(event: string): boolean {
+  return event === 'upgrade' || event === 'connect' || event === 'checkContinue' || event === 'checkExpectation'
 }
 
 function turnAway(answer: ServerResponse | Socket): void {
@@ -40,7 +44,10 @@ const KNOWN_METHODS = new Set(METHODS)
 /** uri-host and port (RFC 9110, 7.2), as loosely as it can be written. Empty where the target has no authority. */
 const HOST = /^[\w\-.~!$&'()*+,;=%[\]:]*$/
 
-/** What is wrong with a request's head, for people; null: nothing is. Pure. */
+/** The Host that was fine last: most requests are for the same one. */
+let fineHost = ''
+
+/** What is wrong with a request's head, for people; null: nothing is. */
 export function offenceOf(head: Head, isHostRequired: boolean): string | null {
   const { httpVersionMajor: major, httpVersionMinor: minor, method, rawHeaders } = head
   // 0.9 has no status and no end, 2.0 is another language
@@ -53,7 +60,9 @@ export function offenceOf(head: Head, isHostRequired: boolean): string | null {
     const name = rawHeaders[index] ?? ''
     if (name.length === 4 && name.toLowerCase() === 'host') {
       hosts++
-      if (!HOST.test(rawHeaders[index + 1] ?? '')) return 'what Host names'
+      const host = rawHeaders[index + 1] ?? ''
+      if (host !== fineHost && !HOST.test(host)) return 'what Host names'
+      fineHost = host
     } else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
       codings++
       // `gzip, chunked` has an end that all agree on, but nobody here would unpack it

@@ -126,6 +126,8 @@ export class Client {
       if (parsed) {
         const rest = this.#buffer.subarray(parsed.bytes)
         this.#buffer = Buffer.alloc(0)
+        // the rest is for who speaks the other protocol
+        if (parsed.answer.status === 101) this.socket.removeListener('data', this.#take)
         return { ...parsed.answer, rest }
       }
       if (this.isClosed) throw new Unanswered('closed', 'in the handshake')

@@ -118,9 +118,9 @@ export class Client {
     step()
   }
 
-  /** Sends a request for another protocol; `rest` is what came behind the head of the answer. */
-  async upgrade(options: RequestOptions): Promise<Answer & { rest: Buffer }> {
-    this.send(options)
+  /** Sends a request for another protocol, unless it was sent before; `rest` is what came behind the head of the answer. */
+  async upgrade(options?: RequestOptions): Promise<Answer & { rest: Buffer }> {
+    if (options) this.send(options)
     for (;;) {
       const parsed = parseAnswer(this.#buffer, 'CONNECT', this.isClosed)
       if (parsed) {

@@ -22,6 +22,20 @@ export function exchangeOf(socket: Socket): Exchange {
   return holder[EXCHANGE]
 }
 
+/**
+ * Goes on when every request that came before on this connection is answered (RFC 9112, 9.3.2); not at all
+ * when one of the answers ends it.
+ */
+export function afterAnswers(socket: Socket, goOn: () => void): void {
+  const exchange = (socket as Socket & { [EXCHANGE]?: Exchange })[EXCHANGE]
+  const unanswered = exchange?.open.at(-1)
+  const unlessEnded = (): void => {
+    if (!exchange?.last) goOn()
+  }
+  if (unanswered) unanswered.once('close', unlessEnded)
+  else unlessEnded()
+}
+
 /** True for a request that stands behind the one whose answer closes its connection: it must not be handled. */
 export function comesTooLate(response: ServerResponse): boolean {
   const { open, last } = exchangeOf(response.req.socket)

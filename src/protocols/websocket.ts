@@ -7,7 +7,7 @@ import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node
 import type { Server as HttpsServer } from 'node:https'
 import { type ServerOptions, WebSocket, WebSocketServer } from 'ws'
 import type { Protocol as Scheme } from '../address.ts'
-import { refuse } from './answer.ts'
+import { afterAnswers, refuse } from './answer.ts'
 import type { Owner } from './connection.ts'
 import type { Runnable, WebSocketOptions } from './hooks.ts'
 import { createRequestServer, hasForeignListener, type Web } from './http.ts'
@@ -52,7 +52,8 @@ export function createWebSocketServer(runnable: Runnable, scheme: Scheme, owner:
     lines.push(...(begun.get(message)?.request.conclude() ?? []))
   })
   server.on('upgrade', (message: IncomingMessage, socket, head: Buffer) => {
-    webSockets.handleUpgrade(message, socket, head, (wire) => begun.get(message)?.open(wire as OwnWebSocket))
+    const open = (wire: WebSocket): void => begun.get(message)?.open(wire as OwnWebSocket)
+    afterAnswers(message.socket, () => webSockets.handleUpgrade(message, socket, head, open))
   })
   return server
 }

@@ -118,14 +118,16 @@ export class Client {
     step()
   }
 
-  /** Sends a request for another protocol; `rest` is what came behind the head of the answer. */
-  async upgrade(options: RequestOptions): Promise<Answer & { rest: Buffer }> {
-    this.send(options)
+  /** Sends a request for another protocol, unless it was sent before; `rest` is what came behind the head of the answer. */
+  async upgrade(options?: RequestOptions): Promise<Answer & { rest: Buffer }> {
+    if (options) this.send(options)
     for (;;) {
       const parsed = parseAnswer(this.#buffer, 'CONNECT', this.isClosed)
       if (parsed) {
         const rest = this.#buffer.subarray(parsed.bytes)
         this.#buffer = Buffer.alloc(0)
+        // the rest is for who speaks the other protocol
+        if (parsed.answer.status === 101) this.socket.removeListener('data', this.#take)
         return { ...parsed.answer, rest }
       }
       if (this.isClosed) throw new Unanswered('closed', 'in the handshake')

@@ -177,7 +177,7 @@ describe('B5 a connection that is parted', () => {
         for (let number = 0; number < 400; number++) connection.send(String(number).padEnd(50_000))
       }
     }`,
-      { maxSendBufferBytes: 100_000_000 },
+      { maxSendBufferBytes: 100_000_000, stopTimeoutMs: 20_000 },
     )
     const client = await open()
     client.client.socket.pause()

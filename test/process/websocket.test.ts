@@ -311,6 +311,34 @@ describe('beside it', () => {
     client.close()
   })
 
+  it('a request that waits for its answer gets it before an upgrade behind it does, and all of it works', async () => {
+    const { target } = await serve(`
+      worker.onRequest = (request, response) => setTimeout(() => response.end('a page'), 50)
+      ${ECHO}
+    `)
+    const client = await Client.open(target)
+    client.pipeline([{ path: '/page' }, { headers: HANDSHAKE }])
+    expect((await client.answer()).body).toBe('a page')
+    const { status } = await client.upgrade()
+    expect(status).toBe(101)
+    const echo = new Promise<Buffer>((resolve) => client.socket.once('data', resolve))
+    client.socket.write(frame(OPCODES.text, 'hello'))
+    expect((await echo).subarray(2).toString()).toBe('hello')
+    client.close()
+  })
+
+  it('an upgrade behind an answer that ends the connection is none', async () => {
+    const { target } = await serve(`
+      worker.onRequest = (request, response) => response.writeHead(200, { Connection: 'close' }).end('a page')
+      worker.onWebSocketConnect = () => log('asked')
+      ${ECHO}
+    `)
+    const client = await Client.open(target)
+    client.pipeline([{ headers: { Connection: 'close' } }, { headers: HANDSHAKE }])
+    expect((await client.answer()).body).toBe('a page')
+    await expect(client.answer()).rejects.toThrow('closed: 0 bytes')
+  })
+
   it('without it they are told what is spoken here, and a request with a body, too', async () => {
     const { target } = await serve(ECHO)
     const answer = await get(target)

@@ -3,14 +3,15 @@ import { readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { get } from '../helpers/client.ts'
+import { freePort } from '../helpers/cli.ts'
+import { Client, get } from '../helpers/client.ts'
 import { type Flavour, Project, REPOSITORY } from '../helpers/project.ts'
 
 const EXAMPLES = join(REPOSITORY, 'examples')
 /** Node.js 22.18 and later read TypeScript by themselves. */
 const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
 const FLAVOURS: Flavour[] = stripsTypes ? ['tsx', 'strip'] : ['tsx', 'tsx-import']
-const ANY_PORT = { PORT: '0', EVENTS_PORT: '0' }
+const ANY_PORT = { PORT: '0', EVENTS_PORT: '0', PROXY_PORT: '0' }
 const PACKAGES = ['express', 'fastify']
 
 /** The example as it is in the repository, in a project of its own where it may be changed. */
@@ -37,6 +38,7 @@ const SPOKEN = {
   express: { file: 'app.ts', before: "hello: 'express'", after: "welcome: 'express'" },
   fastify: { file: 'app.ts', before: "hello: 'fastify'", after: "welcome: 'fastify'" },
   'gateway-sse': { file: 'app.ts', before: 'hello from', after: 'welcome from' },
+  proxy: { file: 'app.ts', before: 'hello from', after: 'welcome from' },
 } as const
 
 it('U1 every example has a test', () => {
@@ -185,4 +187,20 @@ it('H1 streams of the example gateway-sse stay open in the same process through 
   expect(stopped.ms).toBeLessThan(5_000)
   await Promise.all(streams.map((stream) => stream.ended))
   expect(await running.ended).toMatchObject({ code: 0, signal: null })
+})
+
+it('U1 the example proxy hands requests on through reloads of both groups, and a client may stay on its connection', async () => {
+  const project = copyOf('proxy')
+  await project.start('tsx-import', [], { PORT: String(await freePort()), PROXY_PORT: '0' })
+  const port = await project.port('proxy')
+  // the old proxy goes on for those that it has
+  const stays = await Client.open({ port })
+  expect((await stays.request()).body).toContain('hello')
+  change(project, 'app.ts', 'hello from', 'welcome from')
+  expect((await project.reload('proxy', '--wait', 'serving')).code).toBe(0)
+  expect((await get({ port })).body).toContain('hello')
+  expect((await stays.request()).body).toContain('hello')
+  stays.close()
+  expect((await project.reload('web')).code).toBe(0)
+  expect((await get({ port })).body).toContain('welcome')
 })

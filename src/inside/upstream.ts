@@ -165,7 +165,7 @@ export class Upstream<Message = unknown, Sent = unknown> implements UpstreamHook
     const isAwaited = this.#waiters.length > 0
     this.#tryAgain(null, error)
     // whoever waited for it was told already
-    if (this.onError || !isAwaited || this.#state === 'waiting') this.#tell(error)
+    if (this.onError || !isAwaited || this.state !== 'closed') this.#tell(error)
   }
 
   #opened(connection: Connection): void {

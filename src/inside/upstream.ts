@@ -156,8 +156,10 @@ export class Upstream<Message = unknown, Sent = unknown> implements UpstreamHook
   #failed(error: unknown): void {
     if (this.#state === 'connected') throw error
     if (this.#state !== 'connecting') return
+    const isAwaited = this.#waiters.length > 0
     this.#tryAgain(null, error)
-    this.#tell(error)
+    // whoever waited for it was told already
+    if (this.onError || !isAwaited || this.state !== 'closed') this.#tell(error)
   }
 
   #opened(connection: Connection): void {

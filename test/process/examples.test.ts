@@ -3,7 +3,8 @@ import { readdirSync, readFileSync, symlinkSync } from 'node:fs'
 import { get as httpGet, type IncomingMessage } from 'node:http'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { get } from '../helpers/client.ts'
+import { freePort } from '../helpers/cli.ts'
+import { Client, get } from '../helpers/client.ts'
 import { DatagramClient } from '../helpers/datagrams.ts'
 import { Peer } from '../helpers/peer.ts'
 import { type Flavour, Project, REPOSITORY } from '../helpers/project.ts'
@@ -13,7 +14,7 @@ const EXAMPLES = join(REPOSITORY, 'examples')
 /** Node.js 22.18 and later read TypeScript by themselves. */
 const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
 const FLAVOURS: Flavour[] = stripsTypes ? ['tsx', 'strip'] : ['tsx', 'tsx-import']
-const ANY_PORT = { PORT: '0', EVENTS_PORT: '0', CHAT_PORT: '0' }
+const ANY_PORT = { PORT: '0', EVENTS_PORT: '0', CHAT_PORT: '0', PROXY_PORT: '0' }
 const PACKAGES = ['express', 'fastify']
 
 /** The example as it is in the repository, in a project of its own where it may be changed. */
@@ -54,17 +55,16 @@ const SPOKEN = {
   fastify: { ask: askWeb, file: 'app.ts', before: "hello: 'fastify'", after: "welcome: 'fastify'" },
   'gateway-sse': { ask: askWeb, file: 'app.ts', before: 'hello from', after: 'welcome from' },
   'udp-echo': { ask: askDatagram, file: 'app.ts', before: 'hello from', after: 'welcome from' },
+  proxy: { ask: askWeb, file: 'app.ts', before: 'hello from', after: 'welcome from' },
   chat: { ask: askWeb, file: 'page.ts', before: 'hello: a chat', after: 'welcome: a chat' },
 } as const
 
 /** Those that speak something else than HTTP; their tests are below. */
 const STREAMS = ['line-server', 'custom-protocol']
-/** And those that other files test with what they show. */
-const ELSEWHERE = ['proxy']
 
 it('U1 every example has a test', () => {
   const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  const tested = [...Object.keys(SPOKEN), ...STREAMS, ...ELSEWHERE]
+  const tested = [...Object.keys(SPOKEN), ...STREAMS]
   expect(folders.map((entry) => entry.name).sort()).toEqual(tested.sort())
 })
 
@@ -268,3 +268,19 @@ async function talk(speech: string, target: { port: number }): Promise<Peer> {
   onTestFinished(() => peer.destroy())
   return peer
 }
+
+it('U1 the example proxy hands requests on through reloads of both groups, and a client may stay on its connection', async () => {
+  const project = copyOf('proxy')
+  await project.start('tsx-import', [], { PORT: String(await freePort()), PROXY_PORT: '0' })
+  const port = await project.port('proxy')
+  // the old proxy goes on for those that it has
+  const stays = await Client.open({ port })
+  expect((await stays.request()).body).toContain('hello')
+  change(project, 'app.ts', 'hello from', 'welcome from')
+  expect((await project.reload('proxy', '--wait', 'serving')).code).toBe(0)
+  expect((await get({ port })).body).toContain('hello')
+  expect((await stays.request()).body).toContain('hello')
+  stays.close()
+  expect((await project.reload('web')).code).toBe(0)
+  expect((await get({ port })).body).toContain('welcome')
+})

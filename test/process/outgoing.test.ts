@@ -209,6 +209,20 @@ export const run = () => {
   await running.line(/(^it connected connected$[\s\S]*){3}/m)
 })
 
+it('a server that gives no sign of life any more is left, and tried again', async () => {
+  const asked: string[] = []
+  const server = await TestServer.listen({ onConnection: (socket) => onLine(socket, (line) => asked.push(line)) })
+  const project = jobs(`${TELL}
+export const run = () => {
+  const heartbeat = { everyMs: 50, maxMissed: 2, data: 'are you there' }
+  tell('it', connect('text://127.0.0.1:${server.port}', { heartbeat, reconnect: { minDelayMs: 1, maxDelayMs: 1 } }))
+}`)
+  const running = await project.start()
+  await running.line(/^it error true ERR_TIMEOUT Nothing has come for \d+ ms, and no answer to 2 pings/m)
+  await running.line(/(^it connected connected$[\s\S]*){2}/m)
+  expect(asked.slice(0, 2)).toEqual(['are you there', 'are you there'])
+})
+
 it('close ends a connection, one that is not there yet, and every wait; nothing is tried again', async () => {
   const server = await TestServer.listen()
   const nobody = await freePort()
@@ -219,14 +233,14 @@ export const run = async () => {
   await open.whenConnected()
   const connecting = connect('text://127.0.0.1:${server.port}')
   const waiting = connect('text://127.0.0.1:${nobody}')
-  connecting.onConnect = waiting.onConnect = never
+  waiting.onConnect = never
   await new Promise((resolve) => { waiting.onError = resolve })
   const promises = [connecting.whenConnected(), waiting.whenConnected()]
   const second = connect('text://127.0.0.1:${server.port}')
+  second.onConnect = never
   second.close()
   promises.push(second.whenConnected())
   waiting.close()
-  connecting.onConnect = null
   ;(await promises.shift()).close('last words')
   connecting.destroy()
   console.log((await Promise.allSettled(promises)).map((it) => it.status + ' ' + it.reason?.message).join('; '))
@@ -478,6 +492,7 @@ it('a proxy hands 50 MB on to a client that reads when it likes, keeps little of
     client.pause()
     setTimeout(() => client.resume(), 1)
   })
+  client.resume()
   await Promise.all([sending, new Promise((resolve) => client.once('end', resolve))])
   expect(received).toBe(CHUNKS * CHUNK.length)
   const expected = createHash('sha256')

@@ -38,7 +38,16 @@ it('G1 not running: status, stop and reload exit 3; start and restart begin', as
 
 it('G1 running: start exits 1, all else does what it says', async () => {
   const project = web()
-  await expectCodes(project, { 'start -d': 0, status: 0, connections: 0, start: 1, reload: 0, 'reload web': 0, restart: 0, stop: 0 })
+  await expectCodes(project, {
+    'start -d': 0,
+    status: 0,
+    connections: 0,
+    start: 1,
+    reload: 0,
+    'reload web': 0,
+    restart: 0,
+    stop: 0,
+  })
   expect(project.processes).toEqual([])
 })
 

@@ -5,7 +5,7 @@
 import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
-import { type BroadcastResult, broadcast } from './ipc/broadcast.ts'
+import { type BroadcastResult, broadcast, encodeData } from './ipc/broadcast.ts'
 import { broadcastTo } from './protocols/broadcast.ts'
 import type { Connection, OpenConnections } from './protocols/connection.ts'
 import type {
@@ -245,13 +245,16 @@ export class Worker<
    * the broadcasts that its process hears after its `onConnect` has settled, each once, all in the same order, also
    * while the group is reloaded. At most 256 KiB a message.
    * @param group the name of a Worker.
-   * @returns what became of it, when every process has taken it or 2 s are over.
-   * @throws ShiftworkError `ERR_OPTION`: there is no such group, or it is neither text nor bytes;
-   * `ERR_MESSAGE_TOO_LARGE`; `ERR_SEND_BUFFER_FULL`: 4 MiB of this process wait for the master already;
-   * `ERR_NOT_RUNNING`: the master is gone; `ERR_NO_ANSWER`: it does not answer within 5 s.
+   * @returns what became of it, when every process has taken it or 2 s are over. It rejects with `ERR_OPTION`: there is
+   * no such group; `ERR_SEND_BUFFER_FULL`: 4 MiB of this process wait for the master already; `ERR_NOT_RUNNING`: the
+   * master is gone; `ERR_NO_ANSWER`: it does not answer within 5 s. Where nobody waits for it, that is not told.
+   * @throws ShiftworkError at once, `ERR_OPTION` for what is neither text nor bytes, `ERR_MESSAGE_TOO_LARGE`.
    */
   static broadcast(group: string, data: string | Uint8Array): Promise<BroadcastResult> {
-    return broadcast(group, data)
+    const told = broadcast(group, encodeData(data))
+    // who does not wait for it does not want to end for it
+    told.catch(() => undefined)
+    return told
   }
 
   /**

@@ -16,7 +16,7 @@ export interface BroadcastResult {
   late: number
 }
 
-export type Broadcast = (group: string, data: string | Uint8Array) => Promise<BroadcastResult>
+export type Broadcast = (group: string, data: WireData) => Promise<BroadcastResult>
 
 /** The longest message. */
 export const MAX_BROADCAST_BYTES = 256 * 1024

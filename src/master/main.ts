@@ -6,7 +6,7 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError } from '../errors.ts'
-import { encodeData, provideBroadcast, resultOf } from '../ipc/broadcast.ts'
+import { provideBroadcast, resultOf } from '../ipc/broadcast.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
 import type { Log, LogLine } from '../log.ts'
@@ -166,9 +166,7 @@ class Master {
     metrics?.attend(this.#supervisor, facts)
     this.#requests = new Requests(this.#supervisor, this.#status)
     // for the static hooks, which run here
-    provideBroadcast(async (group, data) =>
-      resultOf(group, await this.#supervisor.broadcasts.broadcast(group, encodeData(data))),
-    )
+    provideBroadcast(async (group, data) => resultOf(group, await this.#supervisor.broadcasts.broadcast(group, data)))
   }
 
   async run(): Promise<ExitCode> {

@@ -89,7 +89,7 @@ export abstract class Connection<Sent = unknown> {
   constructor(owner: Owner, socket: Carrier) {
     this.owner = owner
     this.socket = socket
-    Object.assign(socket, { [CONNECTION]: this })
+    ;(socket as Known)[CONNECTION] = this as Connection
   }
 
   /** Unique among all processes of the fleet, and never used again. */

@@ -1,14 +1,7 @@
 /** What this worker broadcasts through its master, and how it hears what became of it. Made by `run`. */
 
 import { ShiftworkError } from '../errors.ts'
-import {
-  type Broadcast,
-  type BroadcastResult,
-  encodeData,
-  MAX_WAITING_BYTES,
-  resultOf,
-  wireBytes,
-} from '../ipc/broadcast.ts'
+import { type Broadcast, type BroadcastResult, MAX_WAITING_BYTES, resultOf, wireBytes } from '../ipc/broadcast.ts'
 import { Calls } from '../ipc/calls.ts'
 import type { WorkerMessage } from '../ipc/messages.ts'
 import { Window } from '../ipc/window.ts'
@@ -30,8 +23,7 @@ export class Broadcaster {
 
   /** As `Worker.broadcast`. */
   readonly broadcast: Broadcast = async (group, data) => {
-    const wire = encodeData(data)
-    const bytes = wireBytes(wire)
+    const bytes = wireBytes(data)
     if (this.#isLost) throw masterGone()
     if (!this.#window.hasRoom(bytes))
       throw new ShiftworkError('ERR_SEND_BUFFER_FULL', `${MAX_WAITING_BYTES} bytes of broadcasts wait for the master`, {
@@ -40,7 +32,7 @@ export class Broadcaster {
     const send = (question: number): void => {
       this.#window.take(question, bytes)
       // what the kernel has taken fills no memory here; a master that reads nothing is full soon
-      this.#report({ type: 'broadcast', question, group, data: wire }, () => this.#window.release(question))
+      this.#report({ type: 'broadcast', question, group, data }, () => this.#window.release(question))
     }
     const outcome = await this.#calls.ask(MASTER, { send, timeoutMs: ANSWER_TIMEOUT_MS })
     if (outcome === 'gone') throw masterGone()

@@ -27,7 +27,7 @@ async function expectCodes(project: Project, codes: Record<string, number>): Pro
   }
 }
 
-const IDLE = { status: 3, stop: 3, 'stop --force': 3, reload: 3, 'reload web': 3, version: 0, help: 0 }
+const IDLE = { status: 3, connections: 3, stop: 3, 'stop --force': 3, reload: 3, 'reload web': 3, version: 0, help: 0 }
 
 it('G1 not running: status, stop and reload exit 3; start and restart begin', async () => {
   const project = web()
@@ -38,7 +38,16 @@ it('G1 not running: status, stop and reload exit 3; start and restart begin', as
 
 it('G1 running: start exits 1, all else does what it says', async () => {
   const project = web()
-  await expectCodes(project, { 'start -d': 0, status: 0, start: 1, reload: 0, 'reload web': 0, restart: 0, stop: 0 })
+  await expectCodes(project, {
+    'start -d': 0,
+    status: 0,
+    connections: 0,
+    start: 1,
+    reload: 0,
+    'reload web': 0,
+    restart: 0,
+    stop: 0,
+  })
   expect(project.processes).toEqual([])
 })
 
@@ -64,6 +73,7 @@ it('G1 a frozen master: every command exits 4, start 1, and nothing is changed b
   try {
     await expectCodes(project, {
       status: 4,
+      connections: 4,
       reload: 4,
       'reload web': 4,
       stop: 4,
@@ -91,7 +101,7 @@ it.skipIf(!canBeNobody)('G1 another user\'s master is not called "not running"',
   const project = web()
   await project.shiftwork('start', '-d')
   const before = project.processes.map((row) => row.pid)
-  for (const command of ['status', 'stop', 'reload', 'start', 'restart']) {
+  for (const command of ['status', 'connections', 'stop', 'reload', 'start', 'restart']) {
     const result = await asNobody(project, [command])
     // without root the same user asks, who may
     if (process.getuid?.() !== 0) continue

@@ -53,6 +53,7 @@ describe('parseCommandLine reads', () => {
     ['start --watch -d', { command: 'start', watch: { everyMs: 1_000 }, daemon: true }],
     ['status --watch', { command: 'status', watch: { everyMs: 1_000 } }],
     ['status --watch 0.5', { command: 'status', watch: { everyMs: 500 } }],
+    ['connections web --json', { command: 'connections', names: ['web'], json: true }],
     ['logs', { command: 'logs' }],
     ['logs -f -n 20', { command: 'logs', follow: true, lines: 20 }],
     ['logs --reopen', { command: 'logs', reopen: true }],

@@ -12,8 +12,8 @@ import { streamApp } from '../helpers/streamapp.ts'
 
 vi.setConfig({ testTimeout: 20_000 })
 
-const IDLE_MS = 400
-const EVERY_MS = 200
+const IDLE_MS = 1_000
+const EVERY_MS = 400
 
 interface Row {
   speech: Speech
@@ -99,7 +99,7 @@ for (const row of ROWS) {
     const rest = idle.rest().finally(() => {
       isOver = true
     })
-    for (let asked = 0; !isOver || performance.now() - begunAt < 3 * IDLE_MS; asked++) {
+    for (let asked = 0; !isOver || performance.now() - begunAt < 2 * IDLE_MS; asked++) {
       expect(await lively.ask(`still here ${asked}`)).toBe(`still here ${asked}`)
       await new Promise((resolve) => setTimeout(resolve, IDLE_MS / 8))
     }
@@ -136,7 +136,7 @@ it('an idle WebSocket is told 1001', async () => {
 it('a client whose handler takes its time is not idle', async () => {
   const row = { speech: speechOf('text'), scheme: 'text' }
   const peer = await open('idle', row)
-  expect(await peer.ask(`later ${3 * IDLE_MS}`)).toMatch(/^later \d+$/)
+  expect(await peer.ask(`later ${2 * IDLE_MS}`)).toMatch(/^later \d+$/)
   expect(await peer.ask('still there')).toBe('still there')
 })
 

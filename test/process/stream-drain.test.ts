@@ -74,10 +74,10 @@ const LOAD = { clients: 60, pauseMs: [0, 20] as [number, number] }
 const LOADS: [string, Partial<AsksOptions>, string, string, Transport][] = [
   ['A1 clients that stay connected and pause for up to 20 ms', {}, 'count: 2', 'text', 'plain'],
   ['A1 the same with frames', {}, 'count: 2', 'frame', 'plain'],
-  ['A3 a new connection for each question', { isShort: true, clients: 30 }, 'count: 2', 'text', 'plain'],
+  ['A3 a new connection for each question', { isShort: true, clients: 10 }, 'count: 2', 'text', 'plain'],
   [
     'A3 clients that end before they have read the answer',
-    { isShort: 'ends', clients: 30 },
+    { isShort: 'ends', clients: 10 },
     'count: 2',
     'text',
     'plain',
@@ -215,14 +215,14 @@ for (const transport of ['plain', 'tls'] as const)
     const served = await serve('', TEXT, transport)
     const peer = await served.open()
     await peer.ask('hello')
-    peer.send(`big ${16 * 1024 * 1024}`)
+    peer.send(`big ${8 * 1024 * 1024}`)
     await new Promise((resolve) => peer.socket.once('data', resolve))
     peer.socket.pause()
     const { reloaded } = await beginReload(served)
     peer.socket.resume()
     const { messages, ending } = await peer.rest()
     expect({ lengths: messages.map((message) => message.length), ending }).toEqual({
-      lengths: [16 * 1024 * 1024],
+      lengths: [8 * 1024 * 1024],
       ending: 'end',
     })
     peer.end()

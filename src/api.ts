@@ -18,7 +18,7 @@ import type {
   WorkerHooks,
 } from './protocols/hooks.ts'
 import { limitsOf } from './protocols/limits.ts'
-import type { Protocol } from './protocols/protocol.ts'
+import type { Protocol } from './protocols/stream/protocol.ts'
 import { type Described, runAll } from './run-all.ts'
 import { CONNECTION_DEFAULTS } from './spec/connections.ts'
 import type { RunOptions } from './spec/settings.ts'

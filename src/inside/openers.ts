@@ -3,9 +3,9 @@ import type { Socket } from 'node:net'
 import { type Address, PROTOCOLS, type Speech, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import type { Owner } from '../protocols/connection.ts'
-import type { Protocol } from '../protocols/protocol.ts'
-import { StreamConnection } from '../protocols/stream.ts'
-import { codecOf } from '../protocols/stream-server.ts'
+import type { Protocol } from '../protocols/stream/protocol.ts'
+import { StreamConnection } from '../protocols/stream/stream.ts'
+import { codecOf } from '../protocols/stream/stream-server.ts'
 
 /** What is to be spoken. */
 export interface Spoken {

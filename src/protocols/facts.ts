@@ -7,10 +7,10 @@ import { Server as HttpsServer } from 'node:https'
 import type { Server as NetServer, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { ConnectionFacts } from '../ipc/connections.ts'
-import { exchangeOf } from './answer.ts'
 import { idOf } from './carrier.ts'
 import { connectionOn } from './connection.ts'
-import { HttpConnection } from './http-connection.ts'
+import { exchangeOf } from './http/answer.ts'
+import { HttpConnection } from './http/http-connection.ts'
 import type { Opened } from './traffic.ts'
 
 /** @param now on the clock of `performance.now()`. */

@@ -8,12 +8,12 @@ import type { TlsOptions } from 'node:tls'
 import type { StopReason } from '../ipc/messages.ts'
 import type { Connection, ConnectionHooks, OpenConnections } from './connection.ts'
 import type { Hook } from './connection-state.ts'
-import type { HttpConnection } from './http-connection.ts'
-import type { HttpRequest } from './http-request.ts'
+import type { HttpConnection } from './http/http-connection.ts'
+import type { HttpRequest } from './http/http-request.ts'
+import type { Sendable } from './http/sendable.ts'
 import type { ConnectionLimits } from './limits.ts'
-import type { Protocol } from './protocol.ts'
-import type { Sendable } from './sendable.ts'
-import type { ConnectHook, WebSocketConnection } from './websocket-connection.ts'
+import type { Protocol } from './stream/protocol.ts'
+import type { ConnectHook, WebSocketConnection } from './websocket/websocket-connection.ts'
 
 /** Any listener that `http.createServer` takes. */
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => unknown

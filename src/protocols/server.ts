@@ -3,15 +3,15 @@ import type { Server } from 'node:net'
 import { type Protocol as Scheme, speechOf } from '../address.ts'
 import type { Owner } from './connection.ts'
 import type { Runnable } from './hooks.ts'
-import { createWebServer, hasHandler } from './http.ts'
-import { createStreamServer } from './stream-server.ts'
+import { createWebServer, hasHandler } from './http/http.ts'
+import { createStreamServer } from './stream/stream-server.ts'
 
 /** Not listening yet. A server of `node:http` becomes `worker.server`. */
 export async function createServer(runnable: Runnable, scheme: Scheme, owner: Owner): Promise<Server> {
   const speech = speechOf(scheme)
   if (speech !== 'http' && speech !== 'websocket') return createStreamServer(runnable, scheme, owner)
   // loaded only where it is spoken
-  const create = speech === 'http' ? createWebServer : (await import('./websocket.ts')).createWebSocketServer
+  const create = speech === 'http' ? createWebServer : (await import('./websocket/websocket.ts')).createWebSocketServer
   const server = create(runnable, scheme, owner)
   runnable.subject.server = server
   return server

@@ -12,7 +12,7 @@ import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 
 import { Server as HttpsServer } from 'node:https'
 import { Server as NetServer, type Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
-import { closeAfter, type Exchange, exchangeOf } from './answer.ts'
+import { closeAfter, type Exchange, exchangeOf } from './http/answer.ts'
 import { Roster } from './roster.ts'
 import { isUnseen } from './unseen.ts'
 import { Upgrades } from './upgrades.ts'

@@ -7,7 +7,7 @@
 import { createSocket } from 'node:dgram'
 import type { Server, Socket } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
-import type { DatagramPort } from '../protocols/datagrams.ts'
+import type { DatagramPort } from '../protocols/datagram/datagrams.ts'
 
 interface NodeInternals {
   _handle?: unknown

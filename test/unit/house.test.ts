@@ -159,11 +159,11 @@ describe('only one place knows', () => {
     const ALLOWED: Record<string, string[]> = {
       yargs: ['cli/parse.ts'],
       chokidar: ['master/watch/root.ts'],
-      ws: ['protocols/websocket.ts'],
+      ws: ['protocols/websocket/websocket.ts'],
       picocolors: ['cli/terminal.ts'],
-      cookie: ['protocols/cookies.ts'],
-      '@fastify/busboy': ['protocols/multipart.ts'],
-      '@fastify/send': ['protocols/send-file.ts'],
+      cookie: ['protocols/http/cookies.ts'],
+      '@fastify/busboy': ['protocols/http/multipart.ts'],
+      '@fastify/send': ['protocols/http/send-file.ts'],
     }
     for (const [name, allowed] of Object.entries(ALLOWED))
       for (const path of importersOf(name)) expect(allowed, `${path} imports ${name}`).toContain(path)
@@ -192,7 +192,9 @@ describe('only one place knows', () => {
   })
 
   it('the private members of ws', () => {
-    expect(filesWith(/\b_(?:receiver|sender|state|fragmented|bufferedBytes)\b/)).toEqual(['protocols/websocket.ts'])
+    expect(filesWith(/\b_(?:receiver|sender|state|fragmented|bufferedBytes)\b/)).toEqual([
+      'protocols/websocket/websocket.ts',
+    ])
   })
 
   it('the dependencies are few, and no other package is imported', () => {

@@ -1,9 +1,9 @@
 /** The codecs of ours: what is a message, and what is on the wire. */
 import { describe, expect, it } from 'vitest'
 import type { Connection } from '../../../src/protocols/connection.ts'
-import { FRAME } from '../../../src/protocols/frame.ts'
-import { TCP } from '../../../src/protocols/tcp.ts'
-import { TEXT } from '../../../src/protocols/text.ts'
+import { FRAME } from '../../../src/protocols/stream/frame.ts'
+import { TCP } from '../../../src/protocols/stream/tcp.ts'
+import { TEXT } from '../../../src/protocols/stream/text.ts'
 
 const NOBODY = undefined as unknown as Connection<never>
 

@@ -9,9 +9,9 @@ import { onTestFinished } from 'vitest'
 import type { ConnectionHooks, Owner } from '../../../src/protocols/connection.ts'
 import { Connections } from '../../../src/protocols/connections.ts'
 import type { ConnectionLimits } from '../../../src/protocols/limits.ts'
-import type { Protocol } from '../../../src/protocols/protocol.ts'
-import { StreamConnection } from '../../../src/protocols/stream.ts'
-import { TEXT } from '../../../src/protocols/text.ts'
+import type { Protocol } from '../../../src/protocols/stream/protocol.ts'
+import { StreamConnection } from '../../../src/protocols/stream/stream.ts'
+import { TEXT } from '../../../src/protocols/stream/text.ts'
 import { temporaryDirectory } from '../tempdir.ts'
 
 export interface Pair<Message, Sent> {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { WebSocketRequest } from '../../../src/protocols/websocket-request.ts'
+import { WebSocketRequest } from '../../../../src/protocols/websocket/websocket-request.ts'
 
 const HEADERS = {
   host: 'example.org:80',

@@ -1,5 +1,5 @@
 /** What is wrong with a request, as its handler finds out when it reads it: the client's fault, not the handler's. */
-import { ShiftworkError } from '../errors.ts'
+import { ShiftworkError } from '../../errors.ts'
 
 /** Thrown by the methods of `HttpRequest`. A handler that lets it through has answered with `status`. */
 export class RequestError extends ShiftworkError {

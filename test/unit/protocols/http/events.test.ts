@@ -1,6 +1,6 @@
 /** Server-sent events as text, and what a stream of them does with what its connection says. */
 import { describe, expect, it, vi } from 'vitest'
-import { EventStream, encodeEvent, type ServerSentEvent } from '../../../src/protocols/events.ts'
+import { EventStream, encodeEvent, type ServerSentEvent } from '../../../../src/protocols/http/events.ts'
 
 describe('encodeEvent', () => {
   it.each<[ServerSentEvent, string]>([

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { Backlog } from '../../../src/protocols/backlog.ts'
+import { Backlog } from '../../../../src/protocols/websocket/backlog.ts'
 
 it('gives the messages in their order', () => {
   const backlog = new Backlog<string>()

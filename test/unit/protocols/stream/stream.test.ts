@@ -1,12 +1,12 @@
 /** A connection of messages: what is handled when, what a failure costs, and how it ends. Over real sockets. */
 import { once } from 'node:events'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { FRAME } from '../../../src/protocols/frame.ts'
-import type { Protocol } from '../../../src/protocols/protocol.ts'
-import { TCP } from '../../../src/protocols/tcp.ts'
-import { TEXT } from '../../../src/protocols/text.ts'
-import { until } from '../../helpers/processes.ts'
-import { gate, type Pair, pair, turns } from './pair.ts'
+import { FRAME } from '../../../../src/protocols/stream/frame.ts'
+import type { Protocol } from '../../../../src/protocols/stream/protocol.ts'
+import { TCP } from '../../../../src/protocols/stream/tcp.ts'
+import { TEXT } from '../../../../src/protocols/stream/text.ts'
+import { until } from '../../../helpers/processes.ts'
+import { gate, type Pair, pair, turns } from '../pair.ts'
 
 const logged: string[] = []
 beforeEach(() => {

@@ -1,6 +1,6 @@
 /** What is wrong with a request's head. The same over real sockets: test/process/smuggling.test.ts. */
 import { expect, it } from 'vitest'
-import { offenceOf } from '../../../src/protocols/strict.ts'
+import { offenceOf } from '../../../../src/protocols/http/strict.ts'
 
 const head = (rawHeaders: string[], method = 'GET', version: [number, number] = [1, 1]) => ({
   ...{ rawHeaders, method, httpVersionMajor: version[0], httpVersionMinor: version[1] },

@@ -2,7 +2,7 @@
  * The one interface of every protocol that cuts a stream of bytes into messages: `text`, `frame`, `tcp`
  * itself, and those of users. What a connection has read and not yet understood is in its `ParseState`.
  */
-import type { Connection } from './connection.ts'
+import type { Connection } from '../connection.ts'
 
 /**
  * How messages stand in a stream, after Workerman's protocol interface.

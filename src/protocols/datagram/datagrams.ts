@@ -4,9 +4,9 @@
  * closes it.
  */
 import type { RemoteInfo } from 'node:dgram'
-import type { Owner } from './connection.ts'
+import type { Owner } from '../connection.ts'
+import type { CutReport } from '../traffic.ts'
 import { DatagramConnection, type Sender, type Wire } from './datagram.ts'
-import type { CutReport } from './traffic.ts'
 
 /** A socket that another process reads, too. */
 export interface DatagramPort {

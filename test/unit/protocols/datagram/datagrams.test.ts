@@ -1,7 +1,7 @@
 /** What a worker owes for the datagrams it has read: handlers, answers, and how a drain waits for them. */
 import { expect, it, vi } from 'vitest'
-import type { Connection, ConnectionHooks } from '../../../src/protocols/connection.ts'
-import { type DatagramPort, Datagrams } from '../../../src/protocols/datagrams.ts'
+import type { Connection, ConnectionHooks } from '../../../../src/protocols/connection.ts'
+import { type DatagramPort, Datagrams } from '../../../../src/protocols/datagram/datagrams.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 

@@ -2,9 +2,9 @@
  * The open connections of an `http://` worker, as `worker.connections` shows them. A Connection is made of
  * each when somebody looks at it, and not before: hardly anybody does.
  */
-import type { Connection, OpenConnections, Owner } from './connection.ts'
+import type { Connection, OpenConnections, Owner } from '../connection.ts'
+import type { Opened } from '../traffic.ts'
 import { connectionOf } from './http-connection.ts'
-import type { Opened } from './traffic.ts'
 
 export class WebConnections implements OpenConnections {
   readonly #owner: Owner

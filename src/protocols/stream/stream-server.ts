@@ -4,10 +4,10 @@
  */
 import { createServer as createPlain, type Server, type Socket } from 'node:net'
 import { createServer as createSecure } from 'node:tls'
-import { isSecure, type Protocol as Scheme, speechOf } from '../address.ts'
-import type { Owner } from './connection.ts'
+import { isSecure, type Protocol as Scheme, speechOf } from '../../address.ts'
+import type { Owner } from '../connection.ts'
+import type { Runnable } from '../hooks.ts'
 import { FRAME } from './frame.ts'
-import type { Runnable } from './hooks.ts'
 import type { Protocol } from './protocol.ts'
 import { StreamConnection } from './stream.ts'
 import { TCP } from './tcp.ts'

@@ -1,8 +1,8 @@
 /** What a request says of itself, out of its head and a body in memory. */
 import type { IncomingMessage } from 'node:http'
 import { describe, expect, it } from 'vitest'
-import { HttpRequest } from '../../../src/protocols/http-request.ts'
-import { RequestError } from '../../../src/protocols/request-error.ts'
+import { HttpRequest } from '../../../../src/protocols/http/http-request.ts'
+import { RequestError } from '../../../../src/protocols/http/request-error.ts'
 
 function request(url: string, headers: Record<string, string> = {}, body = ''): HttpRequest {
   return new HttpRequest({ method: 'POST', url, headers } as unknown as IncomingMessage, Buffer.from(body))

@@ -4,9 +4,9 @@
  * and `send` is one datagram back. Two datagrams of one sender are two connections, handled at the same time.
  */
 import type { RemoteInfo } from 'node:dgram'
-import { ShiftworkError } from '../errors.ts'
-import { Connection, type Owner } from './connection.ts'
-import type { ConnectionState } from './connection-state.ts'
+import { ShiftworkError } from '../../errors.ts'
+import { Connection, type Owner } from '../connection.ts'
+import type { ConnectionState } from '../connection-state.ts'
 
 /** The socket that all datagrams of a process come by, and go by. */
 export interface Wire {

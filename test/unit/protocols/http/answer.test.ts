@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { closeAfter, comesTooLate, exchangeOf } from '../../../src/protocols/answer.ts'
+import { closeAfter, comesTooLate, exchangeOf } from '../../../../src/protocols/http/answer.ts'
 
 /** A server that drains from its first request on: each answer may be the last of its connection. */
 async function drainingServer(listener: RequestListener): Promise<number> {

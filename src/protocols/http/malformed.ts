@@ -5,8 +5,8 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { endGently } from '../linger.ts'
 import { exchangeOf } from './answer.ts'
-import { endGently } from './linger.ts'
 
 export const BAD_REQUEST = answerOf('400 Bad Request')
 

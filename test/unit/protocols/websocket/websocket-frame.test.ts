@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import { encodeFrame } from '../../../src/protocols/websocket-frame.ts'
-import { parseFrame } from '../../helpers/frames.ts'
+import { encodeFrame } from '../../../../src/protocols/websocket/websocket-frame.ts'
+import { parseFrame } from '../../../helpers/frames.ts'
 
 it.each([0, 1, 125, 126, 65_535, 65_536, 70_000])('text of %i bytes is one frame, head and all', (length) => {
   const bytes = encodeFrame('x'.repeat(length))

@@ -6,7 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { basename, dirname, resolve } from 'node:path'
 import type { SendResult } from '@fastify/send'
-import { describeError } from '../errors.ts'
+import { describeError } from '../../errors.ts'
 import { pump } from './pump.ts'
 
 export interface FileOptions {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { encodeRefusal, refusalOf } from '../../../src/protocols/websocket-refusal.ts'
+import { encodeRefusal, refusalOf } from '../../../../src/protocols/websocket/websocket-refusal.ts'
 
 it.each([undefined, null, true, '', {}, 'no'])('%s is a welcome', async (verdict) => {
   expect(await refusalOf(verdict)).toBeNull()

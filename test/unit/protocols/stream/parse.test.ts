@@ -1,11 +1,18 @@
 /** What was read and not understood yet: cut into messages wherever the packets end, with few copies. */
 import { describe, expect, it } from 'vitest'
-import type { Connection } from '../../../src/protocols/connection.ts'
-import { FRAME } from '../../../src/protocols/frame.ts'
-import { append, createParseState, type ParseState, take, waiting, waitingBytes } from '../../../src/protocols/parse.ts'
-import type { Protocol } from '../../../src/protocols/protocol.ts'
-import { TEXT } from '../../../src/protocols/text.ts'
-import { Random } from '../random.ts'
+import type { Connection } from '../../../../src/protocols/connection.ts'
+import { FRAME } from '../../../../src/protocols/stream/frame.ts'
+import {
+  append,
+  createParseState,
+  type ParseState,
+  take,
+  waiting,
+  waitingBytes,
+} from '../../../../src/protocols/stream/parse.ts'
+import type { Protocol } from '../../../../src/protocols/stream/protocol.ts'
+import { TEXT } from '../../../../src/protocols/stream/text.ts'
+import { Random } from '../../random.ts'
 
 const NOBODY = undefined as unknown as Connection<never>
 

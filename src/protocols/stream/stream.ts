@@ -4,10 +4,10 @@
  * done, what comes waits, and with more than a little of it the other side does.
  */
 import type { Socket } from 'node:net'
-import { ShiftworkError } from '../errors.ts'
-import { Connection, type Owner } from './connection.ts'
-import type { ConnectionState } from './connection-state.ts'
-import { endGently } from './linger.ts'
+import { ShiftworkError } from '../../errors.ts'
+import { Connection, type Owner } from '../connection.ts'
+import type { ConnectionState } from '../connection-state.ts'
+import { endGently } from '../linger.ts'
 import { append, createParseState, take, waiting, waitingBytes } from './parse.ts'
 import type { Protocol } from './protocol.ts'
 

@@ -10,16 +10,16 @@ import {
 } from 'node:http'
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
-import { isSecure, type Protocol as Scheme } from '../address.ts'
-import { describeError } from '../errors.ts'
+import { isSecure, type Protocol as Scheme } from '../../address.ts'
+import { describeError } from '../../errors.ts'
+import type { Owner } from '../connection.ts'
+import type { Runnable } from '../hooks.ts'
+import { isUnseen } from '../unseen.ts'
 import { comesTooLate, refuse } from './answer.ts'
-import type { Owner } from './connection.ts'
-import type { Runnable } from './hooks.ts'
 import { connectionOf } from './http-connection.ts'
 import { answerMalformed } from './malformed.ts'
 import { boundBacklog } from './pipelined.ts'
 import { guard } from './strict.ts'
-import { isUnseen } from './unseen.ts'
 
 /** Properties of a server that `createServer` does not take as options. */
 const PROPERTIES = ['timeout', 'maxRequestsPerSocket', 'maxHeadersCount'] as const

@@ -4,10 +4,10 @@
  * handshake is answered. There may be many thousands: a connection has no closure of its own while it is idle.
  */
 import type { Socket } from 'node:net'
-import { ShiftworkError } from '../errors.ts'
+import { ShiftworkError } from '../../errors.ts'
+import { Connection, connectionOn, type Owner } from '../connection.ts'
+import type { ConnectionState, Hook } from '../connection-state.ts'
 import { Backlog } from './backlog.ts'
-import { Connection, connectionOn, type Owner } from './connection.ts'
-import type { ConnectionState, Hook } from './connection-state.ts'
 import { encodeFrame } from './websocket-frame.ts'
 import { type Refusal, refusalOf, refuseWith } from './websocket-refusal.ts'
 import type { WebSocketRequest } from './websocket-request.ts'

@@ -286,7 +286,7 @@ it('U5 a stream that fails before its first byte is a 500, one that fails later 
   const before = await project.pids()
   for (const [path, message] of [
     ['/fails-first', 'the source is gone'],
-    ['/no-bytes', 'must be of type string'],
+    ['/no-bytes', 'it must be text or bytes'],
     ['/used', 'Body|disturbed|locked|Invalid state'],
     ['/error', 'status'],
   ] as const) {

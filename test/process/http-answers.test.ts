@@ -117,13 +117,14 @@ it('C10 sendFile: no path leads out of its root, and what is no file is none', a
   for (const path of [
     ...['/../secret.txt', '/%2e%2e/secret.txt', '/..%2fsecret.txt', '/a%20b/../../secret.txt', '/./../secret.txt'],
     ...['//../secret.txt', '/..//secret.txt', '/%2e%2e%2f%2e%2e%2fetc/passwd', '/a%20b/..%2f..%2fsecret.txt'],
+    '/..%5csecret.txt',
   ])
     expect(await ask(path)).toEqual([path, expect.toBeOneOf([403, 404]), ''])
   for (const path of ['/letters.txt%00', '/%00', '/letters.txt%00.html'])
     expect(await ask(path)).toEqual([path, 400, ''])
   for (const path of [
     ...['/missing', '/', '/a%20b', '/a%20b/', '/letters.txt/', '/letters.txt/x', '/.hidden', '/.git/config', '/pipe'],
-    ...[`/${'x'.repeat(1_000)}`, '/..%5csecret.txt', '/%252e%252e/secret.txt', '/%E0%A4%A'],
+    ...[`/${'x'.repeat(1_000)}`, '/%252e%252e/secret.txt', '/%E0%A4%A'],
   ])
     expect(await ask(path)).toEqual([path, 404, ''])
   // one connection, and in step to the end
@@ -178,7 +179,8 @@ worker.onMessage = async (connection) => console.log('hook delivered', await con
   for (const client of clients) client.close()
   await until('they are closed', () => held(pid, 'big.bin') === 0)
   await until('each handler knows', () => running.stdout.split('hook delivered false').length === 21)
-  expect((await get(target)).body.length).toBe(50_000_000)
+  const whole = await fetch(`http://127.0.0.1:${target.port}/`)
+  expect((await whole.arrayBuffer()).byteLength).toBe(50_000_000)
   await running.line(/hook delivered true/)
   expect(running.stderr).toBe('')
 })
@@ -222,8 +224,10 @@ async function* endless() {
     for (;;) { yield Buffer.alloc(100_000, 'x'); console.log('hook produced', bytes += 100_000) }
   } finally { console.log('hook source ended') }
 }
-async function* silent() {
-  try { yield 'once'; await after(1e9) } finally { console.log('hook source ended') }
+const silent = () => {
+  const source = new Readable({ read() {}, destroy(error, done) { console.log('hook source ended'); done(error) } })
+  source.push('once')
+  return source
 }
 const silentWeb = () => new ReadableStream({
   start(controller) { controller.enqueue(Buffer.from('once')) },
@@ -240,7 +244,7 @@ const sends = {
   '/fails': () => parts(5, 3),
   '/no-bytes': () => Readable.from([{ a: 1 }]),
   '/endless': () => endless(),
-  '/silent': () => Object.assign(Readable.from(silent()), { destroy: Readable.prototype.destroy }),
+  '/silent': silent,
   '/silent-web': () => new Response(silentWeb()),
   '/right': () => wrong('5'),
   '/short': () => wrong('6'),
@@ -282,7 +286,7 @@ it('U5 a stream that fails before its first byte is a 500, one that fails later 
   const before = await project.pids()
   for (const [path, message] of [
     ['/fails-first', 'the source is gone'],
-    ['/no-bytes', 'must be of type string'],
+    ['/no-bytes', 'it must be text or bytes'],
     ['/used', 'Body|disturbed|locked|Invalid state'],
     ['/error', 'status'],
   ] as const) {

@@ -148,8 +148,6 @@ it('U5 multipart: over a limit is 413, at it is fine, and nothing of it is an er
   const many = Array.from({ length: 1_001 }, (_, index) => ({ field: `f${index}`, body: '' }))
   expect((await post(multipart(many.slice(1)))).status).toBe(200)
   expect((await post(multipart(many))).status).toBe(413)
-  // a field without a name is one as well
-  expect((await post(multipart(Array.from({ length: 1_101 }, () => ({ body: '' }))))).status).toBe(413)
   expect((await post(multipart([{ field: 'big', file: 'big', body: 'x'.repeat(200_000) }]))).status).toBe(413)
   expect(running.stderr).toBe('')
   expect(await project.pids()).toEqual(before)
@@ -167,6 +165,7 @@ it('U5 multipart: what is broken is answered 400, and nothing of it is an error 
     ['a boundary of 10 000 letters', whole, { type: `${type}; boundary=${'a'.repeat(10_000)}` }],
     ['nothing at all', Buffer.alloc(0), {}],
     ['noise', Buffer.from('noise'.repeat(1_000)), {}],
+    ['fields without names', multipart(Array.from({ length: 1_200 }, () => ({ body: '' }))), {}],
     ['a file without a field', multipart([{ file: 'a', body: 'x' }]), {}],
     ...[40, 100, 400, 60_000, whole.length - 30, whole.length - 5].map(
       (bytes) => [`cut after ${bytes} bytes`, whole.subarray(0, bytes), {}] as const,

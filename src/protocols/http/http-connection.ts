@@ -54,7 +54,7 @@ export class HttpConnection extends Connection<Sendable> {
     if (this.#isClosing) return 'closing'
     if (this.#isOpening) return 'opening'
     if (this.#isParting) return 'parting'
-    return exchangeOf(this.socket).last && !this.#events ? 'closing' : 'open'
+    return exchangeOf(this.socket).last && !this.#events?.isOpen ? 'closing' : 'open'
   }
 
   /** No request is open or handled, and every answer is delivered. */

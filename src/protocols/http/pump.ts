@@ -58,6 +58,10 @@ export async function pump(response: ServerResponse, body: Readable | null): Pro
   try {
     for await (const chunk of body) {
       if (response.destroyed) return
+      if (typeof chunk !== 'string' && !(chunk instanceof Uint8Array))
+        throw new TypeError(`The stream holds ${typeof chunk}s: it must be text or bytes`)
+      // only a head that is written knows what length it has promised
+      if (!response.headersSent) response.writeHead(response.statusCode)
       if (!response.write(chunk)) await drainOrClose(response)
     }
     if (!response.destroyed) response.end()

@@ -7,6 +7,7 @@ import { type Server as HttpServer, type IncomingMessage, METHODS, ServerRespons
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { refuse } from './answer.ts'
+import { endGently } from './linger.ts'
 import { BAD_REQUEST } from './malformed.ts'
 
 /**
@@ -34,8 +35,14 @@ function isHandedOut(event: string): boolean {
 }
 
 function turnAway(answer: ServerResponse | Socket): void {
-  if (answer instanceof ServerResponse) refuse(answer, 400)
-  else answer.end(BAD_REQUEST)
+  if (answer instanceof ServerResponse) {
+    refuse(answer, 400)
+    return
+  }
+  // node:http has let go of it, and one that is reset now would be nobody's error
+  answer.on('error', () => answer.destroy())
+  answer.write(BAD_REQUEST)
+  endGently(answer)
 }
 
 type Head = Pick<IncomingMessage, 'httpVersionMajor' | 'httpVersionMinor' | 'method' | 'rawHeaders'>

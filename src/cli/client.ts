@@ -21,6 +21,8 @@ const APPEAR_TIMEOUT_MS = 1_000
 const RETRY_MS = 20
 /** One with too many connections, or too few descriptors, may have room in a moment. */
 const ROOM_TIMEOUT_MS = 600
+/** A master that lists has something to tell within a second, or is done; one that was stopped meanwhile has not. */
+const ROWS_SILENCE_MS = 3_000
 const MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 /** The living master of a state directory, or null. @throws ShiftworkError when it is another user's. */
@@ -46,26 +48,36 @@ export async function ask(
   question: Question,
   onProgress: (progress: Progress | HookOutput) => void = () => undefined,
 ): Promise<Reply> {
-  return talk(stateDir, question, (told) => {
+  const onTold = (told: Told): void => {
     if (told.type !== 'rows') onProgress(told)
-  })
+  }
+  return talk(stateDir, { question, onTold, silenceMs: null })
 }
 
-/** The same, for what is told in rows before the reply. */
+/** The same, for what is told in rows before the reply. @throws ShiftworkError `ERR_NO_ANSWER` also when they do not go on. */
 export async function askForRows(
   stateDir: StateDir,
   question: Question,
   onRows: (rows: ConnectionRow[]) => void,
 ): Promise<Reply> {
-  return talk(stateDir, question, (told) => {
+  const onTold = (told: Told): void => {
     if (told.type === 'rows') onRows(told.rows)
-  })
+  }
+  return talk(stateDir, { question, onTold, silenceMs: ROWS_SILENCE_MS })
 }
 
 /** What comes before a reply. */
 type Told = Progress | HookOutput | ConnectionRows
 
-async function talk(stateDir: StateDir, question: Question, onTold: (told: Told) => void): Promise<Reply> {
+/** What is to be said, and how it is heard. */
+interface Matter {
+  question: Question
+  onTold: (told: Told) => void
+  /** How long nothing may come once it is accepted; null: an operation takes as long as it takes. */
+  silenceMs: number | null
+}
+
+async function talk(stateDir: StateDir, matter: Matter): Promise<Reply> {
   const master = findMaster(stateDir)
   if (master && isStopped(master.pid)) throw frozen(master.pid)
   const isGone = (): boolean => findMaster(stateDir) === null
@@ -73,7 +85,7 @@ async function talk(stateDir: StateDir, question: Question, onTold: (told: Told)
   for (;;) {
     const socket = await open(stateDir)
     try {
-      return await converse(socket, { question, onTold, pid: master?.pid ?? null, isGone })
+      return await converse(socket, { ...matter, pid: master?.pid ?? null, isGone })
     } catch (error) {
       if (!(error instanceof TurnedAway) || Date.now() >= giveUpAt) throw error
     }
@@ -143,16 +155,14 @@ function pidText(pid: number | null): string {
   return pid === null ? '' : ` (pid ${pid})`
 }
 
-interface Talk {
-  question: Question
-  onTold: (told: Told) => void
+interface Talk extends Matter {
   /** Whom it is with, for the sentence when it does not answer. */
   pid: number | null
   /** No master is there any more. */
   isGone: () => boolean
 }
 
-function converse(socket: Socket, { question, onTold, pid, isGone }: Talk): Promise<Reply> {
+function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: Talk): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const decoder = new LineDecoder(MAX_REPLY_BYTES)
     const fail = (error: Error): void => {
@@ -166,7 +176,8 @@ function converse(socket: Socket, { question, onTold, pid, isGone }: Talk): Prom
       if (isAccepted) fail(new ShiftworkError('ERR_NO_ANSWER', sentence, { cause }))
       else fail(isGone() ? notRunning() : new TurnedAway(pid, cause))
     }
-    const timer = setTimeout(() => fail(noAnswer(pid)), ACCEPT_TIMEOUT_MS)
+    const failLater = (ms: number): NodeJS.Timeout => setTimeout(() => fail(noAnswer(pid)), ms)
+    let timer = failLater(ACCEPT_TIMEOUT_MS)
     socket.on('error', (cause) => lose('The master hung up', cause))
     socket.on('close', () => lose('The master ended without a reply'))
     socket.on('data', (chunk) => {
@@ -174,9 +185,11 @@ function converse(socket: Socket, { question, onTold, pid, isGone }: Talk): Prom
         if (!line.ok) return fail(new ShiftworkError('ERR_NO_ANSWER', 'The master answers something else'))
         const message = line.value as ControlMessage
         clearTimeout(timer)
+        if (silenceMs !== null) timer = failLater(silenceMs)
         isAccepted = true
         if (message.type === 'progress' || message.type === 'output' || message.type === 'rows') onTold(message)
         else if (message.type !== 'accepted') {
+          clearTimeout(timer)
           resolve(message)
           socket.end()
         }

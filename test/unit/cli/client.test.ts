@@ -1,60 +1,49 @@
-/** Asking a master, played here behind a real socket: one that hangs up is asked again only if it has not heard. */
-import { chmodSync } from 'node:fs'
-import { createServer, type Socket } from 'node:net'
+/** What a command line hears from a master that goes on talking, and from one that falls silent in the middle. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { ask } from '../../../src/cli/client.ts'
+import { askForRows } from '../../../src/cli/client.ts'
+import type { ConnectionRow } from '../../../src/ipc/connections.ts'
 import { encodeLine } from '../../../src/ipc/lines.ts'
-import type { ControlMessage, Reply } from '../../../src/ipc/messages.ts'
+import type { ControlMessage } from '../../../src/ipc/messages.ts'
 import { takePidFile } from '../../../src/os/pidfile.ts'
 import { type StateDir, stateDirAt } from '../../../src/os/statedir.ts'
-import { temporaryDirectory } from '../tempdir.ts'
 
-const REPLY: Reply = { type: 'error', code: 'failed', message: 'so it went', hint: null }
-
-/** A state directory whose master is this process; each connection goes to the next of these, and to the last for ever. */
-async function masterThat(
-  ...turns: ((socket: Socket) => void)[]
-): Promise<{ stateDir: StateDir; taken: () => number }> {
-  const stateDir = stateDirAt(temporaryDirectory())
-  chmodSync(stateDir.path, 0o700)
-  await takePidFile(stateDir.pidFile)
-  let taken = 0
+/** A master that says this to whoever asks, so far apart, and nothing more. */
+async function master(messages: ControlMessage[], everyMs: number): Promise<StateDir> {
+  const dir = stateDirAt(mkdtempSync(join(tmpdir(), 'shiftwork-client-')))
+  await takePidFile(dir.pidFile)
   const server = createServer((socket) => {
-    socket.on('error', () => undefined)
-    turns[Math.min(taken++, turns.length - 1)]?.(socket)
+    socket.on('error', () => undefined).resume()
+    const rest = [...messages]
+    const timer = setInterval(() => {
+      const message = rest.shift()
+      if (message) socket.write(encodeLine(message))
+    }, everyMs)
+    socket.on('close', () => clearInterval(timer))
   })
-  await new Promise<void>((resolve) => server.listen(stateDir.controlSocket, resolve))
-  onTestFinished(() => void server.close())
-  return { stateDir, taken: () => taken }
+  await new Promise<void>((resolve) => server.listen(dir.controlSocket, resolve))
+  onTestFinished(() => {
+    server.close()
+    rmSync(dir.path, { recursive: true })
+  })
+  return dir
 }
 
-const turnsAway = (socket: Socket): void => void socket.destroy()
+const rows: ControlMessage = { type: 'rows', rows: [{ id: 'a' } as ConnectionRow] }
 
-function says(...messages: ControlMessage[]): (socket: Socket) => void {
-  return (socket) => void socket.once('data', () => socket.end(messages.map(encodeLine).join('')))
-}
-
-it('a master that turns away three times and then has room has been asked once', async () => {
-  const { stateDir, taken } = await masterThat(turnsAway, turnsAway, turnsAway, says({ type: 'accepted' }, REPLY))
-  expect(await ask(stateDir, { command: 'status' })).toEqual(REPLY)
-  expect(taken()).toBe(4)
+it('hears all rows, however long they take together', async () => {
+  const dir = await master([{ type: 'accepted' }, rows, rows, rows, rows, { type: 'listed', missing: [] }], 700)
+  const heard: ConnectionRow[] = []
+  const reply = await askForRows(dir, { command: 'connections', groups: [] }, (more) => heard.push(...more))
+  expect(reply).toEqual({ type: 'listed', missing: [] })
+  expect(heard).toHaveLength(4)
 })
 
-it('one that turns away for ever is not called blocked: it has not heard the request', async () => {
-  const { stateDir, taken } = await masterThat(turnsAway)
-  await expect(ask(stateDir, { command: 'status' })).rejects.toMatchObject({
-    code: 'ERR_NO_ANSWER',
-    message: `The master (pid ${process.pid}) hung up before it heard the request`,
-    hint: expect.stringContaining('Try again') as string,
-  })
-  expect(taken()).toBeGreaterThan(3)
-})
-
-it('one that hangs up when it has read the request is not asked again', async () => {
-  const { stateDir, taken } = await masterThat(says({ type: 'accepted' }))
-  await expect(ask(stateDir, { command: 'status' })).rejects.toMatchObject({
-    code: 'ERR_NO_ANSWER',
-    message: 'The master ended without a reply',
-  })
-  expect(taken()).toBe(1)
+it('gives up on a master that falls silent between two rows', async () => {
+  const dir = await master([{ type: 'accepted' }, rows], 10)
+  const asking = askForRows(dir, { command: 'connections', groups: [] }, () => undefined)
+  await expect(asking).rejects.toMatchObject({ code: 'ERR_NO_ANSWER' })
 })

@@ -78,14 +78,15 @@ export function parseAddress(text: string): Address {
 }
 
 /**
- * Parses an address to connect to.
+ * Parses an address to connect to. That of a WebSocket may go on with a path and a query.
  * @throws ShiftworkError `ERR_ADDRESS` with a hint that shows a right one.
  */
-export function parseTarget(text: string): Address {
+export function parseTarget(text: string): { address: Address; path: string } {
+  const [, place = text, path = '/'] = /^((?:wss?|websocket)(?:\+tls)?:\/\/[^/?#]*)([/?].*)$/i.exec(text) ?? []
   try {
-    const address = parseAddress(text)
+    const address = parseAddress(place)
     if (hasAnyPort(address)) throw wrong(text, 'nobody listens on port 0', 'Write the port that the server listens on.')
-    return address
+    return { address, path: path.startsWith('/') ? path : `/${path}` }
   } catch (error) {
     if (!(error instanceof ShiftworkError)) throw error
     throw new ShiftworkError(error.code, error.message.replace('listen on', 'connect to'), { hint: error.hint })

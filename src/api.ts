@@ -8,19 +8,11 @@ import type { TlsOptions } from 'node:tls'
 import { type BroadcastResult, broadcast, encodeData } from './ipc/broadcast.ts'
 import { broadcastTo } from './protocols/broadcast.ts'
 import type { Connection, OpenConnections } from './protocols/connection.ts'
-import type {
-  ConnectionOf,
-  MessageOf,
-  RequestListener,
-  Runnable,
-  SentOf,
-  WebSocketOptions,
-  WorkerHooks,
-} from './protocols/hooks.ts'
+import type { ConnectionOf, MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
 import { limitsOf } from './protocols/limits.ts'
 import type { Protocol } from './protocols/stream/protocol.ts'
+import { type WebSocketChoice, webSocketOf } from './protocols/websocket/websocket-options.ts'
 import { type Described, runAll } from './run-all.ts'
-import { CONNECTION_DEFAULTS } from './spec/connections.ts'
 import type { RunOptions } from './spec/settings.ts'
 import { OPTION_NAMES } from './spec/spec.ts'
 import { nearest } from './words.ts'
@@ -84,15 +76,7 @@ export interface WorkerOptions<Message = unknown, Sent = unknown> {
    */
   heartbeat?: { everyMs: number; maxMissed?: number; data?: NoInfer<Sent> }
   /** For `websocket://` and `wss://`. */
-  webSocket?: {
-    /** The subprotocols that are spoken, the best first: the first that a client offers is agreed on. Default: none. */
-    protocols?: string[]
-    /**
-     * Messages of `thresholdBytes` (1 024) or more are compressed where the client can (permessage-deflate, each message
-     * by itself). It costs processor time, and memory for each connection that uses it. Default false.
-     */
-    compression?: boolean | { thresholdBytes?: number }
-  }
+  webSocket?: WebSocketChoice
   /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
   protocol?: Protocol<Message, Sent>
   /** Environment variables for these workers. */
@@ -292,16 +276,11 @@ function describe(worker: Worker): Described {
       tls: options['tls'] as TlsOptions | undefined,
       serverOptions: (options['server'] ?? {}) as ServerOptions,
       limits: limitsOf(options),
-      webSocket: webSocketOf(options['webSocket'] as WorkerOptions['webSocket']),
+      webSocket: webSocketOf(options['webSocket'] as WebSocketChoice),
       protocol: options['protocol'] as Protocol | undefined,
       healthFunction: healthFunctionOf(options['healthCheck']),
     },
   }
-}
-
-function webSocketOf({ protocols = [], compression = false }: WorkerOptions['webSocket'] = {}): WebSocketOptions {
-  const { thresholdBytes = CONNECTION_DEFAULTS.thresholdBytes } = typeof compression === 'object' ? compression : {}
-  return { protocols, compression: compression ? { thresholdBytes } : null }
 }
 
 function healthFunctionOf(option: unknown): Runnable['healthFunction'] {

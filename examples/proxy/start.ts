@@ -5,7 +5,7 @@
  */
 import { Worker } from 'shiftwork'
 
-const webPort = process.env.PORT ?? 8087
+const webPort = process.env.PORT ?? 8089
 
 const web = new Worker(`http://127.0.0.1:${webPort}`, { name: 'web', count: 2 })
 web.onWorkerStart = async (worker) => {

@@ -1,10 +1,11 @@
 /** `connect`: makes the worker that this process is a client of a server. Checks, and leaves the rest to `Upstream`. */
 import type { ConnectionOptions } from 'node:tls'
-import { type Address, isSecure, parseTarget } from '../address.ts'
+import { type Address, formatAddress, isSecure, parseTarget, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
-import type { MessageOf, SentOf } from '../protocols/hooks.ts'
+import type { ConnectionOf, MessageOf, SentOf } from '../protocols/hooks.ts'
 import { limitsOf } from '../protocols/limits.ts'
 import type { Protocol } from '../protocols/stream/protocol.ts'
+import { type WebSocketChoice, webSocketOf } from '../protocols/websocket/websocket-options.ts'
 import { checkConnections } from '../spec/connections.ts'
 import { OptionCheck, show } from '../spec/options.ts'
 import { MAX_TIMER_MS } from '../spec/spec.ts'
@@ -33,6 +34,10 @@ export interface ConnectOptions<Message = unknown, Sent = unknown> {
   idleTimeoutMs?: number
   /** As a Worker's: finds out that the server is gone. Default: none. */
   heartbeat?: { everyMs: number; maxMissed?: number; data?: Sent }
+  /** For `ws://` and `wss://`: what is offered in the handshake, the best subprotocol first. */
+  webSocket?: WebSocketChoice
+  /** More headers of that handshake: `Authorization`, `Cookie`, `Origin` … */
+  headers?: Record<string, string>
   /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
   protocol?: Protocol<Message, Sent>
 }
@@ -45,6 +50,8 @@ const NAMES = {
   maxSendBufferBytes: true,
   idleTimeoutMs: true,
   heartbeat: true,
+  webSocket: true,
+  headers: true,
   protocol: true,
 } satisfies Record<keyof ConnectOptions, true>
 
@@ -53,15 +60,15 @@ const DEFAULTS = { connectTimeoutMs: 5_000, minDelayMs: 100, maxDelayMs: 30_000 
 /**
  * Opens a connection from this worker to a server; when it fails or is lost, it is tried again. Set the hooks on what is
  * returned. What `onMessage` gets, and what `send` takes, follows from the address.
- * @param address `tcp://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path` …
+ * @param address `tcp://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path`, `wss://host:port/path` …
  * @throws ShiftworkError `ERR_ADDRESS`, `ERR_OPTION`, and `ERR_NOT_IN_WORKER` outside a worker.
  */
 export function connect<Target extends string, Message = MessageOf<Target>, Sent = SentOf<Target>>(
   address: Target,
   options: ConnectOptions<Message, Sent> = {},
-): Upstream<Message, Sent> {
+): Upstream<Message, Sent, ConnectionOf<Target, Sent>> {
   const { upstreams } = findInside('connect')
-  return new Upstream<Message, Sent>(upstreams, checkPlan(address, { ...options }))
+  return new Upstream<Message, Sent, ConnectionOf<Target, Sent>>(upstreams, checkPlan(address, { ...options }))
 }
 
 function checkPlan(text: unknown, options: Readonly<Record<string, unknown>>): Plan {
@@ -69,7 +76,7 @@ function checkPlan(text: unknown, options: Readonly<Record<string, unknown>>): P
     throw new ShiftworkError('ERR_ADDRESS', `Cannot connect to ${show(text)}`, {
       hint: 'Give the address as text, for example tcp://127.0.0.1:7000.',
     })
-  const address = parseTarget(text)
+  const { address, path } = parseTarget(text)
   openerOf(address)
   const owner = `connect("${text}")`
   rejectUnknown(owner, options)
@@ -77,6 +84,11 @@ function checkPlan(text: unknown, options: Readonly<Record<string, unknown>>): P
   checkConnections(check, address)
   return {
     address,
+    // without its query, which may hold a secret
+    name: formatAddress(address) + (path === '/' ? '' : path.replace(/\?.*/, '')),
+    path,
+    headers: checkHeaders(check, address),
+    webSocket: webSocketOf(options['webSocket'] as WebSocketChoice | undefined),
     timeoutMs: check.integer('connectTimeoutMs', DEFAULTS.connectTimeoutMs, 1, MAX_TIMER_MS),
     reconnect: checkReconnect(check),
     tls: checkTls(check, address),
@@ -103,6 +115,14 @@ function checkReconnect(check: OptionCheck): ReconnectTimes | null {
   const minDelayMs = inner.integer('minDelayMs', DEFAULTS.minDelayMs, 1, MAX_TIMER_MS)
   const maxDelayMs = inner.integer('maxDelayMs', Math.max(DEFAULTS.maxDelayMs, minDelayMs), minDelayMs, MAX_TIMER_MS)
   return { minDelayMs, maxDelayMs }
+}
+
+function checkHeaders(check: OptionCheck, address: Address): Record<string, string> {
+  if (check.value('headers') === undefined) return {}
+  if (speechOf(address.protocol) === 'websocket') return check.texts('headers')
+  throw new ShiftworkError('ERR_OPTION', `${check.owner} has headers, which only the handshake of a WebSocket has`, {
+    hint: 'Change the address to ws://… or wss://…, or remove headers.',
+  })
 }
 
 function checkTls(check: OptionCheck, address: Address): ConnectionOptions {

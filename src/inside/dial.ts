@@ -4,11 +4,13 @@
  */
 import { connect as connectPlain, isIP, type Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectSecure } from 'node:tls'
-import { type Address, formatAddress, isSecure } from '../address.ts'
+import { type Address, isSecure } from '../address.ts'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
 
 export interface Target {
   readonly address: Address
+  /** The address in sentences. */
+  readonly name: string
   /** For an address inside TLS. */
   readonly tls: ConnectionOptions
   /** For everything until it is connected. */
@@ -32,14 +34,12 @@ const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true, keepAlive: true, ke
  * @returns `connected` rejects with `ERR_CONNECT`. The socket has a listener for errors from then on, too.
  */
 export function dial(target: Target): { socket: Socket; connected: Promise<void> } {
-  const { address, timeoutMs } = target
+  const { address, name, timeoutMs } = target
   const socket = openSocket(target)
   let stage: Stage = address.kind === 'unix' || isIP(address.host) ? 'accept' : 'lookup'
   const connected = new Promise<void>((resolve, reject) => {
     const late = (): void => {
-      const message = `Cannot connect to ${formatAddress(address)}: ${LATE[stage]} within ${timeoutMs} ms`
-      const hint = 'Look whether it is reachable and answers, or raise connectTimeoutMs.'
-      reject(new ShiftworkError('ERR_CONNECT', message, { hint }))
+      reject(tooLate(target, LATE[stage]))
       socket.destroy()
     }
     const timer = setTimeout(late, timeoutMs)
@@ -51,10 +51,10 @@ export function dial(target: Target): { socket: Socket; connected: Promise<void>
       clearTimeout(timer)
       resolve()
     })
-    socket.on('error', (error) => reject(cannotConnect(address, error)))
+    socket.on('error', (error) => reject(cannotConnect(name, error)))
     socket.once('close', () => {
       clearTimeout(timer)
-      reject(new ShiftworkError('ERR_CONNECT', `Cannot connect to ${formatAddress(address)}: it was closed`))
+      reject(new ShiftworkError('ERR_CONNECT', `Cannot connect to ${name}: it was closed`))
     })
   })
   return { socket, connected }
@@ -81,9 +81,16 @@ const MEANINGS: Readonly<Record<string, readonly [what: string, hint: string]>> 
   EACCES: ['permission denied', 'Look at the permissions of the socket, and of its directory.'],
 }
 
-function cannotConnect(address: Address, error: Error): ShiftworkError {
+/** It took longer than it may. @param what has not happened. */
+export function tooLate({ name, timeoutMs }: Pick<Target, 'name' | 'timeoutMs'>, what: string): ShiftworkError {
+  const hint = 'Look whether it is reachable and answers, or raise connectTimeoutMs.'
+  return new ShiftworkError('ERR_CONNECT', `Cannot connect to ${name}: ${what} within ${timeoutMs} ms`, { hint })
+}
+
+/** What went wrong, in a sentence. @param name of what is connected to. */
+export function cannotConnect(name: string, error: unknown): ShiftworkError {
   const [what, hint] = MEANINGS[systemCode(error) ?? ''] ?? [describeError(error).message, undefined]
-  return new ShiftworkError('ERR_CONNECT', `Cannot connect to ${formatAddress(address)}: ${what}`, {
+  return new ShiftworkError('ERR_CONNECT', `Cannot connect to ${name}: ${what}`, {
     hint,
     cause: error,
   })

@@ -1,30 +1,68 @@
 /** What becomes of a connected socket: a connection of the protocol that its address names. */
 import type { Socket } from 'node:net'
-import { type Address, PROTOCOLS, type Speech, speechOf } from '../address.ts'
+import { type Address, isSecure, PROTOCOLS, type Speech, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import type { Owner } from '../protocols/connection.ts'
 import type { Protocol } from '../protocols/stream/protocol.ts'
 import { StreamConnection } from '../protocols/stream/stream.ts'
 import { codecOf } from '../protocols/stream/stream-server.ts'
+import type { WebSocketOptions } from '../protocols/websocket/websocket-options.ts'
+import { tooLate } from './dial.ts'
 
 /** What is to be spoken. */
 export interface Spoken {
   readonly address: Address
+  /** The address in sentences. */
+  readonly name: string
+  /** Of a WebSocket, with its query. */
+  readonly path: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly webSocket: WebSocketOptions
   /** The user's own, on top of bytes. */
   readonly protocol: Protocol | undefined
+  /** For everything until it is connected. */
+  readonly timeoutMs: number
 }
 
-/** Makes the connection, adds it to its owner's, and calls `onConnect`. Settles when that is done or has failed. */
-export type Opener = (socket: Socket, owner: Owner, spoken: Spoken) => Promise<void>
+/**
+ * Makes the connection, adds it to its owner's, and calls `onConnect`. Rejects when it cannot be made.
+ * @param leftMs how much of the time is left.
+ */
+export type Opener = (socket: Socket, owner: Owner, how: { spoken: Spoken; leftMs: number }) => Promise<void>
 
-const openStream: Opener = (socket, owner, { address, protocol }) =>
+const openStream: Opener = (socket, owner, { spoken: { address, protocol } }) =>
   new StreamConnection(owner, socket, codecOf(address.protocol, protocol)).open()
+
+const openWebSocket: Opener = async (socket, owner, { spoken, leftMs }) => {
+  const { address, path, headers, webSocket } = spoken
+  // loaded only where it is spoken
+  const client = await import('../protocols/websocket/websocket-client.ts')
+  const url = `${isSecure(address.protocol) ? 'wss' : 'ws'}://${hostOf(address)}${path}`
+  let isLate = false
+  const timer = setTimeout(() => {
+    isLate = true
+    socket.destroy()
+  }, leftMs)
+  try {
+    await client.openWebSocket(socket, owner, { url, headers, webSocket })
+  } catch (error) {
+    throw isLate ? tooLate(spoken, 'its WebSocket handshake was not done') : error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function hostOf(address: Address): string {
+  if (address.kind === 'unix') return 'localhost'
+  return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
+}
 
 /** One row for each protocol that a worker can be a client of. */
 const OPENERS: Partial<Record<Speech, Opener>> = {
   tcp: openStream,
   text: openStream,
   frame: openStream,
+  websocket: openWebSocket,
 }
 
 /** @throws ShiftworkError `ERR_ADDRESS` where nobody here can be a client. */

@@ -2,13 +2,13 @@
  * What `connect` returns: a server that this worker is a client of. It holds one connection to it at a
  * time, and opens another when that is lost, until it is closed or the worker leaves.
  */
+import type { Socket } from 'node:net'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { formatAddress } from '../address.ts'
 import { describeError, ShiftworkError } from '../errors.ts'
 import type { Connection, ConnectionHooks, Owner, Registry, WorkerView } from '../protocols/connection.ts'
 import type { Hook } from '../protocols/connection-state.ts'
 import type { ConnectionLimits } from '../protocols/limits.ts'
-import { dial, type Target } from './dial.ts'
+import { cannotConnect, dial, type Target } from './dial.ts'
 import { openerOf, type Spoken } from './openers.ts'
 import { delayMs, failuresAfter, type ReconnectTimes } from './reconnect.ts'
 
@@ -16,10 +16,10 @@ import { delayMs, failuresAfter, type ReconnectTimes } from './reconnect.ts'
 export type UpstreamState = 'connecting' | 'connected' | 'waiting' | 'closed'
 
 /** What happens to an upstream; the same hooks as a Worker's. */
-export interface UpstreamHooks<Message = unknown, Sent = unknown>
-  extends Omit<ConnectionHooks<Message, Sent>, 'onError'> {
+export interface UpstreamHooks<Message = unknown, Sent = unknown, C = Connection<Sent>>
+  extends Omit<ConnectionHooks<Message, Sent, C>, 'onError'> {
   /** Also why it could not be connected: then there is no connection. */
-  onError: Hook<[connection: Connection<Sent> | null, error: unknown]> | null
+  onError: Hook<[connection: C | null, error: unknown]> | null
 }
 
 /** Checked options. */
@@ -44,15 +44,17 @@ interface Waiter {
   reject(error: unknown): void
 }
 
-export class Upstream<Message = unknown, Sent = unknown> implements UpstreamHooks<Message, Sent> {
+export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
+  implements UpstreamHooks<Message, Sent, C>
+{
   /** Awaited before the first message of each connection. */
-  onConnect: UpstreamHooks<Message, Sent>['onConnect'] = null
-  onMessage: UpstreamHooks<Message, Sent>['onMessage'] = null
+  onConnect: UpstreamHooks<Message, Sent, C>['onConnect'] = null
+  onMessage: UpstreamHooks<Message, Sent, C>['onMessage'] = null
   /** A connection is lost, or closed; `state` says whether another will be tried. */
-  onClose: UpstreamHooks<Message, Sent>['onClose'] = null
-  onError: UpstreamHooks<Message, Sent>['onError'] = null
-  onBufferFull: UpstreamHooks<Message, Sent>['onBufferFull'] = null
-  onBufferDrain: UpstreamHooks<Message, Sent>['onBufferDrain'] = null
+  onClose: UpstreamHooks<Message, Sent, C>['onClose'] = null
+  onError: UpstreamHooks<Message, Sent, C>['onError'] = null
+  onBufferFull: UpstreamHooks<Message, Sent, C>['onBufferFull'] = null
+  onBufferDrain: UpstreamHooks<Message, Sent, C>['onBufferDrain'] = null
   /** Where it connects to. */
   readonly address: string
   readonly #plan: Plan
@@ -70,7 +72,7 @@ export class Upstream<Message = unknown, Sent = unknown> implements UpstreamHook
 
   /** Begins to connect. */
   constructor(home: UpstreamHome, plan: Plan) {
-    this.address = formatAddress(plan.address)
+    this.address = plan.name
     this.#home = home
     this.#plan = plan
     this.#owner = this.#createOwner(home.worker)
@@ -83,19 +85,19 @@ export class Upstream<Message = unknown, Sent = unknown> implements UpstreamHook
   }
 
   /** The present one; null while there is none. */
-  get connection(): Connection<Sent> | null {
-    return this.#connection
+  get connection(): C | null {
+    return this.#connection as C | null
   }
 
   /**
    * The present connection, or the next one, before anything is read from it.
    * @throws ShiftworkError `ERR_CONNECT` when there will be none: closed, or the one try has failed.
    */
-  whenConnected(): Promise<Connection<Sent>> {
-    if (this.#connection) return Promise.resolve(this.#connection)
+  whenConnected(): Promise<C> {
+    if (this.#connection) return Promise.resolve(this.#connection as C)
     if (this.#state === 'closed') return Promise.reject(this.#noMore())
     return new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve: (connection) => resolve(connection as Connection<Sent>), reject })
+      this.#waiters.push({ resolve: (connection) => resolve(connection as C), reject })
     })
   }
 
@@ -142,20 +144,27 @@ export class Upstream<Message = unknown, Sent = unknown> implements UpstreamHook
   #try(): void {
     this.#state = 'connecting'
     this.#socketError = null
+    const begunAt = performance.now()
     const { socket, connected } = dial(this.#plan)
     socket.on('error', (error) => {
       this.#socketError = error
     })
     this.#cancelTry = () => socket.destroy()
-    const open = openerOf(this.#plan.address)
     connected
-      .then(() => (this.#state === 'connecting' ? open(socket, this.#owner, this.#plan) : undefined))
+      .then(() => (this.#state === 'connecting' ? this.#open(socket, begunAt) : undefined))
       .catch((error: unknown) => this.#failed(error))
   }
 
-  #failed(error: unknown): void {
-    if (this.#state === 'connected') throw error
+  #open(socket: Socket, begunAt: number): Promise<void> {
+    const spoken = this.#plan
+    const leftMs = Math.max(1, spoken.timeoutMs - (performance.now() - begunAt))
+    return openerOf(spoken.address)(socket, this.#owner, { spoken, leftMs })
+  }
+
+  #failed(why: unknown): void {
+    if (this.#state === 'connected') throw why
     if (this.#state !== 'connecting') return
+    const error = why instanceof ShiftworkError ? why : cannotConnect(this.address, why)
     const isAwaited = this.#waiters.length > 0
     this.#tryAgain(null, error)
     // whoever waited for it was told already
@@ -224,17 +233,17 @@ export class Upstream<Message = unknown, Sent = unknown> implements UpstreamHook
 
   #createHooks(): ConnectionHooks {
     return {
-      onConnect: (connection) => this.#greet(connection as Connection<Sent>),
-      onMessage: (connection, message) => this.onMessage?.(connection as Connection<Sent>, message as Message),
-      onClose: (connection) => this.onClose?.(connection as Connection<Sent>),
-      onError: (connection, error) => this.onError?.(connection as Connection<Sent>, this.#explain(error)),
-      onBufferFull: (connection) => this.onBufferFull?.(connection as Connection<Sent>),
-      onBufferDrain: (connection) => this.onBufferDrain?.(connection as Connection<Sent>),
+      onConnect: (connection) => this.#greet(connection as C),
+      onMessage: (connection, message) => this.onMessage?.(connection as C, message as Message),
+      onClose: (connection) => this.onClose?.(connection as C),
+      onError: (connection, error) => this.onError?.(connection as C, this.#explain(error)),
+      onBufferFull: (connection) => this.onBufferFull?.(connection as C),
+      onBufferDrain: (connection) => this.onBufferDrain?.(connection as C),
     }
   }
 
   /** Nothing is read before all who waited for the connection have had a turn with it. */
-  #greet(connection: Connection<Sent>): unknown {
+  #greet(connection: C): unknown {
     const waiters = this.#waiters
     this.#waiters = []
     for (const { resolve } of waiters) resolve(connection as Connection)

@@ -14,6 +14,7 @@ import type { Sendable } from './http/sendable.ts'
 import type { ConnectionLimits } from './limits.ts'
 import type { Protocol } from './stream/protocol.ts'
 import type { ConnectHook, WebSocketConnection } from './websocket/websocket-connection.ts'
+import type { WebSocketOptions } from './websocket/websocket-options.ts'
 
 /** Any listener that `http.createServer` takes. */
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => unknown
@@ -67,14 +68,6 @@ export interface Subject extends WorkerHooks<never> {
   isLeader: boolean
   connections: OpenConnections
   broadcast(data: unknown): number
-}
-
-/** What is agreed in the handshake of a WebSocket. */
-export interface WebSocketOptions {
-  /** Subprotocols, the best first. */
-  readonly protocols: readonly string[]
-  /** Null: none. Shorter messages than this are sent as they are. */
-  readonly compression: { readonly thresholdBytes: number } | null
 }
 
 /** What a worker process runs: the public object, and the options that a spec cannot carry. */

@@ -1,6 +1,6 @@
 /**
- * The options of a worker's connections, and of those that it opens. They stay with the Worker in its process, as hooks do, so what is
- * checked here is not part of the spec. Pure.
+ * The options of a worker's connections, and of those that it opens. They stay with the Worker in its
+ * process, as hooks do, so what is checked here is not part of the spec. Pure.
  */
 import { type Address, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
@@ -73,7 +73,7 @@ const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 function checkWebSocket(check: OptionCheck, isWebSocket: boolean): void {
   if (check.value('webSocket') === undefined) return
   if (!isWebSocket)
-    throw new ShiftworkError('ERR_OPTION', `${check.owner} has webSocket but does not listen on WebSockets`, {
+    throw new ShiftworkError('ERR_OPTION', `${check.owner} has webSocket, but not an address of WebSockets`, {
       hint: 'Change the address to websocket://…, wss://… or websocket+unix:///…, or remove webSocket.',
     })
   const members = check.object('webSocket', ['protocols', 'compression'])

@@ -87,11 +87,16 @@ export class OptionCheck {
   }
 
   env(): Record<string, string> {
-    const value = this.#options['env']
+    return this.texts('env')
+  }
+
+  /** An object of texts; none: an empty one. */
+  texts(option: string): Record<string, string> {
+    const value = this.#options[option]
     if (value === undefined) return {}
-    if (typeof value !== 'object' || value === null) throw this.#wrong('env', value, 'an object of text values')
+    if (typeof value !== 'object' || value === null) throw this.#wrong(option, value, 'an object of text values')
     for (const [key, entry] of Object.entries(value))
-      if (typeof entry !== 'string') throw this.#wrong(`env.${key}`, entry, 'text')
+      if (typeof entry !== 'string') throw this.#wrong(`${option}.${key}`, entry, 'text')
     return { ...(value as Record<string, string>) }
   }
 

@@ -6,8 +6,8 @@
 import { type Server as HttpServer, type IncomingMessage, METHODS, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import { endGently } from '../linger.ts'
 import { refuse } from './answer.ts'
-import { endGently } from './linger.ts'
 import { BAD_REQUEST } from './malformed.ts'
 
 /**

@@ -100,8 +100,8 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     const wire = this.#wire
     if (!this.maySend(this.#isWritable) || !wire) return false
     const done = this.#asksEachTime ? () => this.noteFlushed() : undefined
-    // what is not compressed needs no turn behind what is
-    const frame = this.#isCompressed ? null : encodeFrame(value)
+    // what is neither compressed nor masked needs no turn behind what is
+    const frame = this.#isCompressed || wire.isClient ? null : encodeFrame(value)
     if (frame) this.socket.write(frame, done)
     else wire.send(value, done)
     const wasFull = this.isFull
@@ -297,7 +297,9 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     if (this.#isLate) {
       this.#isLate = false
       this.tellClosed()
-    } else if (this.#state === 'parting' && this.#lastCall === 'over') this.closeWith(CLOSE_CODES.serviceRestart)
+    } else if (this.#state === 'parting' && this.#lastCall === 'over')
+      // a client that leaves does not ask its server to come back
+      this.closeWith(this.#wire?.isClient ? CLOSE_CODES.goingAway : CLOSE_CODES.serviceRestart)
   }
 
   /** What was answered before is still delivered. */

@@ -6,6 +6,8 @@ export interface Wire {
   /** The names of the extensions that were agreed on; empty: none. */
   readonly extensions: string
   readonly bufferedAmount: number
+  /** The end that has asked: what it sends is masked. */
+  readonly isClient: boolean
   /** Of a message, or of a frame, a part has come. */
   readonly hasBegun: boolean
   /** `message` (Buffer, whether it is binary), `close` (code, reason as a Buffer), `error`. */

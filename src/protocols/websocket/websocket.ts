@@ -1,19 +1,21 @@
 /**
  * The `websocket://` and `wss://` server of a worker: a `node:http` server whose upgrades become connections
  * (RFC 6455), and whose other requests go to `onRequest`. Frames, handshakes and compression (RFC 7692) are the
- * work of `ws`, which is known here only, and loaded only by workers that speak it.
+ * work of `ws`, which is known here only (`websocket-client` has it from here), and loaded only by workers that speak it.
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
-import { type ServerOptions, WebSocket, WebSocketServer } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
 import type { Protocol as Scheme } from '../../address.ts'
 import type { Owner } from '../connection.ts'
-import type { Runnable, WebSocketOptions } from '../hooks.ts'
+import type { Runnable } from '../hooks.ts'
 import { afterAnswers, refuse } from '../http/answer.ts'
 import { createRequestServer, hasForeignListener, type Web } from '../http/http.ts'
+import type { ConnectionLimits } from '../limits.ts'
 import { endGently } from '../linger.ts'
 import { takeUpgrades } from '../upgrades.ts'
 import { WebSocketConnection } from './websocket-connection.ts'
+import type { WebSocketOptions } from './websocket-options.ts'
 import { encodeRefusal } from './websocket-refusal.ts'
 import { WebSocketRequest } from './websocket-request.ts'
 import type { Wire } from './websocket-wire.ts'
@@ -43,8 +45,10 @@ export function createWebSocketServer(runnable: Runnable, scheme: Scheme, owner:
     endGently(socket)
   }
   const webSockets = new WebSocketServer({
-    ...optionsOf(runnable.webSocket),
-    maxPayload: Math.min(runnable.limits.maxMessageBytes, MAX_PAYLOAD_BYTES),
+    ...wireOptions(runnable.webSocket, runnable.limits),
+    noServer: true,
+    clientTracking: false,
+    WebSocket: OwnWebSocket,
     verifyClient: ({ req }, proceed) => void admit(req, proceed),
     handleProtocols: (_offered, message) => begun.get(message)?.subprotocol ?? false,
   })
@@ -58,19 +62,17 @@ export function createWebSocketServer(runnable: Runnable, scheme: Scheme, owner:
   return server
 }
 
-function optionsOf({ compression }: WebSocketOptions): ServerOptions<typeof OwnWebSocket> {
+/** What `ws` is told at either end. */
+export function wireOptions({ compression }: WebSocketOptions, { maxMessageBytes }: ConnectionLimits) {
   const perMessageDeflate = compression && {
     threshold: compression.thresholdBytes,
     serverNoContextTakeover: true,
     clientNoContextTakeover: true,
     zlibDeflateOptions: DEFLATE,
   }
-  const newer = { closeTimeout: CLOSE_TIMEOUT_MS }
   return {
-    ...newer,
-    noServer: true,
-    clientTracking: false,
-    WebSocket: OwnWebSocket,
+    closeTimeout: CLOSE_TIMEOUT_MS,
+    maxPayload: Math.min(maxMessageBytes, MAX_PAYLOAD_BYTES),
     perMessageDeflate: perMessageDeflate ?? false,
   }
 }
@@ -84,7 +86,11 @@ interface Receiver {
   _bufferedBytes?: number
 }
 
-class OwnWebSocket extends WebSocket implements Pick<Wire, 'hasBegun'> {
+export class OwnWebSocket extends WebSocket implements Pick<Wire, 'hasBegun' | 'isClient'> {
+  get isClient(): boolean {
+    return false
+  }
+
   get hasBegun(): boolean {
     const receiver = (this as unknown as { _receiver?: Receiver | null })._receiver
     return Boolean(receiver && (receiver._state || receiver._fragmented || receiver._bufferedBytes))

@@ -47,5 +47,5 @@ it.each([
 })
 
 it.each(['http://127.0.0.1:8080', 'tcp://127.0.0.1:8080'])('%s knows no webSocket', (listen) => {
-  expect(refusal({ webSocket: {} }, listen)[0]).toBe('Worker "web" has webSocket but does not listen on WebSockets')
+  expect(refusal({ webSocket: {} }, listen)[0]).toBe('Worker "web" has webSocket, but not an address of WebSockets')
 })

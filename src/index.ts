@@ -2,6 +2,7 @@
 export { type HealthCheckOption, type HealthFunction, Worker, type WorkerOptions } from './api.ts'
 export { type ErrorCode, ShiftworkError } from './errors.ts'
 export { type ConnectOptions, connect } from './inside/connect.ts'
+export { type ExtraListener, type ListenOptions, listen } from './inside/listen.ts'
 export { Timer } from './inside/timer.ts'
 export type { Upstream, UpstreamState } from './inside/upstream.ts'
 export type { BroadcastResult } from './ipc/broadcast.ts'

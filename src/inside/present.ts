@@ -3,6 +3,7 @@
  * timers. It stands on the process, so that another copy of this package finds it, too.
  */
 import { ShiftworkError } from '../errors.ts'
+import type { Branch } from '../protocols/branch.ts'
 import type { WorkerView } from '../protocols/connection.ts'
 import type { Timers } from './timers.ts'
 import type { Upstreams } from './upstreams.ts'
@@ -11,6 +12,8 @@ export interface Inside {
   readonly worker: WorkerView
   readonly upstreams: Upstreams
   readonly timers: Timers
+  /** A place for the connections of one more listener. */
+  branch(): Branch
 }
 
 const INSIDE = Symbol.for('shiftwork.inside')

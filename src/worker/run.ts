@@ -14,6 +14,7 @@ import { decodeData, provideBroadcast } from '../ipc/broadcast.ts'
 import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
 import { dropPrivileges } from '../os/users.ts'
+import { Branch } from '../protocols/branch.ts'
 import { broadcastTo } from '../protocols/broadcast.ts'
 import { Connections } from '../protocols/connections.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
@@ -65,6 +66,8 @@ class WorkerProcess {
   readonly #spec: Spec
   readonly #traffic = new Traffic()
   readonly #connections = new Connections()
+  /** Those of the worker's own address. */
+  readonly #own = new Branch(this.#connections)
   readonly #listings = new Listings(() => this.#traffic.opened())
   readonly #broadcaster: Broadcaster
   readonly #upstreams: Upstreams
@@ -104,7 +107,13 @@ class WorkerProcess {
     if (!this.#spec.sweepChildren) delete process.env[WORKER_VARIABLE]
     dropPrivileges(this.#spec.user, this.#spec.group)
     this.#traffic.watch()
-    enter({ worker: this.#subject, upstreams: this.#upstreams, timers: this.#timers })
+    this.#connections.onMessage = () => this.#traffic.countRequest()
+    enter({
+      worker: this.#subject,
+      upstreams: this.#upstreams,
+      timers: this.#timers,
+      branch: () => new Branch(this.#connections),
+    })
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec
     if (address) await this.#createEndpoint(address.protocol)
@@ -124,8 +133,7 @@ class WorkerProcess {
 
   async #createEndpoint(protocol: Protocol): Promise<void> {
     const { subject, limits } = this.#runnable
-    const owner = { protocol, worker: subject, hooks: subject, limits, connections: this.#connections }
-    this.#connections.onMessage = () => this.#traffic.countRequest()
+    const owner = { protocol, worker: subject, hooks: subject, limits, connections: this.#own }
     this.#endpoint = await createEndpoint({
       runnable: this.#runnable,
       scheme: protocol,
@@ -138,7 +146,7 @@ class WorkerProcess {
     subject.connections =
       speechOf(protocol) === 'http' && server
         ? new WebConnections(owner, () => this.#traffic.opened(server))
-        : this.#connections
+        : this.#own
   }
 
   readonly #askReplacement = (why: ReplaceReason, detail: string | null): void => {
@@ -173,7 +181,7 @@ class WorkerProcess {
         return
       }
       case 'deliver': {
-        const connections = broadcastTo(this.#connections, decodeData(order.data))
+        const connections = broadcastTo(this.#own, decodeData(order.data))
         this.#link.report({ type: 'delivered', question: order.question, connections })
         return
       }

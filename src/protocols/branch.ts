@@ -1,0 +1,36 @@
+/**
+ * The open connections of one listener, as `worker.connections` and broadcasts see them; each is also known
+ * among all of its process, which a drain and the look for silent clients go over.
+ */
+import type { Connection, OpenConnections, Registry } from './connection.ts'
+
+export class Branch implements Registry, OpenConnections {
+  readonly #open = new Set<Connection>()
+  readonly #all: Registry
+
+  constructor(all: Registry) {
+    this.#all = all
+  }
+
+  get size(): number {
+    return this.#open.size
+  }
+
+  [Symbol.iterator](): IterableIterator<Connection> {
+    return this.#open.values()
+  }
+
+  get onMessage(): () => void {
+    return this.#all.onMessage
+  }
+
+  add(connection: Connection): void {
+    this.#open.add(connection)
+    this.#all.add(connection)
+  }
+
+  delete(connection: Connection): void {
+    this.#open.delete(connection)
+    this.#all.delete(connection)
+  }
+}

@@ -49,7 +49,13 @@ export class LineClient {
 
   /** Waits for a line. @returns null when the connection closed before it came. */
   line(isMeant: (line: string) => boolean, timeoutMs = 60_000): Promise<string | null> {
-    return this.#wait(timeoutMs, () => this.lines.find(isMeant) ?? (this.isClosed ? null : undefined))
+    let seen = 0
+    return this.#wait(timeoutMs, () => {
+      // each once: they may be many, and long
+      const found = this.lines.slice(seen).find(isMeant)
+      seen = this.lines.length
+      return found ?? (this.isClosed ? null : undefined)
+    })
   }
 
   closed(timeoutMs = 60_000): Promise<true> {

@@ -62,6 +62,11 @@ export class HttpConnection extends Connection<Sendable> {
     return exchangeOf(this.socket).open.length === 0 && !this.#busy && this.bufferedBytes === 0
   }
 
+  /** A client that waits for an answer, or listens to events, has nothing to say. */
+  protected override get isDeaf(): boolean {
+    return exchangeOf(this.socket).open.length > 0 || this.#busy !== null || this.#paused !== null
+  }
+
   /** What is sent is the answer to a request. */
   override get takesPush(): boolean {
     return false

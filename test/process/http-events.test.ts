@@ -12,7 +12,7 @@ function reader(options: ConstructorParameters<typeof EventReader>[0]): EventRea
 }
 
 it('U5 events are written as a browser reads them: lines, names, ids, JSON, comments in a silence', async () => {
-  const { running, target } = await startWeb(`
+  const setUp = `
 worker.onMessage = (connection, request) => {
   const events = connection.events({ heartbeatMs: 20, retryMs: 1_234 })
   const said = [events.send('text'), events.send({ id: 7, event: 'named', data: 'three\\r\\nlines\\n' })]
@@ -22,9 +22,12 @@ worker.onMessage = (connection, request) => {
   for (const wrong of [{ id: 'a\\nb' }, { event: 'a\\rb' }, { id: 'a\\0b' }])
     try { events.send(wrong) } catch (error) { said.push(error.name) }
   console.log('hook', JSON.stringify([events.lastEventId, events.isOpen, events.signal.aborted, connection.state, ...said]))
-}`)
+}`
+  // a reader has nothing to say, and is not idle for that
+  const { running, target } = await startWeb(setUp, { options: { idleTimeoutMs: 30 } })
   const events = reader({ ...target, retryMs: null })
-  await events.until('a heartbeat', ({ comments }) => comments.length >= 2)
+  await events.until('a heartbeat', ({ comments }) => comments.length >= 10)
+  expect(events.ends).toEqual([])
   expect(events.events).toEqual([
     { id: '', event: 'message', data: 'text' },
     { id: '7', event: 'named', data: 'three\nlines\n' },

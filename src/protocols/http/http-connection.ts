@@ -62,6 +62,15 @@ export class HttpConnection extends Connection<Sendable> {
     return exchangeOf(this.socket).open.length === 0 && !this.#busy && this.bufferedBytes === 0
   }
 
+  /** `node:http` has times of its own; a client that waits for an answer or listens to events has nothing to say. */
+  override get lookEveryMs(): number | null {
+    return null
+  }
+
+  override bearSilence(): void {
+    // and nothing that stands in for it
+  }
+
   /** What is sent is the answer to a request. */
   override get takesPush(): boolean {
     return false
@@ -287,7 +296,7 @@ export class HttpConnection extends Connection<Sendable> {
 
   /** HTTP has no such thing. */
   ping(): void {
-    // and nothing that stands in for it
+    // nor is one needed
   }
 }
 

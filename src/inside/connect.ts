@@ -17,7 +17,7 @@ import { type Plan, Upstream } from './upstream.ts'
 
 /** How a worker is a client of a server. */
 export interface ConnectOptions<Message = unknown, Sent = unknown> {
-  /** For looking the name up, connecting and the TLS handshake together. Default 5 000 ms. */
+  /** For looking the name up, connecting and all handshakes together. Default 5 000 ms. */
   connectTimeoutMs?: number
   /**
    * A connection that failed or was lost is tried again: after about `minDelayMs` (100), then twice as long each time,

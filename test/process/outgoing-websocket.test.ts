@@ -41,7 +41,7 @@ client.onWorkerStart = () => {
     const sent = ['text', Buffer.from([0, 255]), '', long, 'é'.repeat(50_000)]
     const left = [...sent]
     upstream.onConnect = (connection) => {
-      console.log(name, 'connected', upstream.address.replace(/\\d{2,}/, 'N').replace(process.cwd(), ''), connection.subprotocol, connection === upstream.connection)
+      console.log(name, 'connected', upstream.address.replace(process.cwd(), '').replace(/\\d{2,}/, 'N'), connection.subprotocol, connection === upstream.connection)
       connection.send(sent[0])
     }
     upstream.onMessage = (connection, message) => {

@@ -342,7 +342,7 @@ it('W11 the master is killed: what has come is answered, the workers leave, and 
   await kill([running.pid])
   await Promise.all(asked.map((text) => client.answerTo(text)))
   await until('the workers have left', () => !pids.some(isAlive))
-  expect(isBound(port)).toBe(false)
+  await until('the port is free', () => !isBound(port))
   await project.start()
   expect(pids).not.toContain((await client.ask(port, 'again')).pid)
   expect(client.answers).toHaveLength(41)

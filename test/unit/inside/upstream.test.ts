@@ -1,0 +1,143 @@
+/** An upstream in this process: the WebSockets that it opens, and its part in a drain. */
+import type { AddressInfo, Socket } from 'node:net'
+import { createServer } from 'node:net'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { WebSocketServer } from 'ws'
+import { connect } from '../../../src/inside/connect.ts'
+import { enter } from '../../../src/inside/present.ts'
+import { Timers } from '../../../src/inside/timers.ts'
+import { Upstreams } from '../../../src/inside/upstreams.ts'
+
+const worker = {
+  name: 'jobs',
+  id: 0,
+  generation: 1,
+  isLeader: false,
+  connections: { size: 0 } as never,
+  broadcast: () => 0,
+}
+let upstreams: Upstreams
+const cleanUp: (() => unknown)[] = []
+
+beforeEach(() => {
+  upstreams = new Upstreams(worker)
+  enter({ worker, upstreams, timers: new Timers(worker) })
+})
+
+afterEach(() => {
+  upstreams.cut()
+  for (const clean of cleanUp.splice(0)) clean()
+})
+
+async function webSockets(options: object = {}): Promise<{ server: WebSocketServer; port: number }> {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1', ...options })
+  cleanUp.push(() => {
+    for (const client of server.clients) client.terminate()
+    server.close()
+  })
+  await new Promise((resolve) => server.once('listening', resolve))
+  return { server, port: (server.address() as AddressInfo).port }
+}
+
+/** A server that does this to each socket. */
+async function plain(onSocket: (socket: Socket) => void): Promise<number> {
+  const server = createServer(onSocket).listen(0, '127.0.0.1')
+  cleanUp.push(() => server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  return (server.address() as AddressInfo).port
+}
+
+for (const compression of [false, { thresholdBytes: 10 }])
+  it(`text and bytes of any length go both ways, masked, ${compression ? 'compressed' : 'not compressed'}, none of the first is lost`, async () => {
+    const { server, port } = await webSockets({ perMessageDeflate: true, handleProtocols: () => 'two' })
+    const asked: (string | undefined)[] = []
+    server.on('connection', (socket, request) => {
+      asked.push(request.url, request.headers.authorization)
+      for (let index = 0; index < 50; index++) socket.send(`greeting ${index}`)
+      socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }))
+    })
+    const upstream = connect(`ws://127.0.0.1:${port}/room?token=secret`, {
+      headers: { authorization: 'Bearer x' },
+      webSocket: { protocols: ['one', 'two'], compression },
+    })
+    const sent = ['text', Buffer.from([0, 255]), '', 'é'.repeat(100_000), Buffer.alloc(70_000, 7)]
+    const received: unknown[] = []
+    upstream.onConnect = (connection) => {
+      for (const message of sent) connection.send(message)
+    }
+    const all = new Promise<void>((resolve) => {
+      upstream.onMessage = (_connection, message) => {
+        if (received.push(message) === 50 + sent.length) resolve()
+      }
+    })
+    const connection = await upstream.whenConnected()
+    expect(connection.subprotocol).toBe('two')
+    expect(upstream.address).toBe(`websocket://127.0.0.1:${port}/room`)
+    await all
+    expect(received.slice(0, 50)).toEqual(Array.from({ length: 50 }, (_, index) => `greeting ${index}`))
+    expect(received.slice(50)).toEqual(sent)
+    expect(asked).toEqual(['/room?token=secret', 'Bearer x'])
+  })
+
+it('a client that parts says 1001, and nothing is left of it', async () => {
+  const { server, port } = await webSockets()
+  const code = new Promise((resolve) => server.on('connection', (socket) => socket.on('close', resolve)))
+  const upstream = connect(`ws://127.0.0.1:${port}`)
+  await upstream.whenConnected()
+  upstreams.stopTrying()
+  expect(upstream.state).toBe('connected')
+  await upstreams.partWithAll()
+  expect(await code).toBe(1001)
+  expect([upstream.state, upstream.connection, upstreams.connections.size]).toEqual(['closed', null, 0])
+})
+
+it('what is no WebSocket server is told in a sentence, without the query', async () => {
+  const refusing = await plain((socket) => socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n'))
+  const rude = await plain((socket) => socket.once('data', () => socket.destroy()))
+  const silent = await plain((socket) => socket.resume().on('error', () => undefined))
+  const babbling = await plain((socket) => {
+    socket.write('HTTP/1.1 101 Switching Protocols\r\nX: ')
+    const timer = setInterval(() => socket.write('x'), 10)
+    socket.resume().on('error', () => undefined)
+    socket.once('close', () => clearInterval(timer))
+  })
+  const failure = async (port: number, connectTimeoutMs: number): Promise<string> => {
+    const upstream = connect(`ws://127.0.0.1:${port}/x?secret`, { reconnect: false, connectTimeoutMs })
+    const error = (await upstream.whenConnected().catch((thrown: unknown) => thrown)) as Error
+    expect(upstream.state).toBe('closed')
+    return error.message.replace(/:\d+/, '')
+  }
+  const start = 'Cannot connect to websocket://127.0.0.1/x: '
+  const late = `${start}its WebSocket handshake was not done within 200 ms`
+  expect(await failure(refusing, 20_000)).toBe(`${start}it answers the handshake with 403`)
+  expect(await failure(rude, 20_000)).toBe(`${start}it hung up`)
+  expect(await failure(silent, 200)).toBe(late)
+  expect(await failure(babbling, 200)).toBe(late)
+})
+
+it('one that is closed in its handshake lets go of its socket, and is not connected afterwards', async () => {
+  const gone = new Promise<void>((resolve) => {
+    void plain((socket) => {
+      socket.on('error', () => undefined).resume()
+      socket.once('data', () => upstream.close())
+      socket.once('close', () => resolve())
+    }).then((port) => {
+      upstream = connect(`ws://127.0.0.1:${port}`)
+      failed = upstream.whenConnected().catch((error: unknown) => error)
+    })
+  })
+  let upstream = undefined as unknown as ReturnType<typeof connect<`ws://${string}`>>
+  let failed: Promise<unknown> = Promise.resolve()
+  await gone
+  expect(await failed).toMatchObject({ code: 'ERR_CONNECT' })
+  expect([upstream.state, upstreams.connections.size]).toEqual(['closed', 0])
+  await upstreams.partWithAll()
+})
+
+it('one that is opened when the worker has nothing left to do is closed again', async () => {
+  const { port } = await webSockets()
+  await upstreams.partWithAll()
+  const upstream = connect(`ws://127.0.0.1:${port}`)
+  await expect(upstream.whenConnected()).rejects.toMatchObject({ code: 'ERR_CONNECT' })
+  expect(upstream.state).toBe('closed')
+})

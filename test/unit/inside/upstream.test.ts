@@ -7,6 +7,8 @@ import { connect } from '../../../src/inside/connect.ts'
 import { enter } from '../../../src/inside/present.ts'
 import { Timers } from '../../../src/inside/timers.ts'
 import { Upstreams } from '../../../src/inside/upstreams.ts'
+import { Branch } from '../../../src/protocols/branch.ts'
+import { Connections } from '../../../src/protocols/connections.ts'
 
 const worker = {
   name: 'jobs',
@@ -21,7 +23,7 @@ const cleanUp: (() => unknown)[] = []
 
 beforeEach(() => {
   upstreams = new Upstreams(worker)
-  enter({ worker, upstreams, timers: new Timers(worker) })
+  enter({ worker, upstreams, timers: new Timers(worker), branch: () => new Branch(new Connections()) })
 })
 
 afterEach(() => {

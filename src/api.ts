@@ -10,6 +10,7 @@ import { broadcastTo } from './protocols/broadcast.ts'
 import type { Connection, OpenConnections } from './protocols/connection.ts'
 import type { ConnectionOf, MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
 import { limitsOf } from './protocols/limits.ts'
+import type { ConnectionOptions } from './protocols/options.ts'
 import type { Protocol } from './protocols/stream/protocol.ts'
 import { type WebSocketChoice, webSocketOf } from './protocols/websocket/websocket-options.ts'
 import { type Described, runAll } from './run-all.ts'
@@ -18,7 +19,7 @@ import { OPTION_NAMES } from './spec/spec.ts'
 import { nearest } from './words.ts'
 
 /** Everything is checked in `runAll`; a wrong option is one clear sentence there. */
-export interface WorkerOptions<Message = unknown, Sent = unknown> {
+export interface WorkerOptions<Message = unknown, Sent = unknown> extends ConnectionOptions<Message, Sent> {
   /** Names the group in commands, logs and `status`. Default `worker-N`. */
   name?: string
   /** How many processes, or `'cpus'`: as many as the machine can run at once. Default 1. */
@@ -61,24 +62,6 @@ export interface WorkerOptions<Message = unknown, Sent = unknown> {
    * environment it is started with; false: all do. Default true.
    */
   sweepChildren?: boolean
-  /**
-   * The longest message, as it is on the wire; over HTTP the longest body. A longer one ends its connection, over
-   * HTTP with 413. Default 10 MiB.
-   */
-  maxMessageBytes?: number
-  /** While more than this waits to be sent on a connection, `send` drops. Default 1 MiB. */
-  maxSendBufferBytes?: number
-  /** A client from which nothing came for so long is disconnected. Default 0 ms: never. */
-  idleTimeoutMs?: number
-  /**
-   * A client from which nothing came for `everyMs` is sent a ping, or `data` where the protocol has no ping; after
-   * `maxMissed` (2) in a row without an answer it is disconnected. Default: none.
-   */
-  heartbeat?: { everyMs: number; maxMissed?: number; data?: NoInfer<Sent> }
-  /** For `websocket://` and `wss://`. */
-  webSocket?: WebSocketChoice
-  /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
-  protocol?: Protocol<Message, Sent>
   /** Environment variables for these workers. */
   env?: Record<string, string>
   /** For `https://`: key, cert and the other options of `node:tls`. */

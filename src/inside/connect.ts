@@ -1,9 +1,10 @@
 /** `connect`: makes the worker that this process is a client of a server. Checks, and leaves the rest to `Upstream`. */
-import type { ConnectionOptions } from 'node:tls'
+import type { ConnectionOptions as TlsClientOptions } from 'node:tls'
 import { type Address, formatAddress, isSecure, parseTarget, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import type { ConnectionOf, MessageOf, SentOf } from '../protocols/hooks.ts'
 import { limitsOf } from '../protocols/limits.ts'
+import type { ConnectionOptions } from '../protocols/options.ts'
 import type { Protocol } from '../protocols/stream/protocol.ts'
 import { type WebSocketChoice, webSocketOf } from '../protocols/websocket/websocket-options.ts'
 import { checkConnections } from '../spec/connections.ts'
@@ -16,7 +17,7 @@ import type { ReconnectTimes } from './reconnect.ts'
 import { type Plan, Upstream } from './upstream.ts'
 
 /** How a worker is a client of a server. */
-export interface ConnectOptions<Message = unknown, Sent = unknown> {
+export interface ConnectOptions<Message = unknown, Sent = unknown> extends ConnectionOptions<Message, Sent> {
   /** For looking the name up, connecting and all handshakes together. Default 5 000 ms. */
   connectTimeoutMs?: number
   /**
@@ -25,21 +26,9 @@ export interface ConnectOptions<Message = unknown, Sent = unknown> {
    */
   reconnect?: false | Partial<ReconnectTimes>
   /** For an address inside TLS: options of `tls.connect`, such as `ca`, `servername`, `key` and `cert`. */
-  tls?: ConnectionOptions
-  /** The longest message, as it is on the wire. A longer one ends the connection. Default 10 MiB. */
-  maxMessageBytes?: number
-  /** While more than this waits to be sent, `send` drops. Default 1 MiB. */
-  maxSendBufferBytes?: number
-  /** A server from which nothing came for so long is disconnected. Default 0 ms: never. */
-  idleTimeoutMs?: number
-  /** As a Worker's: finds out that the server is gone. Default: none. */
-  heartbeat?: { everyMs: number; maxMissed?: number; data?: Sent }
-  /** For `ws://` and `wss://`: what is offered in the handshake, the best subprotocol first. */
-  webSocket?: WebSocketChoice
-  /** More headers of that handshake: `Authorization`, `Cookie`, `Origin` … */
+  tls?: TlsClientOptions
+  /** For `ws://` and `wss://`: more headers of the handshake: `Authorization`, `Cookie`, `Origin` … */
   headers?: Record<string, string>
-  /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
-  protocol?: Protocol<Message, Sent>
 }
 
 const NAMES = {
@@ -125,7 +114,7 @@ function checkHeaders(check: OptionCheck, address: Address): Record<string, stri
   })
 }
 
-function checkTls(check: OptionCheck, address: Address): ConnectionOptions {
+function checkTls(check: OptionCheck, address: Address): TlsClientOptions {
   const tls = check.value('tls')
   if (tls === undefined) return {}
   if (typeof tls === 'object' && tls !== null && isSecure(address.protocol)) return tls

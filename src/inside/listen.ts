@@ -10,6 +10,7 @@ import { ShiftworkError } from '../errors.ts'
 import type { Connection, ConnectionHooks, OpenConnections, Owner } from '../protocols/connection.ts'
 import type { ConnectionOf, MessageOf, Runnable, SentOf, Subject, WorkerHooks } from '../protocols/hooks.ts'
 import { limitsOf } from '../protocols/limits.ts'
+import type { ConnectionOptions } from '../protocols/options.ts'
 import { createServer, missingHandler } from '../protocols/server.ts'
 import type { Protocol } from '../protocols/stream/protocol.ts'
 import { type WebSocketChoice, webSocketOf } from '../protocols/websocket/websocket-options.ts'
@@ -19,16 +20,10 @@ import { findInside } from './present.ts'
 
 /** Hooks and options of one more address: the same as a Worker's. */
 export interface ListenOptions<Message = unknown, Sent = unknown, C extends Connection = Connection>
-  extends Partial<ConnectionHooks<Message, Sent, C>>,
+  extends ConnectionOptions<Message, Sent>,
+    Partial<ConnectionHooks<Message, Sent, C>>,
     Partial<Pick<WorkerHooks<never, Message, Sent, C>, 'onRequest' | 'onWebSocketConnect'>> {
   tls?: TlsOptions
-  maxMessageBytes?: number
-  maxSendBufferBytes?: number
-  idleTimeoutMs?: number
-  heartbeat?: { everyMs: number; maxMissed?: number; data?: NoInfer<Sent> }
-  webSocket?: WebSocketChoice
-  /** A protocol of your own on top of `tcp://`, `tls://` or `tcp+unix://`. */
-  protocol?: Protocol<Message, Sent>
 }
 
 export interface ExtraListener<Sent = unknown> {

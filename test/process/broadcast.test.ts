@@ -248,14 +248,15 @@ it('does not wait for a stopped process, nor gather what it does not take', asyn
   const told = (await Promise.all(floods)).slice(10)
   const sum = (name: 'processes' | 'behind' | 'late'): number => told.reduce((total, row) => total + row[name], 0)
   expect(told.flatMap(({ refused }) => refused)).toEqual([])
-  expect(sum('processes')).toBe(960)
   expect(sum('behind')).toBeGreaterThan(900)
-  expect(sum('behind') + sum('late')).toBe(960)
+  // on a busy machine the other one may be late, too
+  expect(sum('processes') + sum('behind') + sum('late')).toBe(2 * 960)
+  const taken = 1_040 - sum('behind')
   for (const { client } of awake) expect(numbersOf(client)).toEqual(upTo(1_040))
   await thaw(of.project, stopped)
   for (const { client } of asleep) {
-    await client.line((line) => Number(line) === 80 + sum('late'))
-    expect(numbersOf(client)).toEqual(upTo(80 + sum('late')))
+    await client.line((line) => Number(line) === taken)
+    expect(numbersOf(client)).toEqual(upTo(taken))
   }
   expect(await of.tell('say gate awake')).toEqual({ processes: 2, connections: all.length, behind: 0, late: 0 })
   for (const { client } of all) expect(await client.line((line) => line === 'awake')).toBe('awake')

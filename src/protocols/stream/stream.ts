@@ -26,6 +26,8 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   #isBatching = false
   /** The other side has ended; we have not, before all that it said is handled. */
   #hasEnded = false
+  /** Its socket is closed. */
+  #isGone = false
   #receivedBytes = 0
   /** Parting: messages that begin before this byte are handled, no other; null: it is not known yet. */
   #lastCallAt: number | null = null
@@ -105,7 +107,8 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
     if (this.#state === 'closing' || this.#state === 'closed') return
     if (value !== undefined) this.send(value)
     this.#state = 'closing'
-    endGently(this.socket)
+    if (this.#isGone) this.#finish()
+    else endGently(this.socket)
   }
 
   end(): void {
@@ -115,7 +118,8 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   destroy(): void {
     if (this.#state === 'closed') return
     this.#state = 'closing'
-    this.socket.destroy()
+    if (this.#isGone) this.#finish()
+    else this.socket.destroy()
   }
 
   pause(): void {
@@ -260,8 +264,9 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   #endIfDue(): void {
     if (this.#isBusy || !this.#isAlive) return
     const hasMore = this.#isPaused && waitingBytes(this.#parse) > 0
-    if (this.#hasEnded && !hasMore && this.handOnEnd()) return
-    if (this.#hasEnded ? !hasMore : this.#isOver && !this.#isPaused) this.close()
+    if (this.#hasEnded && hasMore) return
+    if (this.#isGone) this.#finish()
+    else if (this.#hasEnded ? !this.handOnEnd() : this.#isOver && !this.#isPaused) this.close()
   }
 
   /** What was answered before is still delivered. */
@@ -269,8 +274,15 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
     this.close()
   }
 
+  /** One that has said all it had to say before it went is still heard to the end: `onClose` comes last. */
   #noteClosed(): void {
     if (this.#state === 'closed') return
+    this.#isGone = true
+    const isUnheard = this.#isBusy || waitingBytes(this.#parse) > 0
+    if (!(this.#hasEnded && this.#isAlive && isUnheard)) this.#finish()
+  }
+
+  #finish(): void {
     this.#state = 'closed'
     this.tellClosed()
   }

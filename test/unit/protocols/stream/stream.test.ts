@@ -281,6 +281,26 @@ describe('half-close', () => {
     expect(got()).toBe('answer 1\nanswer 2\n')
   })
 
+  it('a client that has ended where we had ended before is heard to its last message, and onClose comes after that', async () => {
+    const first = gate()
+    const { client, told, connection, connections }: Pair<string, string> = await pair({
+      hooks: {
+        onMessage: async (_connection, message) => {
+          if (message === '1') await first.opened
+          told.push(message)
+        },
+      },
+    })
+    connection.end()
+    client.end('1\n2\n3\n')
+    await once(client, 'close')
+    await turns(20)
+    expect({ told, size: connections.size }).toEqual({ told: [], size: 1 })
+    first.open()
+    await until('it is closed', () => told.includes('closed'))
+    expect({ told, size: connections.size }).toEqual({ told: ['1', '2', '3', 'closed'], size: 0 })
+  })
+
   it('a client that we send no more still is heard', async () => {
     const { connection, client, told }: Pair<string, string> = await pair({
       hooks: { onMessage: (_connection, message) => void told.push(message) },

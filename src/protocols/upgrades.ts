@@ -9,6 +9,7 @@ import type { Server as HttpServer, IncomingMessage } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { Outgoing } from './outgoing.ts'
+import { tapEvents } from './tap.ts'
 import { isUnseen } from './unseen.ts'
 
 interface Upgraded {
@@ -42,15 +43,11 @@ export class Upgrades {
    * that the server takes upgrades, so it is the event itself that is seen on its way.
    */
   watch(server: HttpServer | HttpsServer): void {
-    const own = Object.hasOwn(server, 'emit') ? server.emit : null
-    const events = ours.has(server) ? ['connect'] : ['upgrade', 'connect']
-    const emit = (event: string, ...args: unknown[]): boolean => {
-      if (events.includes(event)) this.#note(args[0] as IncomingMessage)
-      // looked up each time: a tracing library may patch the prototype later
-      const next = own ?? (Object.getPrototypeOf(server) as HttpServer).emit
-      return Reflect.apply(next, server, [event, ...args]) as boolean
-    }
-    server.emit = emit as HttpServer['emit']
+    const takesOver = (event: string): boolean => event === 'connect' || (event === 'upgrade' && !ours.has(server))
+    tapEvents(server, (event, request) => {
+      if (takesOver(event)) this.#note(request as IncomingMessage)
+      return false
+    })
   }
 
   #note(request: IncomingMessage): void {

@@ -7,6 +7,7 @@ import { type Server as HttpServer, type IncomingMessage, METHODS, ServerRespons
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { endGently } from '../linger.ts'
+import { tapEvents } from '../tap.ts'
 import { refuse } from './answer.ts'
 import { BAD_REQUEST } from './malformed.ts'
 
@@ -15,18 +16,12 @@ import { BAD_REQUEST } from './malformed.ts'
  * have listeners beside ours, and must not see it either.
  */
 export function guard(server: HttpServer | HttpsServer, isHostRequired: boolean): void {
-  const emit = (event: string, ...args: unknown[]): boolean => {
-    if (event === 'request' || isHandedOut(event)) {
-      if (offenceOf(args[0] as IncomingMessage, isHostRequired) !== null) {
-        turnAway(args[1] as ServerResponse | Socket)
-        return true
-      }
-    }
-    // looked up each time: a tracing library may patch the prototype later
-    const { emit: next } = Object.getPrototypeOf(server) as { emit: (event: string, ...args: unknown[]) => boolean }
-    return next.call(server, event, ...args)
-  }
-  server.emit = emit as HttpServer['emit']
+  tapEvents(server, (event, request, answer) => {
+    if (event !== 'request' && !isHandedOut(event)) return false
+    if (offenceOf(request as IncomingMessage, isHostRequired) === null) return false
+    turnAway(answer as ServerResponse | Socket)
+    return true
+  })
 }
 
 /** The other events with which a server hands out a request. */

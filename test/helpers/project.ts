@@ -86,6 +86,11 @@ export class Project {
     return readFileSync(join(this.dir, name), 'utf8')
   }
 
+  /** What a process has written into it so far; nothing when it has not begun. */
+  written(name: string): string {
+    return existsSync(join(this.dir, name)) ? this.read(name) : ''
+  }
+
   get stateDir(): string {
     return join(dirname(this.startFile), '.shiftwork', this.startFile.slice(dirname(this.startFile).length + 1))
   }

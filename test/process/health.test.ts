@@ -144,7 +144,7 @@ web.onClose = hooked('close')
   const listening = pids.map((pid) => listeningSockets(pid))
   expect(listening).toEqual(pids.map(() => 1))
   await get({ port: await project.port() })
-  await until('the hooks of a real client', () => project.read('hooked') === 'connect\nclose\n')
+  await until('the hooks of a real client', () => project.written('hooked') === 'connect\nclose\n')
 })
 
 it('the third try is the good one: it starts, and what was wrong before is printed', async () => {
@@ -316,7 +316,7 @@ it('a worker that drains is not checked any more, and one stopped in the middle 
   const running = await project.start()
   project.write('waiting', '')
   project.write('slow', '')
-  await until('a check is under way', () => project.read('waiting') !== '')
+  await until('a check is under way', () => project.written('waiting') !== '')
   const stopped = await project.shiftwork('stop')
   expect(stopped).toMatchObject({ code: 0, stderr: '' })
   expect((await running.ended).code).toBe(0)

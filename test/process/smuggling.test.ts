@@ -2,6 +2,7 @@
  * Requests that two servers in a row might read differently. What is refused is answered 400, the connection is
  * closed, and nothing that stands behind it reaches a handler: over `onRequest` and over `onMessage`.
  */
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { get } from '../helpers/client.ts'
@@ -92,6 +93,28 @@ function waysToSend(bytes: Buffer): Buffer[][] {
 }
 
 describe.each(['request', 'message'])('%s', (style) => {
+  it.each([
+    ['a fault', 'GET /fault http/1.1\r\n'],
+    ['a request that is refused', 'GET /two HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'],
+  ])('C10 what a client goes on sending behind %s is thrown away, and brings it no reset', async (_, bytes) => {
+    const { port, handled } = await startWith(style)
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
+    const lost: unknown[] = []
+    const closed = new Promise((resolve) => {
+      socket.on('error', (error) => lost.push(error)).on('close', resolve)
+    })
+    socket.resume().write(bytes)
+    await once(socket, 'end')
+    for (let count = 0; count < 5; count++) {
+      socket.write('\0')
+      // another connection is answered: the worker has come by the byte
+      await handled()
+    }
+    socket.end()
+    await closed
+    expect(lost).toEqual([])
+  })
+
   it('C10 what is refused is answered once, the connection closes, and nothing behind it is handled', async () => {
     const { port, handled } = await startWith(style)
     const wrong: unknown[] = []

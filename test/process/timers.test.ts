@@ -92,7 +92,7 @@ export const run = (worker) => {
   }
 }`)
   await project.start()
-  await until('a tick runs', () => project.read('ticks.txt').includes('begun'))
+  await until('a tick runs', () => project.written('ticks.txt').includes('begun'))
   expect((await project.shiftwork('stop')).code).toBe(0)
   const whats = notes(project).map(({ what }) => what)
   expect(whats.slice(-2)).toEqual(['stop', 'done'])
@@ -110,7 +110,7 @@ export const run = (worker) => {
     { count: 2, stopTimeoutMs: 1_000 },
   )
   const running = await project.start()
-  await until('a tick runs', () => project.read('ticks.txt').includes('begun'))
+  await until('a tick runs', () => project.written('ticks.txt').includes('begun'))
   const [leader = 0] = notes(project).map(({ pid }) => pid)
   expect((await project.reload()).code).toBe(0)
   expect(isAlive(leader)).toBe(false)

@@ -227,7 +227,7 @@ describe('B5 a connection that is parted', () => {
     }`)
     const idle = await open()
     const held = open({ path: '/held' })
-    await until('it is asked', () => project.read('asked.txt').includes('/held'))
+    await until('it is asked', () => project.written('asked.txt').includes('/held'))
     const { done } = await beginReload(project)
     expect(await idle.farewell()).toEqual(PARTED)
     project.write('go', '')

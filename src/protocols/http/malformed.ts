@@ -26,13 +26,17 @@ const told = new WeakSet<Socket>()
 /** Answers and closes. Anything but a fault of the client's bytes, a lost connection for one, only closes. */
 export function answerMalformed(error: NodeJS.ErrnoException, socket: Socket): void {
   const { code = '' } = error
-  const answer = ANSWERS[code] ?? (code.startsWith('HPE_') ? BAD_REQUEST : null)
+  const isOfBytes = code.startsWith('HPE_')
+  const answer = ANSWERS[code] ?? (isOfBytes ? BAD_REQUEST : null)
+  if (answer !== null && (told.has(socket) || (isOfBytes && !socket.writable))) {
+    // what comes behind the fault, or behind the last answer, is a fault again: it is thrown away, since a
+    // socket that is closed while its client sends is reset, and the answer may be lost with it
+    return
+  }
   if (answer === null || !socket.writable) {
     socket.destroy(error)
     return
   }
-  // what comes behind the fault is a fault again
-  if (told.has(socket)) return
   told.add(socket)
   const { open } = exchangeOf(socket)
   const before = open.findLast((response) => response.req.complete)

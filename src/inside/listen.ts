@@ -101,6 +101,7 @@ const NO_HOOKS = {
   onBufferFull: null,
   onBufferDrain: null,
   onWorkerStart: null,
+  onWorkerServing: null,
   onWorkerStop: null,
   onWorkerReload: null,
   onLeader: null,

@@ -52,6 +52,7 @@ export type ConnectionOf<Listen extends string, Sent> = string extends Listen
 export interface WorkerHooks<W, Message = unknown, Sent = unknown, C = Connection<Sent>>
   extends ConnectionHooks<Message, Sent, C> {
   onWorkerStart: Hook<[worker: W]> | null
+  onWorkerServing: Hook<[worker: W]> | null
   onWorkerStop: Hook<[worker: W, reason: StopReason]> | null
   onWorkerReload: Hook<[worker: W]> | null
   onLeader: Hook<[worker: W]> | null

@@ -206,6 +206,7 @@ class WorkerProcess {
     this.#health?.watch((detail) => this.#askReplacement('unhealthy', detail))
     this.#stopLimits = watchLimits(this.#spec, this.#traffic, this.#askReplacement)
     this.#endpoint?.watch()
+    void this.#callHook('onWorkerServing', () => this.#subject.onWorkerServing?.(this.#subject as never))
   }
 
   #lead(): void {

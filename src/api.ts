@@ -175,6 +175,11 @@ export class Worker<
   onWorkerReload: Hooks<this, Message, Sent, C>['onWorkerReload'] = null
   /** This process has become the leader of its group. */
   onLeader: Hooks<this, Message, Sent, C>['onLeader'] = null
+  /**
+   * What `status` and the metrics show of this process beside its own numbers: `{ queued: 3 }`. Called at each look, and
+   * not awaited. At most 32 figures, names of at most 64 characters, texts of at most 200.
+   */
+  onStatus: Hooks<this, Message, Sent, C>['onStatus'] = null
   /** Any listener of `node:http`. */
   onRequest: RequestListener | null = null
   /**
@@ -297,14 +302,6 @@ function optionsOf(worker: Worker): Record<string, unknown> {
 
 const FIELDS = new Set([
   ...['listen', 'id', 'generation', 'isLeader', 'server', 'connections'],
-  ...[
-    'onWorkerStart',
-    'onWorkerServing',
-    'onWorkerStop',
-    'onWorkerReload',
-    'onLeader',
-    'onRequest',
-    'onWebSocketConnect',
-  ],
-  ...['onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
+  ...['onWorkerStart', 'onWorkerServing', 'onWorkerStop', 'onWorkerReload', 'onLeader', 'onStatus', 'onRequest'],
+  ...['onWebSocketConnect', 'onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
 ])

@@ -105,6 +105,7 @@ const NO_HOOKS = {
   onWorkerStop: null,
   onWorkerReload: null,
   onLeader: null,
+  onStatus: null,
 }
 
 function runnableOf(options: Record<string, unknown>, worker: Owner['worker']): Runnable {

@@ -123,6 +123,16 @@ describe('imports go one way', () => {
     ).toEqual([])
   })
 
+  it('gateways are built on the public names alone, and nothing else knows them', () => {
+    const isOfGateways = (path: string): boolean => folderOf(path) === 'gateway'
+    expect(
+      offences(({ path }, target) => {
+        if (!isOfGateways(path)) return isOfGateways(target)
+        return target.endsWith('.ts') && !isOfGateways(target) && target !== 'index.ts'
+      }),
+    ).toEqual([])
+  })
+
   it('there is no circle, types and dynamic imports counted in', () => {
     expect(circles()).toEqual([])
   })

@@ -1,0 +1,162 @@
+/** The clients of one gateway process, and who is found under which id, uid and group. Knows nothing of links. */
+import type { Connection } from '../../index.ts'
+import type { ClientInfo, Selection, Session } from '../types.ts'
+import type { BusinessLink } from './dispatch.ts'
+import { Line } from './line.ts'
+
+export interface HubClient {
+  /** For links: counts the clients of this process, from 1. */
+  readonly number: number
+  /** Never used again, by nobody. */
+  readonly id: string
+  readonly connection: Connection
+  /** Since 1970. */
+  readonly connectedAt: number
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
+  readonly groups: Set<string>
+  readonly line: Line
+  uid: string | null
+  session: Session
+  /** The worker that handles its events. */
+  owner: BusinessLink | null
+  isClosed: boolean
+  /** Nothing is read from it, since too much waits already. */
+  isPaused: boolean
+}
+
+export class Clients {
+  readonly #byId = new Map<string, HubClient>()
+  readonly #byNumber = new Map<number, HubClient>()
+  readonly #byUid = new Map<string, Set<HubClient>>()
+  readonly #byGroup = new Map<string, Set<HubClient>>()
+  #lastNumber = 0
+
+  /** Those that are connected. */
+  get size(): number {
+    return this.#byId.size
+  }
+
+  get uidCount(): number {
+    return this.#byUid.size
+  }
+
+  get groupCount(): number {
+    return this.#byGroup.size
+  }
+
+  /** Also those that are gone and whose events are not all handled. */
+  all(): IterableIterator<HubClient> {
+    return this.#byNumber.values()
+  }
+
+  add(id: string, connection: Connection): HubClient {
+    const client: HubClient = {
+      number: ++this.#lastNumber,
+      id,
+      connection,
+      connectedAt: Date.now(),
+      // a connection that is closed does not know them any more
+      remoteAddress: connection.remoteAddress,
+      remotePort: connection.remotePort,
+      groups: new Set(),
+      line: new Line(),
+      uid: null,
+      session: {},
+      owner: null,
+      isClosed: false,
+      isPaused: false,
+    }
+    this.#byId.set(id, client)
+    this.#byNumber.set(client.number, client)
+    return client
+  }
+
+  find(id: string): HubClient | undefined {
+    return this.#byId.get(id)
+  }
+
+  findNumber(number: number): HubClient | undefined {
+    return this.#byNumber.get(number)
+  }
+
+  /** It is gone: nobody finds it any more, but its events still can be acknowledged. */
+  close(client: HubClient): void {
+    client.isClosed = true
+    this.#byId.delete(client.id)
+    remove(this.#byUid, client.uid, client)
+    for (const group of client.groups) remove(this.#byGroup, group, client)
+  }
+
+  /** Its last event is handled. */
+  forget(client: HubClient): void {
+    this.#byNumber.delete(client.number)
+  }
+
+  bindUid(client: HubClient, uid: string | null): void {
+    remove(this.#byUid, client.uid, client)
+    client.uid = uid
+    if (uid !== null) insert(this.#byUid, uid, client)
+  }
+
+  join(client: HubClient, group: string): void {
+    client.groups.add(group)
+    insert(this.#byGroup, group, client)
+  }
+
+  leave(client: HubClient, group: string): void {
+    client.groups.delete(group)
+    remove(this.#byGroup, group, client)
+  }
+
+  /** Each once. */
+  *select({ uids, groups, exclude }: Selection): Generator<HubClient> {
+    const excluded = new Set(exclude)
+    for (const client of this.#selected(uids, groups)) if (!excluded.has(client.id)) yield client
+  }
+
+  #selected(uids: Selection['uids'], groups: Selection['groups']): Iterable<HubClient> {
+    if (!uids && !groups) return [...this.#byId.values()]
+    const sets = [
+      ...(uids ?? []).map((uid) => this.#byUid.get(uid)),
+      ...(groups ?? []).map((group) => this.#byGroup.get(group)),
+    ].filter((set) => set !== undefined)
+    // those of this moment: who is sent something may be closed by it
+    return new Set(sets.flatMap((set) => [...set]))
+  }
+
+  uids(): IterableIterator<string> {
+    return this.#byUid.keys()
+  }
+
+  groups(): IterableIterator<string> {
+    return this.#byGroup.keys()
+  }
+}
+
+export function infoOf(client: HubClient): ClientInfo {
+  const { id, uid, groups, session, remoteAddress, remotePort, connection, connectedAt } = client
+  return {
+    id,
+    uid,
+    groups: [...groups],
+    session,
+    remoteAddress,
+    remotePort,
+    protocol: connection.protocol,
+    connectedAt,
+  }
+}
+
+function insert(index: Map<string, Set<HubClient>>, name: string, client: HubClient): void {
+  const known = index.get(name)
+  if (known) known.add(client)
+  else index.set(name, new Set([client]))
+}
+
+function remove(index: Map<string, Set<HubClient>>, name: string | null, client: HubClient): void {
+  if (name === null) return
+  const known = index.get(name)
+  known?.delete(client)
+  if (known?.size === 0) index.delete(name)
+}

@@ -1,29 +1,8 @@
 /** The clients of one gateway process, and who is found under which id, uid and group. Knows nothing of links. */
 import type { Connection } from '../../index.ts'
-import type { ClientInfo, Selection, Session } from '../types.ts'
-import type { BusinessLink } from './dispatch.ts'
+import type { ClientInfo, Selection } from '../types.ts'
 import { Line } from './line.ts'
-
-export interface HubClient {
-  /** For links: counts the clients of this process, from 1. */
-  readonly number: number
-  /** Never used again, by nobody. */
-  readonly id: string
-  readonly connection: Connection
-  /** Since 1970. */
-  readonly connectedAt: number
-  readonly remoteAddress: string | undefined
-  readonly remotePort: number | undefined
-  readonly groups: Set<string>
-  readonly line: Line
-  uid: string | null
-  session: Session
-  /** The worker that handles its events. */
-  owner: BusinessLink | null
-  isClosed: boolean
-  /** Nothing is read from it, since too much waits already. */
-  isPaused: boolean
-}
+import type { HubClient } from './model.ts'
 
 export class Clients {
   readonly #byId = new Map<string, HubClient>()

@@ -3,20 +3,9 @@
  * worker; another gets it when that one leaves and has acknowledged everything, or is gone. Writes to links and decides
  * nothing about connections.
  */
-import type { WireRecord } from '../wire/records.ts'
-import { type Clients, type HubClient, infoOf } from './clients.ts'
+import { type Clients, infoOf } from './clients.ts'
 import { type ClientEvent, sizeOf } from './line.ts'
-
-/** A link to a business worker, as far as clients are concerned. */
-export interface BusinessLink {
-  /** ready: it has come · serving: it takes clients · leaving: it finishes those that it has · closed */
-  state: 'ready' | 'serving' | 'leaving' | 'closed'
-  readonly clients: Set<HubClient>
-  /** Clients that wait for room in its window. */
-  readonly starved: Set<HubClient>
-  handedBytes: number
-  write(record: WireRecord): void
-}
+import type { BusinessLink, HubClient } from './model.ts'
 
 /** What a worker may hold of one client without having acknowledged it. */
 const MAX_CLIENT_EVENTS = 64

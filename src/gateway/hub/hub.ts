@@ -12,11 +12,13 @@ import type { GatewaySettings } from '../options.ts'
 import type { ClientRequest, ClientState, Data, Request } from '../types.ts'
 import { MAX_PACKET_BYTES, PACKETS } from '../wire/packets.ts'
 import { WIRE_VERSION, type WireRecord } from '../wire/records.ts'
-import { Clients, type HubClient } from './clients.ts'
+import { Clients } from './clients.ts'
 import { Dispatch } from './dispatch.ts'
 import { HubLink } from './link.ts'
+import type { HubClient } from './model.ts'
 import { isWebSocket, Queue } from './queue.ts'
 import { answer, deliver } from './requests.ts'
+import { sweep } from './sweep.ts'
 
 /** A peer from which nothing comes for so long, not even a ping, is frozen: others get its clients. */
 const LINK_SILENCE_MS = 30_000
@@ -54,6 +56,7 @@ export class Hub {
   /** Opens its socket in this directory, which only this user can enter. */
   async open(linkDir: string): Promise<void> {
     mkdirSync(linkDir, { recursive: true, mode: 0o700 })
+    await sweep(linkDir)
     await listen(`tcp+unix://${join(linkDir, `${this.id}.sock`)}`, {
       exclusive: true,
       socketMode: 0o600,

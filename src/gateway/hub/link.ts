@@ -5,8 +5,7 @@
 import type { Connection } from '../../index.ts'
 import { Outbox } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
-import type { HubClient } from './clients.ts'
-import type { BusinessLink } from './dispatch.ts'
+import type { BusinessLink, HubClient } from './model.ts'
 
 /** Who a peer says that it is. */
 export interface Hello {

@@ -1,8 +1,8 @@
 /** What becomes of a client that says more than is handled: it waits, loses its eldest messages, or is sent away. */
 import type { Connection, WebSocketConnection } from '../../index.ts'
 import type { QueueLimits } from '../options.ts'
-import type { HubClient } from './clients.ts'
 import type { Dispatch } from './dispatch.ts'
+import type { HubClient } from './model.ts'
 
 /** How often messages are looked for that wait for too long. */
 const LOOK_MS = 1_000

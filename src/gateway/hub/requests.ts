@@ -4,7 +4,8 @@
  */
 import { type Connection, ShiftworkError } from '../../index.ts'
 import type { ClientState, Data, Deliveries, Delivery, Request, Session } from '../types.ts'
-import { type Clients, type HubClient, infoOf } from './clients.ts'
+import { type Clients, infoOf } from './clients.ts'
+import type { HubClient } from './model.ts'
 import { isWebSocket } from './queue.ts'
 
 export interface RequestContext {

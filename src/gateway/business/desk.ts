@@ -38,6 +38,8 @@ export class Desk implements ClientHome {
 
   constructor({ name, places, hooks, deadlineMs = DEFAULT_DEADLINE_MS }: DeskOptions) {
     this.hooks = hooks
+    // a gateway that starts beside this worker is seen at once
+    places.prepare()
     this.#links = new Links({
       places,
       introduction: { role: 'business', name },

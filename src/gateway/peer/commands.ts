@@ -23,8 +23,11 @@ import type { Target } from './link.ts'
 
 /** How the gateways are reached. */
 export interface Reach {
-  /** Of a client with this id. Rejects when it may be there and cannot be reached. Null: there is no such gateway. */
-  find(gateway: string): Promise<Target | null>
+  /**
+   * Of a client with this id; at once, where it is known. Rejects when it may be there and cannot be reached. Null: there
+   * is no such gateway.
+   */
+  find(gateway: string): Target | null | Promise<Target | null>
   /** All of them, in the order of their names, and which are known to be out of reach. */
   all(): Promise<{ targets: Target[]; missing: Missing[] }>
 }
@@ -56,10 +59,20 @@ export class Commands {
    * @returns what became of it. Rejects with `ERR_NO_ANSWER`, `ERR_CONNECTION_CLOSED` (its gateway is gone: nobody knows),
    * `ERR_SEND_BUFFER_FULL`, `ERR_MESSAGE_TOO_LARGE`.
    */
-  async sendTo(clientId: string, data: Data, { deadlineMs = this.#deadlineMs }: SendOptions = {}): Promise<Delivery> {
-    checkData(data)
-    const target = await this.#reach.find(gatewayOf(clientId))
-    return target ? target.send(clientId, data, deadlineMs) : 'gone'
+  sendTo(clientId: string, data: Data, { deadlineMs = this.#deadlineMs }: SendOptions = {}): Promise<Delivery> {
+    return unawaited(this.#sendOne(clientId, data, deadlineMs))
+  }
+
+  #sendOne(clientId: string, data: Data, deadlineMs: number): Promise<Delivery> {
+    try {
+      checkData(data)
+      const found = this.#reach.find(gatewayOf(clientId))
+      // what a handler sends before it has settled is written before its message is acknowledged
+      if (found instanceof Promise) return found.then((target) => target?.send(clientId, data, deadlineMs) ?? 'gone')
+      return found ? found.send(clientId, data, deadlineMs) : Promise.resolve('gone')
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** Sends to all clients of a user, or of several. @returns what became of it; it rejects only when no gateway runs. */
@@ -76,7 +89,11 @@ export class Commands {
     return this.#sendAll({}, data, options)
   }
 
-  async #sendAll(
+  #sendAll(where: Where, data: Data, options: SendOptions): Promise<Deliveries> {
+    return unawaited(this.#sendEach(where, data, options))
+  }
+
+  async #sendEach(
     where: Where,
     data: Data,
     { exclude = [], deadlineMs = this.#deadlineMs }: SendOptions,
@@ -141,13 +158,14 @@ export class Commands {
     return (await this.info(clientId)) !== null
   }
 
-  async #change(request: Request, data: Data | null = null): Promise<boolean> {
+  #change(request: Request, data: Data | null = null): Promise<boolean> {
     const { client } = request as { client: string }
-    return (await this.#ask(client, request, data)) === true
+    return unawaited(this.#ask(client, request, data).then((done) => done === true))
   }
 
   async #ask(clientId: string, request: Request, data: Data | null = null): Promise<unknown> {
-    const target = await this.#reach.find(gatewayOf(clientId))
+    const found = this.#reach.find(gatewayOf(clientId))
+    const target = found instanceof Promise ? await found : found
     return target ? target.request(request, data, this.#deadlineMs) : null
   }
 
@@ -231,6 +249,12 @@ export class Commands {
     const values = settled.filter((result) => result.status === 'fulfilled').map(({ value }) => value)
     return { values, missing: [...missing, ...failed.filter((entry) => entry !== null)] }
   }
+}
+
+/** Who does not wait for what became of it does not want to end for it. */
+function unawaited<Told>(promise: Promise<Told>): Promise<Told> {
+  promise.catch(() => undefined)
+  return promise
 }
 
 function selectionOf({ uid, group }: Where, exclude: readonly string[]): Selection {

@@ -9,6 +9,7 @@ import { type ErrorCode, ShiftworkError } from '../../index.ts'
 import type { Data, Delivery, Request } from '../types.ts'
 import { Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
+import { Pending } from './pending.ts'
 
 /** A gateway that commands can be given to, near or far. */
 export interface Target {
@@ -29,12 +30,6 @@ export interface Introduction {
   readonly name: string
 }
 
-interface Pending {
-  resolve(value: unknown): void
-  reject(error: unknown): void
-  readonly timer: NodeJS.Timeout
-}
-
 const PING_EVERY_MS = 5_000
 /** A gateway that says nothing for so long, not even to a ping, is frozen. */
 const SILENCE_MS = 30_000
@@ -51,7 +46,7 @@ export class PeerLink implements Target {
   readonly #hooks: LinkHooks
   readonly #outbox: Outbox
   readonly #reader = new PacketReader()
-  readonly #pending = new Map<number, Pending>()
+  readonly #pending: Pending
   #request = 0
   #heardAt = performance.now()
   #isOpen = false
@@ -60,6 +55,9 @@ export class PeerLink implements Target {
     this.gateway = gateway
     this.#socket = socket
     this.#hooks = hooks
+    this.#pending = new Pending((deadlineMs) => {
+      return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${gateway} has not answered within ${deadlineMs} ms`)
+    })
     this.#outbox = new Outbox((packet) => socket.write(packet))
     const timer = setInterval(() => this.#showLife(), PING_EVERY_MS).unref()
     socket.on('close', () => {
@@ -75,7 +73,7 @@ export class PeerLink implements Target {
   static async open(path: string, introduction: Introduction, hooks: LinkHooks): Promise<PeerLink> {
     const socket = await dial(path)
     const link = new PeerLink(basename(path, '.sock'), socket, hooks)
-    const welcomed = link.#await(CONNECT_MS)
+    const welcomed = link.#pending.wait(0, CONNECT_MS)
     socket.on('data', (chunk: Buffer) => link.#read(chunk))
     // it closes, and that is heard
     socket.on('error', () => undefined)
@@ -137,19 +135,7 @@ export class PeerLink implements Target {
       )
     this.#request = this.#request === LAST_REQUEST ? 1 : this.#request + 1
     write(this.#request)
-    return this.#await(deadlineMs)
-  }
-
-  /** The answer to the request that was written last. */
-  #await(deadlineMs: number): Promise<unknown> {
-    const request = this.#request
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#pending.delete(request)
-        reject(new ShiftworkError('ERR_NO_ANSWER', `Gateway ${this.gateway} has not answered within ${deadlineMs} ms`))
-      }, deadlineMs)
-      this.#pending.set(request, { resolve, reject, timer })
-    })
+    return this.#pending.wait(this.#request, deadlineMs)
   }
 
   #read(chunk: Buffer): void {
@@ -169,11 +155,11 @@ export class PeerLink implements Target {
         this.#meet(record.value)
         return
       case 'sent':
-        this.#settle(record.request)?.resolve(record.delivery)
+        this.#pending.take(record.request)?.resolve(record.delivery)
         return
       case 'reply':
-        if (record.isError) this.#settle(record.request)?.reject(errorOf(record.value))
-        else this.#settle(record.request)?.resolve(record.value)
+        if (record.isError) this.#pending.take(record.request)?.reject(errorOf(record.value))
+        else this.#pending.take(record.request)?.resolve(record.value)
         return
       case 'pong':
         return
@@ -184,7 +170,7 @@ export class PeerLink implements Target {
 
   #meet(value: unknown): void {
     const { version } = (value ?? {}) as { version?: unknown }
-    const waiting = this.#settle(0)
+    const waiting = this.#pending.take(0)
     if (version === WIRE_VERSION) {
       this.#isOpen = true
       waiting?.resolve(undefined)
@@ -192,15 +178,6 @@ export class PeerLink implements Target {
     }
     const message = `The gateway ${this.gateway} speaks version ${String(version)} of links, this is ${WIRE_VERSION}`
     waiting?.reject(new ShiftworkError('ERR_CONNECT', message, { hint: 'Restart its group: reload --force NAME.' }))
-  }
-
-  /** Undefined for one that is late. */
-  #settle(request: number): Pending | undefined {
-    const pending = this.#pending.get(request)
-    if (!pending) return undefined
-    clearTimeout(pending.timer)
-    this.#pending.delete(request)
-    return pending
   }
 
   #showLife(): void {
@@ -211,7 +188,7 @@ export class PeerLink implements Target {
   #lose(): void {
     const wasOpen = this.#isOpen
     this.#isOpen = false
-    for (const request of [...this.#pending.keys()]) this.#settle(request)?.reject(lost(this.gateway))
+    this.#pending.rejectAll(lost(this.gateway))
     if (wasOpen) this.#hooks.onClosed(this)
   }
 }

@@ -12,9 +12,11 @@ export class LocalReach implements Reach {
     this.#links = links
   }
 
-  async find(gateway: string): Promise<Target | null> {
-    const known = this.#links.find(gateway)
-    if (known) return known
+  find(gateway: string): Target | Promise<Target | null> {
+    return this.#links.find(gateway) ?? this.#look(gateway)
+  }
+
+  async #look(gateway: string): Promise<Target | null> {
     await this.#links.settle()
     const target = this.#links.find(gateway)
     if (target) return target

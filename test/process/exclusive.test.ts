@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
+import { makeCertificate } from '../helpers/certificate.ts'
 import { freePort } from '../helpers/cli.ts'
 import { gone, kill } from '../helpers/faults.ts'
 import { Peer } from '../helpers/peer.ts'
@@ -23,8 +24,8 @@ const asked = {
     return { address: listener.address, port: listener.port }
   },
   close: ({ address }) => opened.get(address).close(),
-  async connect({ address }) {
-    const upstream = connect(address, { reconnect: false })
+  async connect({ address, ...options }) {
+    const upstream = connect(address, { reconnect: false, ...options })
     const heard = new Promise((resolve) => { upstream.onMessage = (_connection, line) => resolve(line) })
     await upstream.whenConnected()
     return heard
@@ -185,6 +186,23 @@ it('U5 exclusive: a path of any length is listened on and connected to, and clea
   })
   expect((await project.shiftwork('stop')).code).toBe(0)
   expect(readdirSync(join(path, '..'))).toEqual([])
+})
+
+it('U5 exclusive: inside TLS and for WebSockets, too', async () => {
+  const project = create()
+  makeCertificate(project)
+  const [key, cert] = [project.read('key.pem'), project.read('cert.pem')]
+  await project.start()
+  const asks = await worker(project)
+  for (const scheme of ['text+tls', 'wss', 'ws']) {
+    const address = `${scheme}+unix://${join(deepIn(project), `${scheme}.sock`)}`
+    const [server, client] =
+      scheme === 'ws' ? [{}, {}] : [{ tls: { key, cert } }, { tls: { rejectUnauthorized: false } }]
+    const { pid } = await asks('listen', { address, exclusive: true, ...server })
+    expect(await asks('connect', { address, ...client })).toMatchObject({ result: `here is ${pid}` })
+  }
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  expect(readdirSync(deepIn(project))).toEqual([])
 })
 
 it('U5 exclusive: what a killed worker has left is replaced; what another has, or a file, is refused and stays', async () => {

@@ -6,6 +6,7 @@ import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import { type BroadcastResult, broadcast, encodeData } from './ipc/broadcast.ts'
+import { ownStateDir } from './ipc/ownstatedir.ts'
 import { broadcastTo } from './protocols/broadcast.ts'
 import type { Connection, OpenConnections } from './protocols/connection.ts'
 import type { ConnectionOf, MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
@@ -113,6 +114,14 @@ export class Worker<
   static onWorkerExit: ((worker: Worker, code: number | null, signal: string | null, pid: number) => unknown) | null =
     null
 
+  /**
+   * The directory in which this fleet keeps its state (pid file, control socket, logs), absolute: in its worker
+   * processes and, from the start on, in its master. Null in any other process.
+   */
+  static get stateDir(): string | null {
+    return ownStateDir()
+  }
+
   readonly listen: string | undefined
   name = ''
   declare count: number | 'cpus'
@@ -155,12 +164,22 @@ export class Worker<
 
   /** Loads the business code; the worker serves when it has settled. A throw fails the start. */
   onWorkerStart: Hooks<this, Message, Sent, C>['onWorkerStart'] = null
+  /**
+   * Once, when this process was admitted and serves: consumers of queues begin here. New code that is only being tried
+   * (`bakeMs`) does not get that far.
+   */
+  onWorkerServing: Hooks<this, Message, Sent, C>['onWorkerServing'] = null
   /** Awaited, within `stopTimeoutMs`, after the worker has stopped listening. */
   onWorkerStop: Hooks<this, Message, Sent, C>['onWorkerStop'] = null
   /** In workers that a reload kept, when it has succeeded. */
   onWorkerReload: Hooks<this, Message, Sent, C>['onWorkerReload'] = null
   /** This process has become the leader of its group. */
   onLeader: Hooks<this, Message, Sent, C>['onLeader'] = null
+  /**
+   * What `status` and the metrics show of this process beside its own numbers: `{ queued: 3 }`. Called at each look, and
+   * not awaited. At most 32 figures, names of at most 64 characters, texts of at most 200.
+   */
+  onStatus: Hooks<this, Message, Sent, C>['onStatus'] = null
   /** Any listener of `node:http`. */
   onRequest: RequestListener | null = null
   /**
@@ -283,6 +302,6 @@ function optionsOf(worker: Worker): Record<string, unknown> {
 
 const FIELDS = new Set([
   ...['listen', 'id', 'generation', 'isLeader', 'server', 'connections'],
-  ...['onWorkerStart', 'onWorkerStop', 'onWorkerReload', 'onLeader', 'onRequest', 'onWebSocketConnect'],
-  ...['onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
+  ...['onWorkerStart', 'onWorkerServing', 'onWorkerStop', 'onWorkerReload', 'onLeader', 'onStatus', 'onRequest'],
+  ...['onWebSocketConnect', 'onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
 ])

@@ -9,6 +9,7 @@ import { describeError, ShiftworkError } from './errors.ts'
 import { DAEMON_VARIABLE, type DaemonSettings } from './ipc/daemon.ts'
 import { WORKER_VARIABLE } from './ipc/mark.ts'
 import type { LaunchMessage } from './ipc/messages.ts'
+import { noteStateDir } from './ipc/ownstatedir.ts'
 import type { MasterHooks, MasterScreen } from './master/main.ts'
 import type { Launcher } from './master/spawn.ts'
 import { startTimeOf } from './os/processes.ts'
@@ -88,6 +89,7 @@ async function runAsMain(described: readonly Described[], options: RunOptions, h
     startHere: async ({ keepStdoutPure, ...files }, screen) => {
       const checked = check(described, options)
       const { runMaster } = await import('./master/main.ts')
+      noteStateDir(files.stateDir.path)
       const launch = launcher(startFile, files.stateDir.path)
       // stdout is for JSON alone
       if (keepStdoutPure) launch.workerOutput = () => [2, 'inherit']
@@ -151,6 +153,7 @@ async function runAsDaemon(
     const checked = checkFile()
     const { runMaster } = await import('./master/main.ts')
     const stateDir = stateDirAt(settings.stateDir)
+    noteStateDir(stateDir.path)
     const files = { stateDir, logFile: settings.logFile, stdoutFile: settings.stdoutFile, watch: settings.watch }
     const screen = daemonScreen()
     const how = { daemon: true, launcher: launcher(startFile, stateDir.path), hooks, screen } as const

@@ -1,12 +1,12 @@
 /**
- * The groups of the live view in the room that is left for them: every process; then without air;
- * then those processes that are not as they should be and as many others as fit; then a line a
- * group; then one line for all. Pure.
+ * The groups of the live view in the room that is left for them: every process; then without air; then
+ * without figures of the user's; then those processes that are not as they should be and as many others as
+ * fit; then a line a group; then one line for all. Pure.
  */
 import type { GroupStatus, ProcessStatus } from '../ipc/status.ts'
 import { plural } from '../words.ts'
 import { capacityText, servingSlots, stateCounts, sum, trafficText } from './activity.ts'
-import { exitLines, processCells, STATUS_COLUMNS, stateText } from './render.ts'
+import { exitLines, figureLines, processCells, STATUS_COLUMNS, stateText } from './render.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import type { Paint } from './terminal.ts'
 import { fitParts } from './text.ts'
@@ -31,12 +31,12 @@ const INDENT = '  '
 export function groupLines(groups: readonly GroupStatus[], room: Room, style: Style): string[] {
   if (groups.length === 0) return []
   const all = new Map(groups.map((group) => [group, group.processes]))
-  const roomy = processLines(all, { room, style, isRoomy: true })
-  if (roomy.length <= room.rows) return roomy
-  const dense = processLines(all, { room, style, isRoomy: false })
-  if (dense.length <= room.rows) return dense
+  for (const detail of ['all', 'figures', 'table'] as const) {
+    const lines = processLines(all, { room, style, detail })
+    if (lines.length <= room.rows) return lines
+  }
   const share = shareRows(groups, room.rows - 1 - groups.length)
-  if (share) return processLines(share, { room, style, isRoomy: false })
+  if (share) return processLines(share, { room, style, detail: 'table' })
   const summary = summaryLines(groups, room, style)
   return [...summary, ...movingLines(groups, { columns: room.columns, rows: room.rows - summary.length }, style)]
 }
@@ -64,24 +64,26 @@ const MORE_COLUMNS: readonly Column[] = [
 interface How {
   room: Room
   style: Style
-  isRoomy: boolean
+  /** table: without what the user's code says · figures: with it · all: and with last exits, and air */
+  detail: 'table' | 'figures' | 'all'
 }
 
 /** One table for all groups, their titles between its rows: the columns stand below each other. */
 function processLines(
   shown: ReadonlyMap<GroupStatus, readonly ProcessStatus[]>,
-  { room, style, isRoomy }: How,
+  { room, style, detail }: How,
 ): string[] {
   const { nowMs, paint } = style
   const cells = [...shown.values()].flat().map((row) => [...processCells(row, nowMs, paint), ...moreCells(row)])
   const width = room.columns - INDENT.length
   const [head = '', ...lines] = tableLines([...STATUS_COLUMNS, ...MORE_COLUMNS], cells, width)
-  const air = isRoomy ? [''] : []
+  const air = detail === 'all' ? [''] : []
   const parts = [...shown].map(([group, rows]) => [
     titleLine(group, room.columns, style),
     ...lines.splice(0, rows.length).map((line) => INDENT + line),
     ...hiddenLine(group, rows),
-    ...(isRoomy ? exitLines(group, paint) : []),
+    ...(detail === 'table' ? [] : figureLines(group.name, rows, { columns: room.columns, paint })),
+    ...(detail === 'all' ? exitLines(group, paint) : []),
   ])
   return [...air, INDENT + paint.dim(head), ...parts.flatMap((part, index) => (index === 0 ? part : [...air, ...part]))]
 }

@@ -1,8 +1,9 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
-import type { GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
+import type { Figures, GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
 import { duration, firstLine, plural, replacedText } from '../words.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import { describeFailure, type Paint } from './terminal.ts'
+import { fitText, withoutControl } from './text.ts'
 
 /** The groups of a master that has just bound its listeners. */
 export function bannerLines(status: Status, version: string, paint: Paint): string[] {
@@ -42,7 +43,13 @@ export const STATUS_COLUMNS: readonly Column[] = [
   { title: 'LAG', align: 'right', steadyWidth: 5, rank: 8 },
 ]
 
-export function statusLines(status: Status, nowMs: number, paint: Paint): string[] {
+/** @param options `columns`: how wide the lines of figures may be; the others fit 80. Default: without a limit. */
+export function statusLines(
+  status: Status,
+  nowMs: number,
+  paint: Paint,
+  { columns = Number.POSITIVE_INFINITY }: { columns?: number | undefined } = {},
+): string[] {
   const { master } = status
   const head = [
     `${paint.bold('Shiftwork')} ${stateText(master.state, paint)}`,
@@ -55,13 +62,14 @@ export function statusLines(status: Status, nowMs: number, paint: Paint): string
     head.join('  '),
     paint.dim(master.entry),
     ...metricsLines(status, paint),
-    ...status.groups.flatMap((group) => ['', ...groupLines(group, nowMs, paint)]),
+    ...status.groups.flatMap((group) => ['', ...groupLines(group, nowMs, { columns, paint })]),
     ...lastReloadLines(status.lastReload, paint),
     ...master.warnings.map((warning) => `${paint.yellow('warning')} ${warning}`),
   ]
 }
 
-function groupLines(group: GroupStatus, nowMs: number, paint: Paint): string[] {
+function groupLines(group: GroupStatus, nowMs: number, width: Width): string[] {
+  const { paint } = width
   const title = [
     paint.bold(group.name),
     group.listen[0] ?? 'no listener',
@@ -72,7 +80,8 @@ function groupLines(group: GroupStatus, nowMs: number, paint: Paint): string[] {
   ].join('  ')
   const rows = group.processes.map((row) => processCells(row, nowMs, paint))
   const [head = '', ...lines] = tableLines(STATUS_COLUMNS, rows)
-  return [title, `  ${paint.dim(head)}`, ...lines.map((line) => `  ${line}`), ...exitLines(group, paint)]
+  const table = [paint.dim(head), ...lines].map((line) => `  ${line}`)
+  return [title, ...table, ...figureLines(group.name, group.processes, width), ...exitLines(group, paint)]
 }
 
 /** What stands below `STATUS_COLUMNS`. */
@@ -90,6 +99,27 @@ export function processCells(row: ProcessStatus, nowMs: number, paint: Paint): s
     count(row.requests),
     row.eventLoopDelayMs === null ? '' : `${row.eventLoopDelayMs.toFixed(0)}ms`,
   ]
+}
+
+/** What the user's code says of its processes: a line for each that says something, at most so wide. */
+export function figureLines(name: string, rows: readonly ProcessStatus[], { columns, paint }: Width): string[] {
+  return rows.flatMap(({ id, figures }) => {
+    const parts = Object.entries(figures ?? {}).map(([figure, value]) => {
+      return `${paint.dim(withoutControl(figure))} ${withoutControl(figureText(value))}`
+    })
+    return parts.length === 0 ? [] : [fitText([`  ${name}/${id}`, ...parts].join('  '), columns)]
+  })
+}
+
+interface Width {
+  columns: number
+  paint: Paint
+}
+
+/** A number that is not whole has six digits: more is noise. */
+function figureText(value: Figures[string]): string {
+  const isLong = typeof value === 'number' && !Number.isInteger(value)
+  return String(isLong ? Number(value.toPrecision(6)) : value)
 }
 
 /** Why the processes of slots ended that crashed or are empty. */

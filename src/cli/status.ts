@@ -1,5 +1,6 @@
 /** `status`: every group and every process, once or, with `--watch`, again and again. */
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
+import type { Status } from '../ipc/status.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { lookAt } from './look.ts'
 import type { CommandLine } from './parse.ts'
@@ -13,7 +14,12 @@ export async function status(stateDir: StateDir, line: CommandLine): Promise<Exi
   }
   const { status, problem } = await lookAt(stateDir)
   if (line.json) printJson(status)
-  else for (const text of statusLines(status, Date.now(), paintFor(process.stdout))) printLine(text)
+  else printStatus(status)
   if (!problem) return EXIT.done
   return line.json ? EXIT.noAnswer : printError(problem, false)
+}
+
+function printStatus(status: Status): void {
+  const { columns } = process.stdout
+  for (const text of statusLines(status, Date.now(), paintFor(process.stdout), { columns })) printLine(text)
 }

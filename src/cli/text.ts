@@ -51,7 +51,8 @@ export function fitText(text: string, columns: number): string {
   return cut
 }
 
-function withoutControl(text: string): string {
+/** Without what would move the cursor, paint, or begin a line. */
+export function withoutControl(text: string): string {
   return stripVTControlCharacters(text).replaceAll(/\p{Cc}+/gu, ' ')
 }
 

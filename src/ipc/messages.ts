@@ -9,7 +9,7 @@ import type { Spec } from '../spec/spec.ts'
 import type { BroadcastResult, WireData } from './broadcast.ts'
 import type { ConnectionPage, ConnectionRow } from './connections.ts'
 import { WIRE_VERSION } from './requests.ts'
-import type { Failure, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status } from './status.ts'
+import type { Failure, Figures, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status } from './status.ts'
 
 /** Why a child drains. The same word reaches `onWorkerStop(worker, reason)`. */
 export type StopReason = 'stop' | 'reload' | 'recycle' | 'scale' | 'crash' | 'hang' | 'cancelled' | 'orphaned'
@@ -52,6 +52,8 @@ export interface WorkerStats {
   /** How long the event loop was busy, and idle, since then. */
   loopActiveMs: number
   loopIdleMs: number
+  /** Null: nobody asked, or the user's code has nothing to say. */
+  figures: Figures | null
 }
 
 /** The `question` of numbers that nobody asked for: a worker's last. */

@@ -69,6 +69,9 @@ export interface LastExit {
   at: string
 }
 
+/** What the user's code says of its process, by `onStatus`. */
+export type Figures = Record<string, number | string | boolean>
+
 export interface ProcessStatus {
   pid: number | null
   id: number
@@ -84,6 +87,7 @@ export interface ProcessStatus {
   requestsPerSecond: number | null
   eventLoopUtilization: number | null
   eventLoopDelayMs: number | null
+  figures: Figures | null
   restarts: number
   lastExit: LastExit | null
 }
@@ -137,6 +141,7 @@ export function blankProcess(at: Pick<ProcessStatus, 'pid' | 'id' | 'generation'
     requestsPerSecond: null,
     eventLoopUtilization: null,
     eventLoopDelayMs: null,
+    figures: null,
     restarts: 0,
     lastExit: null,
   }

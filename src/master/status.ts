@@ -119,6 +119,7 @@ export class StatusReporter {
       requestsPerSecond: stats ? round(1000 * rates.requests.note(nowMs, stats.requests), 1) : null,
       eventLoopUtilization: stats ? utilization(rates.loopActiveMs.note(nowMs, stats.loopActiveMs)) : null,
       eventLoopDelayMs: answer ? round(answer.tookMs, 1) : null,
+      figures: stats?.figures ?? null,
       restarts: slot.restarts,
       lastExit: slot.lastExit,
     }

@@ -5,6 +5,7 @@
 import { accessSync, constants, existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, sep } from 'node:path'
 import { ShiftworkError, systemCode } from '../errors.ts'
+import { absoluteStartFile } from './startfile.ts'
 
 export interface StateDir {
   path: string
@@ -81,6 +82,21 @@ export function findStateDir(startFile: string, chosen: string | null): StateDir
   const used = candidates.find((path) => existsSync(join(path, 'master.pid')))
   const creatable = candidates.find(isCreatable)
   return stateDirAt(used ?? creatable ?? candidates[0] ?? besideFile(startFile))
+}
+
+/**
+ * The directory in which the master of this start file keeps its state, or would, for programs that talk to a
+ * fleet from outside. One that was chosen with `--state-dir`, or by `runAll({ stateDir })`, is not known here.
+ * @param startFile relative to the working directory, or absolute; symlinks on its path mean what they mean to `start`.
+ * @returns an absolute path; nothing need be there.
+ * @throws ShiftworkError `ERR_OPTION` for what is no path.
+ */
+export function stateDirOf(startFile: string): string {
+  if (typeof startFile !== 'string' || startFile === '')
+    throw new ShiftworkError('ERR_OPTION', 'stateDirOf needs the path of a start file', {
+      hint: "Write it as stateDirOf('start.ts').",
+    })
+  return findStateDir(absoluteStartFile(startFile, process.cwd(), process.env['PWD']), null).path
 }
 
 function isCreatable(path: string): boolean {

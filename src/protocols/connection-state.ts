@@ -12,4 +12,4 @@ export interface ConnectionContext {
 export type ConnectionState = 'opening' | 'open' | 'parting' | 'closing' | 'closed'
 
 /** A function that may declare narrower arguments than it is typed with, as methods may. */
-export type Hook<Arguments extends unknown[]> = { hook(...args: Arguments): unknown }['hook']
+export type Hook<Arguments extends unknown[], Result = unknown> = { hook(...args: Arguments): Result }['hook']

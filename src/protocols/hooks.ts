@@ -6,6 +6,7 @@ import type { Server as HttpServer, IncomingMessage, ServerOptions, ServerRespon
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
 import type { StopReason } from '../ipc/messages.ts'
+import type { Figures } from '../ipc/status.ts'
 import type { Connection, ConnectionHooks, OpenConnections } from './connection.ts'
 import type { Hook } from './connection-state.ts'
 import type { HttpConnection } from './http/http-connection.ts'
@@ -52,9 +53,11 @@ export type ConnectionOf<Listen extends string, Sent> = string extends Listen
 export interface WorkerHooks<W, Message = unknown, Sent = unknown, C = Connection<Sent>>
   extends ConnectionHooks<Message, Sent, C> {
   onWorkerStart: Hook<[worker: W]> | null
+  onWorkerServing: Hook<[worker: W]> | null
   onWorkerStop: Hook<[worker: W, reason: StopReason]> | null
   onWorkerReload: Hook<[worker: W]> | null
   onLeader: Hook<[worker: W]> | null
+  onStatus: Hook<[worker: W], Figures> | null
   onRequest: RequestListener | null
   onWebSocketConnect: ConnectHook | null
 }

@@ -5,7 +5,7 @@
  */
 import cluster from 'node:cluster'
 import { describeError } from '../errors.ts'
-import { WORKER_VARIABLE } from '../ipc/mark.ts'
+import { parseMark, WORKER_VARIABLE } from '../ipc/mark.ts'
 import {
   IDENTITY_VARIABLE,
   type Identity,
@@ -14,6 +14,7 @@ import {
   unseal,
   type WorkerMessage,
 } from '../ipc/messages.ts'
+import { noteStateDir } from '../ipc/ownstatedir.ts'
 import { WIRE_VERSION } from '../ipc/requests.ts'
 
 export interface ParentLink {
@@ -59,6 +60,9 @@ export interface Witness {
  */
 export function openParent(witness: Witness): ParentLink {
   const identity = takeIdentity()
+  const mark = process.env[WORKER_VARIABLE] ?? ''
+  const fleet = parseMark(mark)
+  if (fleet) noteStateDir(fleet.stateDir)
   const orders: [MasterMessage, unknown][] = []
   let onOrder: ((order: MasterMessage, handle: unknown) => void) | null = null
   const lost = watchParent()
@@ -70,7 +74,7 @@ export function openParent(witness: Witness): ParentLink {
   })
   const link: ParentLink = {
     identity,
-    mark: process.env[WORKER_VARIABLE] ?? '',
+    mark,
     report,
     onOrder: (listener) => {
       onOrder = listener

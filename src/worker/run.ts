@@ -13,6 +13,7 @@ import { Upstreams } from '../inside/upstreams.ts'
 import { decodeData, provideBroadcast } from '../ipc/broadcast.ts'
 import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
+import type { Figures } from '../ipc/status.ts'
 import { dropPrivileges } from '../os/users.ts'
 import { Branch } from '../protocols/branch.ts'
 import { broadcastTo } from '../protocols/broadcast.ts'
@@ -25,6 +26,7 @@ import type { Spec } from '../spec/spec.ts'
 import { Broadcaster } from './broadcaster.ts'
 import { Drain, type DrainOrder } from './drain.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
+import { FigureReader } from './figures.ts'
 import { Health } from './health.ts'
 import { isInspected } from './inspected.ts'
 import { watchLimits } from './limits.ts'
@@ -72,6 +74,7 @@ class WorkerProcess {
   readonly #broadcaster: Broadcaster
   readonly #upstreams: Upstreams
   readonly #timers: Timers
+  readonly #figures = new FigureReader((sentence) => console.error(`shiftwork: ${sentence}`))
   #endpoint: Endpoint | null = null
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #isOrphan = false
@@ -206,6 +209,7 @@ class WorkerProcess {
     this.#health?.watch((detail) => this.#askReplacement('unhealthy', detail))
     this.#stopLimits = watchLimits(this.#spec, this.#traffic, this.#askReplacement)
     this.#endpoint?.watch()
+    void this.#callHook('onWorkerServing', () => this.#subject.onWorkerServing?.(this.#subject as never))
   }
 
   #lead(): void {
@@ -227,10 +231,10 @@ class WorkerProcess {
   }
 
   #reportStats(question: number): void {
-    this.#link.report({ type: 'stats', question, stats: this.#stats() })
+    this.#link.report({ type: 'stats', question, stats: this.#stats(question) })
   }
 
-  #stats(): WorkerStats {
+  #stats(question: number): WorkerStats {
     const { user, system } = process.cpuUsage()
     const { active, idle } = performance.eventLoopUtilization()
     return {
@@ -240,7 +244,15 @@ class WorkerProcess {
       cpuMs: (user + system) / 1000,
       loopActiveMs: active,
       loopIdleMs: idle,
+      figures: question === UNASKED ? null : this.#readFigures(),
     }
+  }
+
+  /** Before `onWorkerStart` has settled, what the hook stands on may not be there. */
+  #readFigures(): Figures | null {
+    const { onStatus } = this.#subject
+    if (!onStatus || this.#phase === 'starting') return null
+    return this.#figures.read(() => onStatus.call(this.#subject, this.#subject as never))
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------------

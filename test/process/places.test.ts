@@ -55,6 +55,33 @@ it('F8 a master is found by the link that it was started with, and the other way
   expect((await shiftwork(project, ['stop', join(outside, 'app.js')])).code).toBe(0)
 })
 
+const ASKED = `
+import { writeFileSync } from 'node:fs'
+import { stateDirOf, Worker } from 'shiftwork'
+const web = new Worker({ name: 'web', sweepChildren: false })
+web.onWorkerStart = () => writeFileSync('worker.txt', JSON.stringify([Worker.stateDir, stateDirOf('start.js')]))
+Worker.onMasterStop = () => writeFileSync('master.txt', JSON.stringify([Worker.stateDir, stateDirOf('start.js')]))
+writeFileSync('top.txt', JSON.stringify([Worker.stateDir]))
+Worker.runAll()
+`
+
+it('F8 Worker.stateDir is the same in the workers and the master, as it was chosen, and null elsewhere; stateDirOf is its default', async () => {
+  const project = Project.create({ 'start.js': ASKED })
+  for (const mode of [[], ['-d']])
+    for (const stateDir of [project.stateDir, join(project.root, 'elsewhere')]) {
+      const words = stateDir === project.stateDir ? [] : ['--state-dir', 'elsewhere']
+      const expected = [stateDir, project.stateDir]
+      if (mode.length === 0) await project.start('js', words)
+      else expect((await shiftwork(project, ['start', '-d', ...words, project.startFile])).code).toBe(0)
+      expect(JSON.parse(project.read('worker.txt'))).toEqual(expected)
+      // the command line evaluates the start file, too
+      expect((await project.through('js', 'status', ...words)).code).toBe(0)
+      expect(JSON.parse(project.read('top.txt'))).toEqual([null])
+      expect((await shiftwork(project, ['stop', ...words, project.startFile])).code).toBe(0)
+      expect(JSON.parse(project.read('master.txt'))).toEqual(expected)
+    }
+})
+
 // ---- releases ------------------------------------------------------------------------------------------------------
 
 class Releases {

@@ -151,3 +151,62 @@ it('H8 hooks run in the documented order with the documented arguments, for star
   expect(lines('kept')).toEqual(['kept stop 0 g1 stop false', 'kept exit 0  number'])
   expect(project.read('hooks.txt').trim().split('\n').at(-1)).toBe('master stop')
 })
+
+const SERVING = `
+import { appendFileSync } from 'node:fs'
+import { Worker } from 'shiftwork'
+const note = (...words) => appendFileSync('hooks.txt', words.join(' ') + '\\n')
+const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 2, bakeMs: 200 })
+const jobs = new Worker({ name: 'jobs', bakeMs: 200 })
+for (const worker of [web, jobs]) {
+  const who = (self) => self.name + '/' + self.id + ' g' + self.generation
+  worker.onWorkerStart = async (self) => {
+    note(who(self), 'start')
+    const { afterStart } = await import('./app.js')
+    afterStart(self)
+  }
+  worker.onWorkerServing = async (self) => {
+    note(who(self), 'serving', self.server === null || self.server.listening)
+    await undefined
+    throw new Error('the queue of ' + who(self) + ' is gone')
+  }
+  worker.onLeader = (self) => note(who(self), 'leader')
+}
+web.onRequest = (_request, response) => response.end('ok')
+Worker.runAll()
+`
+
+it('H8 onWorkerServing: once in each process that serves, between start and leader, with or without a listener; what it throws costs nothing', async () => {
+  const project = Project.create({ 'start.js': SERVING, 'app.js': 'export const afterStart = () => undefined' })
+  const running = await project.start()
+  const lines = (who: string): string[] =>
+    project
+      .written('hooks.txt')
+      .split('\n')
+      .filter((line) => line.startsWith(who))
+      .map((line) => line.slice(who.length + 1))
+  const pids = [...(await project.pids('web')), ...(await project.pids('jobs'))]
+  await until('both lead', () => lines('jobs/0').length === 3 && /web\/[01] g1 leader/.test(project.read('hooks.txt')))
+  expect(lines('jobs/0 g1')).toEqual(['start', 'serving true', 'leader'])
+  for (const id of [0, 1])
+    expect(lines(`web/${id} g1`).filter((line) => line !== 'leader')).toEqual(['start', 'serving true'])
+  const leader = /web\/(\d) g1 leader/.exec(project.read('hooks.txt'))?.[1]
+  expect(lines(`web/${leader} g1`)).toEqual(['start', 'serving true', 'leader'])
+  await running.line(/onWorkerServing threw: Error: the queue of jobs\/0 g1 is gone/)
+
+  // a canary that only bakes
+  project.write('app.js', 'export const afterStart = () => void setTimeout(() => process.exit(7), 20)')
+  expect((await project.reload()).code).toBe(5)
+  expect(lines('web/0 g2')).toEqual(['start', 'start'])
+  expect(project.read('hooks.txt')).not.toContain('g2 serving')
+  expect([...(await project.pids('web')), ...(await project.pids('jobs'))]).toEqual(pids)
+
+  project.write('app.js', 'export const afterStart = () => undefined')
+  const { code, summary } = await project.reload()
+  expect(code).toBe(0)
+  await until(
+    'all were told',
+    () => project.read('hooks.txt').split(`g${summary.generation} serving true`).length === 4,
+  )
+  expect((await project.shiftwork('stop')).code).toBe(0)
+})

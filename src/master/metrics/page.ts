@@ -28,6 +28,7 @@ export function families(page: Page): Family[] {
       ...heading(metric),
       samples: groups.flatMap((group) => perSlot(group, metric)),
     })),
+    gauge('worker_figure', 'Numbers that onStatus of the user gives, by name.', groups.flatMap(perFigure)),
     ...COUNTER_METRICS.map((metric) => ({
       ...heading({ ...metric, type: 'counter' }),
       samples: groups.flatMap((group) => perCounted(group, metric)),
@@ -219,16 +220,33 @@ const SLOT_METRICS: readonly SlotMetric[] = [
 ]
 
 function perSlot({ status }: GroupFacts, { value }: SlotMetric): Sample[] {
-  const slots = new Map<number, ProcessStatus[]>()
-  for (const row of status.processes) {
-    const rows = slots.get(row.id) ?? []
-    rows.push(row)
-    slots.set(row.id, rows)
-  }
-  return [...slots].flatMap(([id, rows]) => {
-    const now = value(rows.filter((row) => row.pid !== null))
+  return [...bySlot(status)].flatMap(([id, rows]) => {
+    const now = value(rows)
     return now === null ? [] : [ofWorker(status.name, id, now)]
   })
+}
+
+/** The processes of each slot; one that is empty has none. */
+function bySlot({ processes }: GroupStatus): Map<number, ProcessStatus[]> {
+  const slots = new Map<number, ProcessStatus[]>()
+  for (const row of processes) {
+    const rows = slots.get(row.id) ?? []
+    if (row.pid !== null) rows.push(row)
+    slots.set(row.id, rows)
+  }
+  return slots
+}
+
+/**
+ * Of old and new together while both live, the one that serves: whether figures of the user's may be added up is not
+ * known.
+ */
+function perFigure({ status }: GroupFacts): Sample[] {
+  return [...bySlot(status)].flatMap(([id, rows]) =>
+    Object.entries(currentOf(rows)?.figures ?? {}).flatMap(([figure, value]) =>
+      typeof value === 'number' ? [{ labels: { group: status.name, worker: String(id), figure }, value }] : [],
+    ),
+  )
 }
 
 /** The one that serves, or, when none does, the youngest. */

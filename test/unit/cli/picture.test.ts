@@ -142,6 +142,24 @@ describe('a picture', () => {
     expect(draw(scene(peace()), 120, 40)).toHaveLength(40)
   })
 
+  it('has what the user’s code says while there is room for it', () => {
+    const figures = { clients: 12, links: 3, queued: 0 }
+    const gateway = scene(status([group('gateway', [row(0, { figures }), row(1, { figures })])]))
+    expect(picture(gateway, 48, 9)).toMatchInlineSnapshot(`
+      "Shiftwork running  master 1234500  up 7 h 5 m
+      no reload so far
+
+        ID      PID  STATE         GEN   CPU   REQ/S
+      gateway  ok  2 workers  http://0.0.0.0:8080
+         0  1234560  serving lead    3    3%   321.5
+         1  1234561  serving         3    3%   321.5
+        gateway/0  clients 12  links 3  queued 0
+        gateway/1  clients 12  links 3  queued 0"
+    `)
+    const lines = (rows: number): number => draw(gateway, 48, rows).filter((line) => line.includes('queued 0')).length
+    expect([7, 8, 9, 24].map(lines)).toEqual([0, 2, 2, 2])
+  })
+
   it('of too many processes has a line a group, and those in trouble below', () => {
     expect(picture(scene(crowd()), 80, 24)).toMatchInlineSnapshot(`
       "Shiftwork running  master 1234500  2 warnings  up 7 h 5 m  60 MB        12:00:00
@@ -294,6 +312,14 @@ describe('every picture, in every size', () => {
     scene(crowd()),
     scene(status([wide, broken], { warnings: ['a\u001b[2J\tb'], entry: `/srv/${'deep/'.repeat(40)}start.ts` })),
     scene(peace(), { master: 'gone' }),
+    scene(
+      status([
+        group('web', [
+          row(0, { figures: { ['一二三'.repeat(20)]: '\u001b[2J\t'.repeat(40), next: 1 } }),
+          row(1, { figures: { a: 1 } }),
+        ]),
+      ]),
+    ),
     scene(status([]), { master: 'silent', problem: ['it does not answer'] }),
   ]
 

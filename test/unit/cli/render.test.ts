@@ -26,6 +26,7 @@ function row(id: number, changes: Partial<ProcessStatus> = {}): ProcessStatus {
     requestsPerSecond: 321.54,
     eventLoopUtilization: 0.1,
     eventLoopDelayMs: 1.4,
+    figures: null,
     restarts: 0,
     lastExit: null,
     ...changes,
@@ -170,6 +171,18 @@ describe('statusLines', () => {
     const { master } = status()
     const frozen = status({ master: { ...master, state: 'frozen', startedAt: '', node: '', rssBytes: null } })
     expect(statusLines(frozen, NOW, PLAIN)[0]).toBe('Shiftwork frozen  master 1234500')
+  })
+
+  it('shows what the user’s code says of a process, a line below the table, as wide as there is room', () => {
+    const figures = { clients: 12, share: 1 / 3, note: 'a\u001b[31mb\nc', isFull: false }
+    const groups = [group({ processes: [row(0, { figures }), row(1), row(2, { figures: { queued: 0 } })] })]
+    const lines = statusLines(status({ groups }), NOW, PLAIN)
+    expect(lines.slice(-2)).toEqual([
+      '  web/0  clients 12  share 0.333333  note ab c  isFull false',
+      '  web/2  queued 0',
+    ])
+    const narrow = statusLines(status({ groups }), NOW, COLOURS, { columns: 24 }).slice(-2)
+    expect(narrow.map(stripVTControlCharacters)).toEqual(['  web/0  clients 12  sh…', '  web/2  queued 0'])
   })
 
   it('fits 80 columns', () => {

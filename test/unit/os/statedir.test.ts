@@ -8,6 +8,7 @@ import {
   findStateDir,
   stateDirAt,
   stateDirCandidates,
+  stateDirOf,
 } from '../../../src/os/statedir.ts'
 import { temporaryDirectory } from '../tempdir.ts'
 
@@ -151,5 +152,27 @@ describe('assertOwnStateDir', () => {
 
   it.skipIf(isRoot)("says whose it is when it is another user's", () => {
     expect(() => assertOwnStateDir(stateDirAt('/'))).toThrow('The state directory / belongs to user id 0')
+  })
+})
+
+describe('stateDirOf', () => {
+  it('is absolute, from the working directory on, and leaves links as they are named', () => {
+    const { root, linked } = releases()
+    expect(stateDirOf(linked)).toBe(join(root, '.shiftwork/current~src~start.ts'))
+    expect(stateDirOf(join(root, 'releases/two/../two/src/start.ts'))).toBe(
+      join(root, 'releases/two/src/.shiftwork/start.ts'),
+    )
+    expect(stateDirOf('no/such/start.ts')).toBe(join(process.cwd(), 'no/such/.shiftwork/start.ts'))
+  })
+
+  it('is where a master of it runs', () => {
+    const { root, linked } = releases()
+    occupy(join(root, 'releases/one/src/.shiftwork/start.ts'))
+    expect(stateDirOf(linked)).toBe(join(root, 'current/src/.shiftwork/start.ts'))
+  })
+
+  it('says what it needs', () => {
+    for (const wrong of ['', undefined, 7])
+      expect(() => stateDirOf(wrong as string)).toThrow('needs the path of a start')
   })
 })

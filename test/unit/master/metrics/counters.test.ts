@@ -51,7 +51,7 @@ const kill = (of: Child): Notice => ({ type: 'kill', child: of, why: 'late' })
 const stats = (of: Child, requests: number, cpuMs = 0): Notice => ({
   type: 'stats',
   child: of,
-  stats: { requests, cpuMs, connections: 0, heapUsedBytes: 0, loopActiveMs: 0, loopIdleMs: 0 },
+  stats: { requests, cpuMs, connections: 0, heapUsedBytes: 0, loopActiveMs: 0, loopIdleMs: 0, figures: null },
 })
 
 function slot(counters: Counters, id = 0): SlotCounts | undefined {

@@ -76,7 +76,15 @@ function counted(counters: Counters, name = 'web', id = 0): Child {
 let key = 1_000
 
 function requests(counters: Counters, child: Child, count: number, cpuMs = 0): void {
-  const stats = { requests: count, cpuMs, connections: 0, heapUsedBytes: 0, loopActiveMs: 0, loopIdleMs: 0 }
+  const stats = {
+    requests: count,
+    cpuMs,
+    connections: 0,
+    heapUsedBytes: 0,
+    loopActiveMs: 0,
+    loopIdleMs: 0,
+    figures: null,
+  }
   counters.note({ type: 'stats', child, stats }, 0)
 }
 
@@ -183,6 +191,19 @@ describe('two processes in one slot', () => {
   })
 })
 
+it('has the numbers of the user’s code, of the process that serves', () => {
+  const figures = { clients: 12, 'a "b"': 0.5, mode: 'late', isFull: true }
+  const old = row({ pid: 99, state: 'draining', figures: { clients: 99, gone: 1 } })
+  const text = page([group({ count: 2, processes: [old, row({ figures }), row({ pid: 102, id: 1 })] })])
+  expect(text.split('\n').filter((line) => line.includes('figure'))).toEqual([
+    '# HELP shiftwork_worker_figure Numbers that onStatus of the user gives, by name.',
+    '# TYPE shiftwork_worker_figure gauge',
+    'shiftwork_worker_figure{group="web",worker="0",figure="clients"} 12',
+    'shiftwork_worker_figure{group="web",worker="0",figure="a \\"b\\""} 0.5',
+  ])
+  expect(page([group()])).not.toContain('figure')
+})
+
 it('leaves out what a blocked worker cannot say, and never says 0 for it', () => {
   const silent = { heapUsedBytes: null, connections: null, requests: null }
   const blocked = row({ ...silent, eventLoopUtilization: null, eventLoopDelayMs: null })
@@ -233,6 +254,7 @@ function randomPage(random: Random): string {
         rssBytes: number(),
         heapUsedBytes: number(),
         eventLoopDelayMs: number(),
+        figures: random.chance(0.5) ? { queued: random.int(0, 9), 'größe \\ "': random.int(0, 9), mode: 'a' } : null,
         startedAt: random.chance(0.2) ? null : '2026-03-04T12:00:00.500Z',
       })
     })

@@ -2,9 +2,10 @@
  * Socket files that a process has left behind when it was killed: told from those of the living by asking,
  * and taken away without ever taking one that somebody has just opened in the same place.
  */
-import { linkSync, lstatSync, renameSync, rmSync } from 'node:fs'
+import { linkSync, lstatSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { systemCode } from '../errors.ts'
 import { shortSocketPath } from './socketpath.ts'
 
@@ -12,57 +13,75 @@ import { shortSocketPath } from './socketpath.ts'
 export type SocketPlace = 'free' | 'answered' | 'other'
 
 /**
- * Removes a socket file that nobody answers on; anything else stays.
+ * Between the two calls that open a socket nobody answers on it, and between the two that take one away it is claimed.
+ * Whoever is still there after so long was killed between them.
+ */
+const BETWEEN_MS = 1_000
+const RETRY_MS = 5
+
+/**
+ * Removes a socket file that nobody answers on; anything else stays. One that is younger than a second may be about to
+ * be answered, and is waited for.
  * @throws the system's error when the directory does not allow it.
  */
 export async function clearSocketFile(path: string): Promise<SocketPlace> {
-  for (;;) {
+  for (let known = '', since = 0; ; ) {
     const found = look(path)
     if (found.socket === null) return found.place
     if (await isAnswered(path)) return 'answered'
-    // another may have been as quick, and listens there by now: that one is asked in its turn
-    if (remove(path, found.socket)) return 'free'
+    if (found.socket !== known) [known, since] = [found.socket, performance.now()]
+    const isPatient = performance.now() < since + BETWEEN_MS
+    const isYoung = Math.abs(Date.now() - found.madeAt) < BETWEEN_MS
+    if (!(isYoung && isPatient) && remove(path, known)) return 'free'
+    if (!isPatient) rmSync(claimOn(path, known), { force: true })
+    await delay(RETRY_MS)
   }
 }
 
-type Look = { place: SocketPlace; socket: null } | { place: null; socket: string }
+type Look = { place: SocketPlace; socket: null } | { place: null; socket: string; madeAt: number }
 
 /** `socket` tells this one from any other that was ever there: numbers of inodes are used again, at another time. */
 function look(path: string): Look {
   try {
     const found = lstatSync(path, { bigint: true })
-    return found.isSocket()
-      ? { place: null, socket: `${found.ino} ${found.mtimeNs}` }
-      : { place: 'other', socket: null }
+    if (!found.isSocket()) return { place: 'other', socket: null }
+    return { place: null, socket: `${found.ino}-${found.mtimeNs}`, madeAt: Number(found.mtimeMs) }
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return { place: 'free', socket: null }
     throw error
   }
 }
 
-/** @returns false when it is not there any more, or another is. */
+/**
+ * Whoever has the claim on a socket, and nobody else, may remove it: between a last look at the path and its
+ * removal another could have listened there.
+ * @returns false when it is not there any more, or another removes it.
+ */
 function remove(path: string, socket: string): boolean {
-  if (look(path).socket !== socket) return false
-  const aside = join(dirname(path), `.stale-${process.pid}`)
+  const claim = claimOn(path, socket)
   try {
-    renameSync(path, aside)
+    linkSync(path, claim)
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return false
-    throw error
+    const code = systemCode(error) ?? ''
+    if (code === 'ENOENT' || code === 'EEXIST') return false
+    // another user's, or a file system without links: as well as it can be done there
+    if (!['EPERM', 'ENOTSUP', 'EOPNOTSUPP'].includes(code)) throw error
+    if (look(path).socket !== socket) return false
+    rmSync(path, { force: true })
+    return true
   }
-  const isRight = look(aside).socket === socket
-  if (!isRight) putBack(aside, path)
-  rmSync(aside, { force: true })
-  return isRight
+  try {
+    if (look(claim).socket !== socket) return false
+    rmSync(path, { force: true })
+    return true
+  } finally {
+    rmSync(claim, { force: true })
+  }
 }
 
-function putBack(aside: string, path: string): void {
-  try {
-    linkSync(aside, path)
-  } catch (error) {
-    // a third one has the place by now
-    if (systemCode(error) !== 'EEXIST') throw error
-  }
+/** What is removed stays known by this second name for as long as that takes. */
+function claimOn(path: string, socket: string): string {
+  return join(dirname(path), `.stale-${socket}`)
 }
 
 /** Only a refusal says that nobody listens: a full backlog, or another user's socket, is somebody's. */

@@ -1,12 +1,28 @@
 /** A socket file goes when nobody listens on it, and never otherwise. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it, onTestFinished } from 'vitest'
+import { parseAddress } from '../../../src/address.ts'
+import { bindListener } from '../../../src/master/listeners.ts'
 import { clearSocketFile } from '../../../src/os/socketfile.ts'
 import { shortSocketPath } from '../../../src/os/socketpath.ts'
+import { listenOn } from '../../../src/worker/listen.ts'
 import { temporaryDirectory } from '../tempdir.ts'
+
+const NO_OPTIONS = { socketMode: null, socketOwner: null }
 
 /** @returns null when another has the place. */
 function listen(path: string): Promise<Server | null> {
@@ -19,8 +35,14 @@ function listen(path: string): Promise<Server | null> {
   })
 }
 
-/** As a killed process leaves it. */
+/** As a killed process leaves it, an hour ago. */
 function leave(path: string): void {
+  leaveNow(path)
+  const then = Date.now() / 1000 - 3_600
+  utimesSync(path, then, then)
+}
+
+function leaveNow(path: string): void {
   const code = `require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 'SIGKILL'))`
   const short = shortSocketPath(path)
   // the descriptor is this process's
@@ -84,7 +106,8 @@ it('of many that find the same leftover one gets the place, and it is the one th
     leave(path)
     const servers = await Promise.all(
       Array.from({ length: 8 }, async (_, index) => {
-        for (let turn = 0; turn < index; turn++) await new Promise((resolve) => setImmediate(resolve))
+        for (let turn = 0; turn < index % (1 + (round % 4)); turn++)
+          await new Promise((resolve) => setImmediate(resolve))
         return (await clearSocketFile(path)) === 'free' ? listen(path) : null
       }),
     )
@@ -92,4 +115,29 @@ it('of many that find the same leftover one gets the place, and it is the one th
     expect(await isAnswered(path)).toBe(true)
   }
   expect(readdirSync(root).filter((name) => name.includes('stale'))).toEqual([])
+})
+
+it('one who was killed while it took a leftover away is in nobody’s way for long', async () => {
+  const root = temporaryDirectory()
+  const path = join(root, 'a.sock')
+  leave(path)
+  const { ino, mtimeNs } = lstatSync(path, { bigint: true })
+  linkSync(path, join(root, `.stale-${ino}-${mtimeNs}`))
+  expect(await clearSocketFile(path)).toBe('free')
+  expect(readdirSync(root)).toEqual([])
+})
+
+it('one that was made just now may be about to be answered, and goes only when nobody does', async () => {
+  const path = join(temporaryDirectory(), 'a.sock')
+  // bound, as the master holds it until a worker listens
+  const { handle, close } = await bindListener(parseAddress(`text+unix://${path}`), NO_OPTIONS)
+  const asked = clearSocketFile(path)
+  expect(await Promise.race([asked, delay(50, 'waits')])).toBe('waits')
+  const server = createServer((socket) => socket.on('error', () => undefined).end())
+  await listenOn(server, handle, 5)
+  expect(await asked).toBe('answered')
+
+  close()
+  leaveNow(path)
+  expect(await clearSocketFile(path)).toBe('free')
 })

@@ -149,6 +149,8 @@ export class Handover {
         if (known?.isMessage && !this.redelivers) known.fate = 'lost'
       }
     this.dispatch.close(link)
+    // what it says late stands for nothing
+    for (const [client, events] of link.held) this.dispatch.acknowledge(link, client, events.at(-1)?.event ?? 0)
   }
 
   /** Some of what it has of one client. */

@@ -50,7 +50,7 @@ business.onWorkerStart = async () => Object.assign(business, await import('./app
 }
 
 /**
- * Handles `<client> <number>`: writes it down in `handled.txt`, and then answers. Who has come and gone is in `came.txt`
+ * Handles `<client> <number> <what>`: writes it down in `handled.txt`, and then answers. Who has come and gone is in `came.txt`
  * and `went.txt`. `meanwhile` stands between the two.
  */
 export function answeringApp(meanwhile = ''): string {
@@ -64,7 +64,7 @@ export const onConnect = async (client, { redelivered }) => {
   await client.send('welcome')
 }
 export const onMessage = async (client, data, { redelivered }) => {
-  const [name, number] = data.split(' ')
+  const [name, number, what] = data.split(' ')
   const mark = redelivered ? 'redelivered' : 'first'
   note('handled.txt', name, number, process.pid, mark)
   ${meanwhile}
@@ -102,6 +102,12 @@ export class Pusher {
     await this.#loop
     this.#gateways.disconnect()
   }
+}
+
+/** What the gateway says of itself; of several, the first. */
+export async function figuresOf(project: Project): Promise<Record<string, unknown>> {
+  const group = (await project.status()).groups.find(({ name }) => name === 'gateway')
+  return group?.processes[0]?.figures ?? {}
 }
 
 /** One line of `handled.txt`. */

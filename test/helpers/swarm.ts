@@ -10,9 +10,11 @@ export interface SwarmOptions {
   port: number
   clients: number
   /** All of them together. */
-  messagesPerSecond: number
+  messagesPerSecond?: number
   /** So many of a client may be unanswered. Default 8. */
   ahead?: number
+  /** Messages may be lost: answers to later ones come all the same. Those are counted. */
+  isLossy?: boolean
 }
 
 const TICK_MS = 10
@@ -27,6 +29,9 @@ export class SwarmClient {
   sent = 0
   answered = 0
   pushed = 0
+  /** Who has answered last. */
+  pid = 0
+  isUpgraded = false
   /** Its business worker has greeted it. */
   isWelcome = false
   /** The code of the close frame; `end`: the connection ended without one. */
@@ -34,7 +39,6 @@ export class SwarmClient {
   readonly #socket: Socket
   readonly #swarm: Swarm
   #rest: Buffer = Buffer.alloc(0)
-  #isUpgraded = false
 
   constructor(name: string, port: number, swarm: Swarm) {
     this.name = name
@@ -49,8 +53,14 @@ export class SwarmClient {
     })
   }
 
-  say(): void {
-    this.#socket.write(frame(OPCODES.text, `${this.name} ${++this.sent}`))
+  /** @param more stands behind its name and the number. */
+  say(more = ''): void {
+    this.#socket.write(frame(OPCODES.text, `${this.name} ${++this.sent} ${more}`.trimEnd()))
+  }
+
+  /** What it could not write. */
+  get stalledBytes(): number {
+    return this.#socket.writableLength
   }
 
   close(): void {
@@ -59,7 +69,7 @@ export class SwarmClient {
 
   #read(chunk: Buffer): void {
     this.#rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk])
-    if (!this.#isUpgraded && !this.#upgrade()) return
+    if (!this.isUpgraded && !this.#upgrade()) return
     for (let parsed = parseFrame(this.#rest); parsed; parsed = parseFrame(this.#rest)) {
       const { opcode, payload } = parsed.frame
       this.#rest = this.#rest.subarray(parsed.end)
@@ -76,7 +86,7 @@ export class SwarmClient {
     const [status = ''] = this.#rest.toString('latin1', 0, end).split('\r\n')
     if (!status.includes(' 101 ')) this.#swarm.note(`${this.name}: ${status}`)
     this.#rest = this.#rest.subarray(end + 4)
-    this.#isUpgraded = true
+    this.isUpgraded = true
     return true
   }
 
@@ -95,10 +105,12 @@ export class SwarmClient {
   }
 
   #hearAnswer(number: number, pid: number, isRedelivered: boolean): void {
+    this.pid = pid
     this.#swarm.pids.add(pid)
     this.#swarm.answers++
     if (number === this.answered + 1 && number <= this.sent) this.answered++
     else if (number <= this.answered && isRedelivered) this.#swarm.repeats++
+    else if (number > this.answered && number <= this.sent && this.#swarm.isLossy) this.answered = number
     else this.#swarm.note(`${this.name} hears answer ${number} after ${this.answered}`)
   }
 
@@ -117,6 +129,7 @@ export class Swarm {
   answers = 0
   /** Answers to messages that were answered before, and that were marked. */
   repeats = 0
+  readonly isLossy: boolean
   readonly #ahead: number
   readonly #perTick: number
   readonly #watchers = new Set<() => void>()
@@ -124,7 +137,8 @@ export class Swarm {
   #next = 0
   #due = 0
 
-  private constructor({ port, clients, messagesPerSecond, ahead = 8 }: SwarmOptions) {
+  private constructor({ port, clients, messagesPerSecond = 0, ahead = 8, isLossy = false }: SwarmOptions) {
+    this.isLossy = isLossy
     this.#ahead = ahead
     this.#perTick = (messagesPerSecond * TICK_MS) / 1_000
     this.clients = Array.from({ length: clients }, (_, index) => new SwarmClient(`client-${index}`, port, this))
@@ -132,8 +146,15 @@ export class Swarm {
 
   /** Resolves when every client is connected and was greeted. */
   static async open(options: SwarmOptions): Promise<Swarm> {
-    const swarm = new Swarm(options)
+    const swarm = await Swarm.connect(options)
     await swarm.until('all are welcome', () => swarm.clients.every(({ isWelcome }) => isWelcome))
+    return swarm
+  }
+
+  /** The same where nobody is there who would greet them. */
+  static async connect(options: SwarmOptions): Promise<Swarm> {
+    const swarm = new Swarm(options)
+    await swarm.until('all are connected', () => swarm.clients.every(({ isUpgraded }) => isUpgraded))
     return swarm
   }
 

@@ -32,6 +32,16 @@ Worker.runAll()
 `
 }
 
+/** A gateway alone. */
+export function gatewayAlone(gateway: Record<string, unknown> = {}): string {
+  return `
+import { Worker } from 'shiftwork'
+import { Gateway } from 'shiftwork/gateway'
+new Gateway('websocket://127.0.0.1:0', ${JSON.stringify({ name: 'gateway', ...gateway })})
+Worker.runAll()
+`
+}
+
 /** Business workers alone: their gateway is another start file's, in the same folder. */
 export function businessStart(business: Record<string, unknown> = {}): string {
   return `

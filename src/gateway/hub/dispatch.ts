@@ -140,6 +140,8 @@ export class Dispatch {
       this.#takeBack(client)
       if (client.isClosed && client.line.size === 0) this.#options.clients.forget(client)
       else this.#assign(client)
+      // not before somebody has it: one that may speak again does so at once
+      this.#options.onRelieved(client)
     }
   }
 
@@ -157,7 +159,6 @@ export class Dispatch {
     else this.lost += line.loseHandedOver()
     this.events -= before.size - line.size
     this.byteLength -= before.byteLength - line.byteLength
-    this.#options.onRelieved(client)
   }
 
   /** A worker has handled all events of a client up to this one. */

@@ -85,6 +85,7 @@ export class Hub {
       handedOver,
       redelivered,
       dropped: this.#queue.dropped + lost,
+      closed: this.#queue.closed,
       paused: this.#queue.paused,
     }
   }

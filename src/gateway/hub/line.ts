@@ -56,6 +56,15 @@ export class Line {
     return this.#events[this.#handedOver]
   }
 
+  /** The eldest message that waits. */
+  get nextMessage(): ClientEvent | undefined {
+    for (let index = this.#handedOver; index < this.#events.length; index++) {
+      const event = this.#events[index]
+      if (event && isMessage(event.kind)) return event
+    }
+    return undefined
+  }
+
   push(kind: EventKind, bytes: Uint8Array, cameAt: number): ClientEvent {
     const event = { number: ++this.#lastNumber, kind, bytes, cameAt, isRedelivered: false }
     this.#events.push(event)
@@ -117,7 +126,7 @@ export class Line {
 
   /** The eldest message that waits and came before `before`, if there is one, is dropped. */
   dropOldest(before = Number.POSITIVE_INFINITY): ClientEvent | undefined {
-    const event = this.#events.slice(this.#handedOver).find(({ kind }) => isMessage(kind))
+    const event = this.nextMessage
     if (!event || event.cameAt >= before) return undefined
     this.#drop([event])
     return event

@@ -16,7 +16,7 @@ export class Queue {
   readonly #dispatch: Dispatch
   readonly #paused = new Set<HubClient>()
   #timer: NodeJS.Timeout | null = null
-  /** Some are paused for what all have together, and not for what they have themselves. */
+  /** Some stay paused for what all have together, and not for what they have themselves. */
   #isAllOver = false
   dropped = 0
   closed = 0
@@ -45,7 +45,7 @@ export class Queue {
 
   #expire(client: HubClient, before: number): void {
     if (this.#limits.overflow === 'close') {
-      const eldest = client.line.next
+      const eldest = client.line.nextMessage
       if (eldest && eldest.cameAt < before && !client.isClosed) this.#sendAway(client)
       return
     }
@@ -59,7 +59,7 @@ export class Queue {
       case 'wait':
         if (client.isPaused) return
         client.isPaused = true
-        this.#isAllOver ||= this.#dispatch.byteLength > this.#limits.maxTotalBytes
+        this.#isAllOver ||= this.#isTotalOver(1)
         this.#paused.add(client)
         client.connection.pause()
         return
@@ -72,18 +72,23 @@ export class Queue {
     }
   }
 
-  #isOver({ line }: HubClient, share: number): boolean {
-    const { maxMessages, maxBytes, maxTotalBytes } = this.#limits
-    return (
-      line.size > maxMessages * share ||
-      line.byteLength > maxBytes * share ||
-      this.#dispatch.byteLength > maxTotalBytes * share
-    )
+  #isOver(client: HubClient, share: number): boolean {
+    return this.#isOwnOver(client, share) || this.#isTotalOver(share)
   }
 
-  #sendAway(client: HubClient): void {
+  #isOwnOver({ line }: HubClient, share: number): boolean {
+    const { maxMessages, maxBytes } = this.#limits
+    return line.size > maxMessages * share || line.byteLength > maxBytes * share
+  }
+
+  #isTotalOver(share: number): boolean {
+    return this.#dispatch.byteLength > this.#limits.maxTotalBytes * share
+  }
+
+  #sendAway({ connection }: HubClient): void {
+    // it is on its way already
+    if (connection.state === 'closing' || connection.state === 'closed') return
     this.closed++
-    const { connection } = client
     if (isWebSocket(connection)) connection.closeWith(TRY_AGAIN_LATER, 'too many messages wait')
     else connection.close()
   }
@@ -91,13 +96,18 @@ export class Queue {
   /** There is room again. */
   noteRelieved(client: HubClient): void {
     this.#resume(client)
-    if (!this.#isAllOver || this.#dispatch.byteLength > this.#limits.maxTotalBytes * RESUME_AT) return
+    if (!this.#isAllOver || this.#isTotalOver(RESUME_AT)) return
     this.#isAllOver = false
     for (const other of [...this.#paused]) this.#resume(other)
   }
 
   #resume(client: HubClient): void {
-    if (!client.isPaused || this.#isOver(client, RESUME_AT)) return
+    if (!client.isPaused || this.#isOwnOver(client, RESUME_AT)) return
+    if (this.#isTotalOver(RESUME_AT)) {
+      // its own next acknowledgement may never come: it has nothing left
+      this.#isAllOver = true
+      return
+    }
     this.forget(client)
     client.connection.resume()
   }

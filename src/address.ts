@@ -64,27 +64,34 @@ export function isSecure(protocol: Protocol): boolean {
 
 /** The longest path that fits `sockaddr_un.sun_path` with its closing zero (unix(7)). */
 const MAX_SOCKET_PATH_BYTES = 107
+/** The longest name of a socket that is reached through a descriptor of its directory, see `os/socketpath`. */
+const MAX_SOCKET_NAME_BYTES = 80
+
+export interface ParseOptions {
+  /** Whoever uses the address knows how to reach longer socket paths than the kernel takes. Default false. */
+  takesLongPaths?: boolean
+}
 
 /**
  * Parses a listen address.
  * @throws ShiftworkError `ERR_ADDRESS` with a hint that shows a right one.
  */
-export function parseAddress(text: string): Address {
+export function parseAddress(text: string, options: ParseOptions = {}): Address {
   const scheme = /^([a-z][a-z0-9.-]*(?:\+tls)?)(\+unix)?:\/\/(.*)$/i.exec(text)
   if (!scheme) throw wrong(text, 'it has no scheme', `Write it as http://0.0.0.0:8080 or http+unix:///run/app.sock.`)
   const [, word = '', unix, rest = ''] = scheme
   const protocol = knownProtocol(text, word.toLowerCase())
-  return unix ? parseUnix(text, protocol, rest) : parsePort(text, protocol, rest)
+  return unix ? parseUnix(text, protocol, rest, options) : parsePort(text, protocol, rest)
 }
 
 /**
  * Parses an address to connect to. That of a WebSocket may go on with a path and a query.
  * @throws ShiftworkError `ERR_ADDRESS` with a hint that shows a right one.
  */
-export function parseTarget(text: string): { address: Address; path: string } {
+export function parseTarget(text: string, options: ParseOptions = {}): { address: Address; path: string } {
   const [, place = text, path = '/'] = /^((?:wss?|websocket)(?:\+tls)?:\/\/[^/?#]*)([/?].*)$/i.exec(text) ?? []
   try {
-    const address = parseAddress(place)
+    const address = parseAddress(place, options)
     if (hasAnyPort(address)) throw wrong(text, 'nobody listens on port 0', 'Write the port that the server listens on.')
     return { address, path: path.startsWith('/') ? path : `/${path}` }
   } catch (error) {
@@ -114,7 +121,7 @@ function parsePort(text: string, protocol: Protocol, rest: string): Address {
   return { kind: speechOf(protocol) === 'udp' ? 'udp' : 'tcp', protocol, host, port, text }
 }
 
-function parseUnix(text: string, protocol: Protocol, path: string): Address {
+function parseUnix(text: string, protocol: Protocol, path: string, options: ParseOptions): Address {
   if (speechOf(protocol) === 'udp')
     throw wrong(
       text,
@@ -123,14 +130,22 @@ function parseUnix(text: string, protocol: Protocol, path: string): Address {
     )
   if (!path.startsWith('/'))
     throw wrong(text, 'the socket path is not absolute', `Use three slashes: ${protocol}+unix:///run/app.sock.`)
-  const bytes = Buffer.byteLength(path)
-  if (bytes > MAX_SOCKET_PATH_BYTES)
-    throw wrong(
-      text,
-      `the socket path has ${bytes} bytes, the kernel takes ${MAX_SOCKET_PATH_BYTES}`,
-      'Choose a shorter path.',
-    )
+  const fault = pathFault(path, options)
+  if (fault !== null) throw wrong(text, fault, 'Choose a shorter path.')
   return { kind: 'unix', protocol, path, text }
+}
+
+function pathFault(path: string, { takesLongPaths = false }: ParseOptions): string | null {
+  if (!isLongPath(path)) return null
+  if (!takesLongPaths)
+    return `the socket path has ${Buffer.byteLength(path)} bytes, the kernel takes ${MAX_SOCKET_PATH_BYTES}`
+  const bytes = Buffer.byteLength(path.slice(path.lastIndexOf('/') + 1))
+  return bytes > MAX_SOCKET_NAME_BYTES ? `the socket's name has ${bytes} bytes, ${MAX_SOCKET_NAME_BYTES} fit` : null
+}
+
+/** Whether a socket path is longer than the kernel takes. */
+export function isLongPath(path: string): boolean {
+  return Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES
 }
 
 function wrong(text: string, why: string, hint: string): ShiftworkError {

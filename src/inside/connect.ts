@@ -2,6 +2,7 @@
 import type { ConnectionOptions as TlsClientOptions } from 'node:tls'
 import { type Address, formatAddress, isSecure, parseTarget, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
+import { canShortenPaths } from '../os/socketpath.ts'
 import type { ConnectionOf, MessageOf, SentOf } from '../protocols/hooks.ts'
 import { limitsOf } from '../protocols/limits.ts'
 import type { ConnectionOptions } from '../protocols/options.ts'
@@ -65,7 +66,7 @@ function checkPlan(text: unknown, options: Readonly<Record<string, unknown>>): P
     throw new ShiftworkError('ERR_ADDRESS', `Cannot connect to ${show(text)}`, {
       hint: 'Give the address as text, for example tcp://127.0.0.1:7000.',
     })
-  const { address, path } = parseTarget(text)
+  const { address, path } = parseTarget(text, { takesLongPaths: canShortenPaths() })
   openerOf(address)
   const owner = `connect("${text}")`
   rejectUnknown(owner, options)

@@ -2,10 +2,11 @@
  * Opens the socket of an outgoing connection: looks the name up, connects, and shakes hands where it is
  * TLS, all of it within one time. What goes wrong is one sentence that names the address.
  */
-import { connect as connectPlain, isIP, type Socket } from 'node:net'
+import { connect as connectPlain, isIP, Socket } from 'node:net'
 import { type ConnectionOptions, connect as connectSecure } from 'node:tls'
 import { type Address, isSecure } from '../address.ts'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
+import { shortSocketPath } from '../os/socketpath.ts'
 
 export interface Target {
   readonly address: Address
@@ -60,8 +61,22 @@ export function dial(target: Target): { socket: Socket; connected: Promise<void>
   return { socket, connected }
 }
 
-function openSocket({ address, tls }: Target): Socket {
-  const where = address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port }
+function openSocket(target: Target): Socket {
+  const { address } = target
+  if (address.kind !== 'unix') return openSocketTo({ host: address.host, port: address.port }, target)
+  let short: ReturnType<typeof shortSocketPath>
+  try {
+    short = shortSocketPath(address.path)
+  } catch (error) {
+    // its directory is not there: told in the same way as by the kernel
+    return new Socket().destroy(error as Error)
+  }
+  const socket = openSocketTo({ path: short.path }, target)
+  short.release()
+  return socket
+}
+
+function openSocketTo(where: { path: string } | { host: string; port: number }, { address, tls }: Target): Socket {
   if (!isSecure(address.protocol)) return connectPlain({ ...SOCKET_OPTIONS, ...where })
   // a certificate is made out to a name
   const name = address.kind !== 'unix' && !isIP(address.host) ? { servername: address.host } : {}

@@ -2,11 +2,10 @@
  * `listen`: one more address for a worker that serves, opened by its own code: an admin port beside the
  * public one. It is not the master's, so the port is there only while a worker has it open.
  */
-import { once } from 'node:events'
-import type { AddressInfo, Server } from 'node:net'
 import type { TlsOptions } from 'node:tls'
-import { type Address, formatAddress, isSecure, parseAddress, speechOf } from '../address.ts'
+import { type Address, formatAddress, isLongPath, isSecure, parseAddress, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
+import { canShortenPaths } from '../os/socketpath.ts'
 import type { Connection, ConnectionHooks, OpenConnections, Owner } from '../protocols/connection.ts'
 import type { ConnectionOf, MessageOf, Runnable, SentOf, Subject, WorkerHooks } from '../protocols/hooks.ts'
 import { limitsOf } from '../protocols/limits.ts'
@@ -16,6 +15,7 @@ import type { Protocol } from '../protocols/stream/protocol.ts'
 import { type WebSocketChoice, webSocketOf } from '../protocols/websocket/websocket-options.ts'
 import { checkConnections } from '../spec/connections.ts'
 import { OptionCheck, show } from '../spec/options.ts'
+import { openServer, type Place } from './open.ts'
 import { findInside } from './present.ts'
 
 /** Hooks and options of one more address: the same as a Worker's. */
@@ -24,6 +24,10 @@ export interface ListenOptions<Message = unknown, Sent = unknown, C extends Conn
     Partial<ConnectionHooks<Message, Sent, C>>,
     Partial<Pick<WorkerHooks<never, Message, Sent, C>, 'onRequest' | 'onWebSocketConnect'>> {
   tls?: TlsOptions
+  /** True: this process's own, shared with no other. Default false: with all workers that open the same address. */
+  exclusive?: boolean
+  /** Permissions of an exclusive unix socket, 0o600 for example; default: what the umask says. */
+  socketMode?: number
 }
 
 export interface ExtraListener<Sent = unknown> {
@@ -41,15 +45,20 @@ export interface ExtraListener<Sent = unknown> {
  * Opens one more address in this worker. All workers of the fleet that open the same one share it, by the means of
  * `node:cluster`; its connections are drained, counted and listed like those of the worker's own address. What is
  * promised of that one (a port that is never missing, no connection lost when a worker is killed) is not of this one.
- * @throws ShiftworkError `ERR_ADDRESS`, `ERR_OPTION`, and `ERR_NOT_IN_WORKER` outside a worker; the system's error when
- * the address cannot be had.
+ *
+ * With `exclusive: true` it is this process's alone: port 0 is another one in each, and a unix socket must have a path of
+ * its own, which may be of any length on Linux. What a dead process has left there is replaced; the file goes when it is
+ * closed, or the worker leaves.
+ * @throws ShiftworkError `ERR_ADDRESS`, `ERR_OPTION`, and `ERR_NOT_IN_WORKER` outside a worker; `ERR_ADDRESS_IN_USE`,
+ * `ERR_ADDRESS_DENIED` and `ERR_ADDRESS` when the address cannot be had.
  */
 export async function listen<Listen extends string, Message = MessageOf<Listen>, Sent = SentOf<Listen>>(
   address: Listen,
   options: ListenOptions<Message, Sent, ConnectionOf<Listen, Sent>> = {},
 ): Promise<ExtraListener<Sent>> {
   const inside = findInside('listen')
-  const checked = checkAddress(address, { ...options } as Record<string, unknown>)
+  const place = checkPlace(address, { ...options } as Record<string, unknown>)
+  const { address: checked } = place
   const runnable = runnableOf({ ...options } as Record<string, unknown>, inside.worker)
   const connections = inside.branch()
   const { subject: hooks, limits } = runnable
@@ -60,7 +69,7 @@ export async function listen<Listen extends string, Message = MessageOf<Listen>,
       hint: `Give it ${missing.replaceAll('worker.', '')} in the second argument.`,
     })
   const server = await createServer(runnable, checked.protocol, owner)
-  const port = await open(server, checked)
+  const port = await openServer(server, place)
   return {
     address: formatAddress(checked, port ?? undefined),
     port,
@@ -69,26 +78,50 @@ export async function listen<Listen extends string, Message = MessageOf<Listen>,
   }
 }
 
-function checkAddress(text: unknown, options: Readonly<Record<string, unknown>>): Address {
+function checkPlace(text: unknown, options: Readonly<Record<string, unknown>>): Place {
   if (typeof text !== 'string')
     throw new ShiftworkError('ERR_ADDRESS', `Cannot listen on ${show(text)}`, {
       hint: 'Give the address as text, for example text://127.0.0.1:7001.',
     })
-  const address = parseAddress(text)
+  const address = parseAddress(text, { takesLongPaths: canShortenPaths() })
   if (speechOf(address.protocol) === 'udp')
     throw new ShiftworkError('ERR_ADDRESS', `Cannot listen on "${text}" inside a worker: it takes datagrams`, {
       hint: `Make it a Worker of its own: new Worker('${text}').`,
     })
   const check = new OptionCheck({ owner: `listen("${text}")` }, options)
   checkConnections(check, address)
-  const hasTls = typeof options['tls'] === 'object' && options['tls'] !== null
+  checkTls(check, address)
+  return checkSharing(check, address)
+}
+
+function checkTls(check: OptionCheck, address: Address): void {
+  const tls = check.value('tls')
+  const hasTls = typeof tls === 'object' && tls !== null
   if (hasTls && !isSecure(address.protocol))
     throw new ShiftworkError('ERR_OPTION', `${check.owner} has tls, but its address is not inside TLS`, {
       hint: 'Change the address to one inside TLS, or remove tls.',
     })
   if (!hasTls && isSecure(address.protocol))
     throw new ShiftworkError('ERR_OPTION', `${check.owner} has no tls`, { hint: 'Give it { tls: { key, cert } }.' })
-  return address
+}
+
+/** A shared socket is bound in the master, with the master's umask and by one path for all. */
+function checkSharing(check: OptionCheck, address: Address): Place {
+  const isExclusive = check.boolean('exclusive', false)
+  const socketMode = check.optionalInteger('socketMode', 0, 0o777)
+  if (socketMode !== null && address.kind !== 'unix')
+    throw new ShiftworkError('ERR_OPTION', `${check.owner} has socketMode but is no unix socket`, {
+      hint: `Use ${address.protocol}+unix:///path, or remove socketMode.`,
+    })
+  if (socketMode !== null && !isExclusive)
+    throw new ShiftworkError('ERR_OPTION', `${check.owner} has socketMode but is shared with other workers`, {
+      hint: 'Give it exclusive: true and a path of its own, or remove socketMode.',
+    })
+  if (address.kind === 'unix' && isLongPath(address.path) && !isExclusive)
+    throw new ShiftworkError('ERR_ADDRESS', `Cannot listen on "${address.text}": the path is too long to be shared`, {
+      hint: 'Choose a path of at most 107 bytes, or give it exclusive: true and a path of its own.',
+    })
+  return { address, isExclusive, socketMode }
 }
 
 const NO_HOOKS = {
@@ -120,13 +153,4 @@ function runnableOf(options: Record<string, unknown>, worker: Owner['worker']): 
     webSocket: webSocketOf(options['webSocket'] as WebSocketChoice | undefined),
     healthFunction: null,
   }
-}
-
-/** @returns the port that was chosen. */
-async function open(server: Server, address: Address): Promise<number | null> {
-  server.listen(address.kind === 'unix' ? { path: address.path } : { host: address.host, port: address.port })
-  await once(server, 'listening')
-  server.on('error', (error) => console.error(`shiftwork: ${error.message}`))
-  const bound = server.address()
-  return typeof bound === 'object' && bound !== null ? (bound as AddressInfo).port : null
 }

@@ -6,13 +6,12 @@
  */
 
 import { lookup } from 'node:dns/promises'
-import { chmodSync, chownSync, lstatSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, chownSync } from 'node:fs'
 import net from 'node:net'
-import { dirname } from 'node:path'
 import { getSystemErrorName } from 'node:util'
 import { type Address, formatAddress, type PortAddress } from '../address.ts'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
-import { holderHint, holderOf, holderText } from '../ipc/holder.ts'
+import { clearPlace, listenFailure } from '../ipc/listenplace.ts'
 import type { Failure } from '../ipc/status.ts'
 import { userIds } from '../os/users.ts'
 import { canHoldDatagrams, createDatagramHandle } from './datagrams.ts'
@@ -77,7 +76,7 @@ async function bindTcp(address: PortAddress): Promise<Listener> {
   // libuv keeps EADDRINUSE for listen(): a socket that has not got its port is not bound
   if (port === 0 || (address.port !== 0 && port !== address.port)) {
     handle.close()
-    throw failure(address, 'EADDRINUSE')
+    throw listenFailure(address, 'EADDRINUSE')
   }
   return { handle, text: formatAddress(address, port), port, close: () => handle.close() }
 }
@@ -89,7 +88,7 @@ async function bindUdp(address: PortAddress): Promise<Listener> {
   const error = handle.bind(ip, address.port, 0)
   if (error !== 0) {
     handle.close()
-    throw failure(address, getSystemErrorName(error))
+    throw listenFailure(address, getSystemErrorName(error))
   }
   const out: { port?: number } = {}
   handle.getsockname(out)
@@ -100,8 +99,7 @@ async function bindUdp(address: PortAddress): Promise<Listener> {
 /** Where an ordinary server of the master's own may listen: the host looked up, a dead socket file out of the way. */
 export async function placeOf(address: Address): Promise<{ host: string; port: number } | { path: string }> {
   if (address.kind !== 'unix') return { host: (await resolveHost(address)).address, port: address.port }
-  assertDirectory(address)
-  await clearStaleSocket(address)
+  await clearPlace(address)
   return { path: address.path }
 }
 
@@ -109,13 +107,12 @@ async function resolveHost(address: PortAddress): Promise<{ address: string; fam
   try {
     return await lookup(address.host)
   } catch (error) {
-    throw failure(address, systemCode(error) ?? String(error), error)
+    throw listenFailure(address, systemCode(error) ?? String(error), error)
   }
 }
 
 async function bindUnix(address: Extract<Address, { kind: 'unix' }>, options: ListenOptions): Promise<Listener> {
-  assertDirectory(address)
-  await clearStaleSocket(address)
+  await clearPlace(address)
   const umask = process.umask(options.socketMode === null ? process.umask() : 0o777 & ~options.socketMode)
   let handle: ListenHandle
   try {
@@ -129,18 +126,9 @@ async function bindUnix(address: Extract<Address, { kind: 'unix' }>, options: Li
   } catch (error) {
     handle.close()
     if (error instanceof ShiftworkError) throw error
-    throw failure(address, systemCode(error) ?? String(error), error)
+    throw listenFailure(address, systemCode(error) ?? String(error), error)
   }
   return { handle, text: formatAddress(address), port: null, close: () => handle.close() }
-}
-
-/** Looked at first: libuv says EACCES for a directory that is not there. */
-function assertDirectory(address: Extract<Address, { kind: 'unix' }>): void {
-  try {
-    statSync(dirname(address.path))
-  } catch (error) {
-    throw failure(address, systemCode(error) ?? String(error), error)
-  }
 }
 
 function ownerIds(owner: string): [uid: number, gid: number] {
@@ -148,79 +136,10 @@ function ownerIds(owner: string): [uid: number, gid: number] {
   return [uid, gid]
 }
 
-/** A socket file that nobody answers on is a leftover and goes; anything else stays and is named. */
-async function clearStaleSocket(address: Extract<Address, { kind: 'unix' }>): Promise<void> {
-  let isSocket: boolean
-  try {
-    isSocket = lstatSync(address.path).isSocket()
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return
-    throw failure(address, systemCode(error) ?? String(error), error)
-  }
-  if (!isSocket)
-    throw new ShiftworkError('ERR_ADDRESS', `Cannot listen on ${address.text}: a file that is no socket is there`, {
-      hint: `Move ${address.path} away, or choose another path.`,
-    })
-  if (await isAnswered(address.path)) throw failure(address, 'EADDRINUSE')
-  rmSync(address.path, { force: true })
-}
-
-function isAnswered(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(path)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    // a full backlog answers EAGAIN: somebody lives there
-    socket.once('error', (error) => resolve(systemCode(error) === 'EAGAIN'))
-  })
-}
-
 function create(address: Address, ip: string, port: number, family: number): ListenHandle {
   const result = (net as NodeInternals)._createServerHandle?.(ip, port, family)
-  if (result === undefined || typeof result === 'number') throw failure(address, getSystemErrorName(result ?? -1))
+  if (result === undefined || typeof result === 'number') throw listenFailure(address, getSystemErrorName(result ?? -1))
   return result
-}
-
-/** The sentence for what the system says (`EADDRINUSE`) when an address cannot be had. */
-export function failure(address: Address, code: string, cause?: unknown): ShiftworkError {
-  const sentence = `Cannot listen on ${address.text}`
-  switch (code) {
-    case 'EADDRINUSE': {
-      const holder = holderOf(address)
-      const by = holder ? ` by ${holderText(holder)}` : ''
-      const details = { hint: holderHint(holder), cause }
-      return new ShiftworkError('ERR_ADDRESS_IN_USE', `${sentence}: address already in use${by}`, details)
-    }
-    case 'EACCES':
-    case 'EPERM': {
-      const hint =
-        address.kind !== 'unix' && address.port < 1024
-          ? 'Ports below 1024 need root or the capability cap_net_bind_service; start as root and give the worker a user.'
-          : 'Choose a place that this user may write to.'
-      return new ShiftworkError('ERR_ADDRESS_DENIED', `${sentence}: permission denied`, { hint, cause })
-    }
-    case 'EADDRNOTAVAIL':
-      return new ShiftworkError('ERR_ADDRESS', `${sentence}: this machine has no such address`, {
-        hint: 'Use 0.0.0.0 or [::] for every address of this machine.',
-        cause,
-      })
-    case 'ENOTFOUND':
-    case 'EAI_AGAIN':
-      return new ShiftworkError('ERR_ADDRESS', `${sentence}: the host name is not known`, {
-        hint: 'Use an address of this machine, or 0.0.0.0 for every one.',
-        cause,
-      })
-    case 'ENOENT':
-    case 'ENOTDIR':
-      return new ShiftworkError('ERR_ADDRESS', `${sentence}: its directory does not exist`, {
-        hint: 'Create the directory first.',
-        cause,
-      })
-    default:
-      return new ShiftworkError('ERR_ADDRESS', `${sentence}: ${code}`, { cause })
-  }
 }
 
 /** What `bindListener` has thrown, as a reload tells it. */

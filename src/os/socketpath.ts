@@ -4,13 +4,16 @@
  */
 import { closeSync, constants, openSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
+import { isLongPath } from '../address.ts'
 
-const MAX_PATH_BYTES = 107
+/** Elsewhere than on Linux there is no such way: paths are as long as the kernel takes them. */
+export function canShortenPaths(): boolean {
+  return process.platform === 'linux'
+}
 
 /** A path to give to `listen` or `connect`; call `release` when that call has been made. */
 export function shortSocketPath(path: string): { path: string; release: () => void } {
-  if (Buffer.byteLength(path) <= MAX_PATH_BYTES || process.platform !== 'linux')
-    return { path, release: () => undefined }
+  if (!isLongPath(path) || !canShortenPaths()) return { path, release: () => undefined }
   const fd = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
   return { path: `/proc/self/fd/${fd}/${basename(path)}`, release: () => closeSync(fd) }
 }

@@ -66,6 +66,8 @@ function isPromise(value: object): boolean {
 
 function faultOf(name: string, value: unknown): string | null {
   if (name === '') return 'a figure without a name'
+  // it stands in a line, and is a label of the metrics: two of them must not look the same there
+  if (/[\p{Cc}\p{Cs}]/u.test(name)) return 'a name with control characters'
   if (name.length > MAX_NAME_LENGTH) return `a name of ${name.length} characters`
   if (typeof value === 'string')
     return value.length > MAX_TEXT_LENGTH ? `${name} is a text of ${value.length} characters` : null

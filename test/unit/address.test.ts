@@ -7,6 +7,7 @@ import {
   overlaps,
   PROTOCOLS,
   parseAddress,
+  parseTarget,
   securedBy,
   speechOf,
 } from '../../src/address.ts'
@@ -89,6 +90,24 @@ describe('parseAddress refuses, and says why and what would be right', () => {
   })
 })
 
+describe('a socket path that the kernel does not take', () => {
+  const deep = `/${'deep/'.repeat(40)}`
+
+  it('is an address for those that can reach it', () => {
+    const path = `${deep}${'n'.repeat(80)}`
+    for (const text of [`http+unix://${path}`, `wss+unix://${path}`])
+      expect(parseAddress(text, { takesLongPaths: true })).toMatchObject({ kind: 'unix', path })
+    expect(parseTarget(`text+unix://${path}`, { takesLongPaths: true }).address).toMatchObject({ path })
+    expect(() => parseAddress(`http+unix://${path}`)).toThrow('the socket path has 281 bytes, the kernel takes 107')
+  })
+
+  it('must end in a name that fits', () => {
+    const long = { takesLongPaths: true }
+    expect(() => parseAddress(`http+unix://${deep}${'ü'.repeat(41)}`, long)).toThrow('name has 82 bytes, 80 fit')
+    expect(parseAddress(`http+unix:///${'n'.repeat(106)}`, long)).toMatchObject({ kind: 'unix' })
+  })
+})
+
 it('two texts for one listener have one key', () => {
   const key = (text: string): string => addressKey(parseAddress(text))
   expect(key('http://0.0.0.0:80')).toBe(key('https://0.0.0.0:80/'))
@@ -99,7 +118,9 @@ it('two texts for one listener have one key', () => {
 })
 
 it('a port of TCP and the same port of UDP are two listeners, and are not in each other’s way', () => {
-  const [tcp, udp, any] = ['tcp://127.0.0.1:80', 'udp://127.0.0.1:80', 'udp://0.0.0.0:80'].map(parseAddress)
+  const [tcp, udp, any] = ['tcp://127.0.0.1:80', 'udp://127.0.0.1:80', 'udp://0.0.0.0:80'].map((text) =>
+    parseAddress(text),
+  )
   if (!tcp || !udp || !any) throw new Error('unreachable')
   expect(addressKey(udp)).toBe('udp:127.0.0.1:80')
   expect(addressKey(tcp)).not.toBe(addressKey(udp))

@@ -49,6 +49,10 @@ it('a worker of an address takes hooks of that', () => {
   text.onClose = (connection) => expectTypeOf(connection).toEqualTypeOf<Connection<string>>()
   // @ts-expect-error a line is no number
   text.onMessage = (_connection, line: number) => line
+  text.onWorkerServing = async (worker) => expectTypeOf(worker.connections.size).toEqualTypeOf<number>()
+  text.onStatus = (worker) => ({ clients: worker.connections.size, mode: 'late', isFull: false })
+  // @ts-expect-error nobody waits for it
+  text.onStatus = async () => ({ clients: 1 })
   const frame = new Worker(`frame://127.0.0.1:${process.env['PORT'] ?? 0}`, { heartbeat: { everyMs: 1, data: 'x' } })
   frame.onMessage = (connection, bytes) => {
     expectTypeOf(bytes).toEqualTypeOf<Buffer>()

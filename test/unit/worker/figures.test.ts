@@ -41,6 +41,8 @@ describe('checkFigures', () => {
     ['a symbol', { a: Symbol('x') }, 'a is Symbol(x)'],
     ['a long text', { a: 'x'.repeat(201) }, 'a is a text of 201 characters'],
     ['a long name', { ['n'.repeat(65)]: 1 }, 'a name of 65 characters'],
+    ['a name of two lines', { 'a\nb': 1 }, 'a name with control characters'],
+    ['half a letter', { 'a\ud800': 1 }, 'a name with control characters'],
     ['no name', { '': 1 }, 'a figure without a name'],
   ])('leaves out %s, and shows the rest', (_, wrong, fault) => {
     expect(checkFigures({ before: 1, ...wrong, after: 2 })).toEqual({

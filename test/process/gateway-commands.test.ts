@@ -28,7 +28,8 @@ it('messages reach whom they are for, each once, on both gateways, from every ca
   for (const caller of callersOf(fleet, b3)) {
     const said = async (command: string, to: unknown, options?: unknown): Promise<[unknown, string[]]> => {
       const message = `${command} ${JSON.stringify([to, options])} by ${caller.name}`
-      const told = await ask(caller, command, ...(to === undefined ? [message] : [to, message]), options)
+      const args = [...(to === undefined ? [message] : [to, message]), ...(options === undefined ? [] : [options])]
+      const told = await ask(caller, command, ...args)
       return [told, await hearers(guests, message)]
     }
     for (const { id } of [a1, b1]) expect(await ask(caller, 'bindUid', id, 'anna')).toBe(true)
@@ -78,7 +79,7 @@ it('who is there is told whole, from every caller, and page by page each exactly
   for (const caller of callersOf(fleet, guests[0] as Guest)) {
     expect(await ask(caller, 'count')).toBe(8)
     expect(await ask(caller, 'count', { group: 'even' })).toBe(4)
-    expect(await ask(caller, 'count', { group: ['even', 'g0'] })).toBe(6)
+    expect(await ask(caller, 'count', { group: ['even', 'g0'] })).toBe(5)
     expect(await ask(caller, 'count', { uid: ['u0', 'u4'] })).toBe(3)
     expect(await ask(caller, 'isUidOnline', 'u4')).toBe(true)
     expect(await ask(caller, 'isUidOnline', 'u5')).toBe(false)

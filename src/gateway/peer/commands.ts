@@ -4,7 +4,6 @@
  */
 import { ShiftworkError } from '../../index.ts'
 import { gatewayOf } from '../ids.ts'
-import { MAX_DATA_BYTES } from '../options.ts'
 import type {
   ClientInfo,
   CloseOptions,
@@ -19,14 +18,27 @@ import type {
   Session,
   Where,
 } from '../types.ts'
+import {
+  checkClose,
+  checkData,
+  checkDeadline,
+  checkFields,
+  checkId,
+  checkIds,
+  checkLimit,
+  checkName,
+  checkNames,
+  checkWhere,
+} from './checks.ts'
+import { Deadline } from './deadline.ts'
 import type { Target } from './link.ts'
 
 /** How the gateways are reached. */
 export interface Reach {
   /** Of a client with this id. Rejects when it may be there and cannot be reached. Null: there is no such gateway. */
-  find(gateway: string): Promise<Target | null>
+  find(gateway: string, deadlineMs: number): Promise<Target | null>
   /** All of them, in the order of their names, and which are known to be out of reach. */
-  all(): Promise<{ targets: Target[]; missing: Missing[] }>
+  all(deadlineMs: number): Promise<{ targets: Target[]; missing: Missing[] }>
 }
 
 export interface SendOptions {
@@ -36,9 +48,8 @@ export interface SendOptions {
   deadlineMs?: number
 }
 
-const DEFAULT_LIMIT = 1_000
-const MAX_LIMIT = 10_000
-const NORMAL_CLOSE = 1000
+/** The name under which those are missing that nobody can name. */
+export const EVERY_FAR_GATEWAY = 'bus'
 
 export class Commands {
   readonly #reach: Reach
@@ -57,21 +68,30 @@ export class Commands {
    * `ERR_SEND_BUFFER_FULL`, `ERR_MESSAGE_TOO_LARGE`.
    */
   async sendTo(clientId: string, data: Data, { deadlineMs = this.#deadlineMs }: SendOptions = {}): Promise<Delivery> {
+    checkId(clientId)
     checkData(data)
-    const target = await this.#reach.find(gatewayOf(clientId))
-    return target ? target.send(clientId, data, deadlineMs) : 'gone'
+    checkDeadline('deadlineMs', deadlineMs)
+    const deadline = new Deadline(deadlineMs)
+    const target = await this.#reach.find(gatewayOf(clientId), deadline.leftMs)
+    return target ? target.send(clientId, data, deadline.leftMs) : 'gone'
   }
 
-  /** Sends to all clients of a user, or of several. @returns what became of it; it rejects only when no gateway runs. */
-  sendToUid(uid: string | readonly string[], data: Data, options: SendOptions = {}): Promise<Deliveries> {
+  /**
+   * Sends to all clients of a user, or of several.
+   * @returns what became of it; it rejects only when no gateway runs (`ERR_NOT_RUNNING`), or for a wrong argument.
+   */
+  async sendToUid(uid: string | readonly string[], data: Data, options: SendOptions = {}): Promise<Deliveries> {
+    checkNames('uid', uid)
     return this.#sendAll({ uid }, data, options)
   }
 
   /** Sends to all members of a group, or of several: each client once. */
-  sendToGroup(group: string | readonly string[], data: Data, options: SendOptions = {}): Promise<Deliveries> {
+  async sendToGroup(group: string | readonly string[], data: Data, options: SendOptions = {}): Promise<Deliveries> {
+    checkNames('group', group)
     return this.#sendAll({ group }, data, options)
   }
 
+  /** Sends to every client. */
   sendToAll(data: Data, options: SendOptions = {}): Promise<Deliveries> {
     return this.#sendAll({}, data, options)
   }
@@ -82,17 +102,31 @@ export class Commands {
     { exclude = [], deadlineMs = this.#deadlineMs }: SendOptions,
   ): Promise<Deliveries> {
     checkData(data)
+    checkIds(exclude)
+    checkDeadline('deadlineMs', deadlineMs)
     const to = selectionOf(where, listOf(exclude))
-    const { values, missing } = await this.#askAll({ do: 'send', to }, { data, deadlineMs })
-    const told = values as Omit<Deliveries, 'missing'>[]
-    const sum = (name: 'sent' | 'buffered' | 'full'): number => told.reduce((total, value) => total + value[name], 0)
-    return { sent: sum('sent'), buffered: sum('buffered'), full: sum('full'), missing }
+    const deadline = new Deadline(deadlineMs)
+    const { targets, missing } = await this.#someTargets(deadline)
+    const request: Request = { do: 'send', to }
+    const told = await Promise.all(
+      targets.map((target) =>
+        target.request(request, data, deadline.leftMs).catch((error: unknown) => missed(target.gateway, error)),
+      ),
+    )
+    const done = told.filter((result): result is Omit<Deliveries, 'missing'> => !isMissing(result))
+    const sum = (name: 'sent' | 'buffered' | 'full'): number => done.reduce((total, result) => total + result[name], 0)
+    return {
+      sent: sum('sent'),
+      buffered: sum('buffered'),
+      full: sum('full'),
+      missing: [...missing, ...told.filter(isMissing)],
+    }
   }
 
   // ---- one client --------------------------------------------------------------------------------------------------
 
   /** From now on the client is this user's; it was nobody's, or another's. @returns false: there is no such client. */
-  bindUid(clientId: string, uid: string): Promise<boolean> {
+  async bindUid(clientId: string, uid: string): Promise<boolean> {
     checkName('uid', uid)
     return this.#change({ do: 'bindUid', client: clientId, uid })
   }
@@ -101,12 +135,14 @@ export class Commands {
     return this.#change({ do: 'unbindUid', client: clientId })
   }
 
-  join(clientId: string, group: string): Promise<boolean> {
+  /** @returns false: there is no such client. Rejects with `ERR_OPTION` when it is in 10 000 groups already. */
+  async join(clientId: string, group: string): Promise<boolean> {
     checkName('group', group)
     return this.#change({ do: 'join', client: clientId, group })
   }
 
-  leave(clientId: string, group: string): Promise<boolean> {
+  async leave(clientId: string, group: string): Promise<boolean> {
+    checkName('group', group)
     return this.#change({ do: 'leave', client: clientId, group })
   }
 
@@ -114,15 +150,15 @@ export class Commands {
    * Sets fields of the client's session; null removes one. Of two who set the same field, the last one wins.
    * @returns false: there is no such client. Rejects with `ERR_MESSAGE_TOO_LARGE`, and nothing is changed.
    */
-  setSession(clientId: string, fields: Session): Promise<boolean> {
-    const plain = JSON.parse(
-      JSON.stringify(fields, (_, value: unknown) => (value === undefined ? null : value)),
-    ) as Session
-    return this.#change({ do: 'setSession', client: clientId, fields: plain })
+  async setSession(clientId: string, fields: Session): Promise<boolean> {
+    checkFields(fields)
+    // one that is undefined is meant to be removed, and JSON would leave it out
+    const given = Object.entries(fields).map(([name, value]) => [name, value === undefined ? null : value])
+    return this.#change({ do: 'setSession', client: clientId, fields: Object.fromEntries(given) as Session })
   }
 
   /** Ends the client's connection when everything is delivered. @returns false: there is no such client. */
-  close(clientId: string, { data, code = NORMAL_CLOSE, reason = '' }: CloseOptions = {}): Promise<boolean> {
+  async close(clientId: string, { data, code = 1000, reason = '' }: CloseOptions = {}): Promise<boolean> {
     if (data !== undefined) checkData(data)
     checkClose(code, reason)
     return this.#change({ do: 'close', client: clientId, code, reason }, data ?? null)
@@ -146,25 +182,47 @@ export class Commands {
     return (await this.#ask(client, request, data)) === true
   }
 
+  /** Null: there is no such gateway, or no such client, or both have died meanwhile. */
   async #ask(clientId: string, request: Request, data: Data | null = null): Promise<unknown> {
-    const target = await this.#reach.find(gatewayOf(clientId))
-    return target ? target.request(request, data, this.#deadlineMs) : null
+    checkId(clientId)
+    const deadline = new Deadline(this.#deadlineMs)
+    const target = await this.#reach.find(gatewayOf(clientId), deadline.leftMs)
+    return target ? this.#unlessDead(target, request, { data, deadline }) : null
+  }
+
+  /** @returns null, when a gateway has died before it has answered: what it has done has died with its clients. */
+  async #unlessDead(
+    target: Target,
+    request: Request,
+    { data, deadline }: { data: Data | null; deadline: Deadline },
+  ): Promise<unknown> {
+    try {
+      return await target.request(request, data, deadline.leftMs)
+    } catch (error) {
+      if (!(error instanceof ShiftworkError) || error.code !== 'ERR_CONNECTION_CLOSED') throw error
+      const isAlive = (await this.#reach.find(target.gateway, deadline.leftMs)) !== null
+      if (isAlive) throw error
+      return null
+    }
   }
 
   // ---- all clients -------------------------------------------------------------------------------------------------
 
   /** How many clients there are; rejects when a gateway does not answer, since the number would be wrong. */
   async count(where: Where = {}): Promise<number> {
+    checkWhere(where)
     const counts = (await this.#askEach({ do: 'count', of: selectionOf(where, []) })) as number[]
     return counts.reduce((sum, count) => sum + count, 0)
   }
 
   async isUidOnline(uid: string): Promise<boolean> {
+    checkName('uid', uid)
     return (await this.count({ uid })) > 0
   }
 
   /** Takes every member out of a group. @returns how many those were. */
   async dissolve(group: string): Promise<number> {
+    checkName('group', group)
     const counts = (await this.#askEach({ do: 'dissolve', group })) as number[]
     return counts.reduce((sum, count) => sum + count, 0)
   }
@@ -172,20 +230,20 @@ export class Commands {
   /** Ids of clients: gateway by gateway, in the order in which they came. */
   async clients(where: Where = {}, page: PageOptions = {}): Promise<Page<string>> {
     const limit = checkLimit(page)
+    checkWhere(where)
+    const deadline = new Deadline(this.#deadlineMs)
     const [afterGateway = '', afterNumber = '0'] = page.after?.split(':') ?? []
-    const { targets, missing } = await this.#reach.all()
-    failIfMissing(missing)
-    const items: string[] = []
-    for (const target of targets.filter(({ gateway }) => gateway >= afterGateway)) {
+    const found: { id: string; place: string }[] = []
+    for (const target of await this.#everyTarget(deadline)) {
+      if (target.gateway < afterGateway || found.length > limit) continue
       const after = target.gateway === afterGateway ? Number(afterNumber) : 0
-      const request: Request = { do: 'clients', of: selectionOf(where, []), limit: limit - items.length, after }
-      const told = (await target.request(request, null, this.#deadlineMs)) as { ids: string[]; last: number | null }
-      items.push(...told.ids)
-      if (told.last !== null) return { items, next: `${target.gateway}:${told.last}` }
-      // that there is more after this, the next gateway knows
-      if (items.length === limit) return { items, next: `${target.gateway}:${Number.MAX_SAFE_INTEGER}` }
+      // one more than is wanted says that there is a next page
+      const request: Request = { do: 'clients', of: selectionOf(where, []), limit: limit + 1 - found.length, after }
+      const told = ((await this.#unlessDead(target, request, { data: null, deadline })) ?? []) as [string, number][]
+      found.push(...told.map(([id, number]) => ({ id, place: `${target.gateway}:${number}` })))
     }
-    return { items, next: null }
+    const items = found.slice(0, limit)
+    return { items: items.map(({ id }) => id), next: found.length > limit ? (items.at(-1)?.place ?? null) : null }
   }
 
   /** Users that are online, in order, each once. */
@@ -206,31 +264,36 @@ export class Commands {
     return { items, next: all.length > limit ? (items.at(-1) ?? null) : null }
   }
 
-  /** Rejects unless all have answered. */
+  /** Asks each gateway; rejects unless all have answered. */
   async #askEach(request: Request): Promise<unknown[]> {
-    const { values, missing } = await this.#askAll(request, { data: null, deadlineMs: this.#deadlineMs })
-    failIfMissing(missing)
-    return values
+    const deadline = new Deadline(this.#deadlineMs)
+    const targets = await this.#everyTarget(deadline)
+    const told = await Promise.all(targets.map((target) => this.#unlessDead(target, request, { data: null, deadline })))
+    return told.filter((value) => value !== null)
   }
 
-  async #askAll(
-    request: Request,
-    { data, deadlineMs }: { data: Data | null; deadlineMs: number },
-  ): Promise<{ values: unknown[]; missing: Missing[] }> {
-    const { targets, missing } = await this.#reach.all()
-    if (targets.length === 0 && missing.length === 0)
-      throw new ShiftworkError('ERR_NOT_RUNNING', 'There is no gateway', {
-        hint: 'Start a Gateway, or look at linkDir.',
-      })
-    const settled = await Promise.allSettled(targets.map((target) => target.request(request, data, deadlineMs)))
-    const failed = settled.map((result, index) =>
-      result.status === 'rejected'
-        ? { gateway: targets[index]?.gateway ?? '', reason: messageOf(result.reason) }
-        : null,
-    )
-    const values = settled.filter((result) => result.status === 'fulfilled').map(({ value }) => value)
-    return { values, missing: [...missing, ...failed.filter((entry) => entry !== null)] }
+  /** All gateways; rejects when one is out of reach. */
+  async #everyTarget(deadline: Deadline): Promise<Target[]> {
+    const { targets, missing } = await this.#someTargets(deadline)
+    const [first] = missing
+    if (!first) return targets
+    throw new ShiftworkError('ERR_NO_ANSWER', first.reason, { facts: { missing } })
   }
+
+  /** Those that are within reach. Rejects when there is none at all. */
+  async #someTargets(deadline: Deadline): Promise<{ targets: Target[]; missing: Missing[] }> {
+    const found = await this.#reach.all(deadline.leftMs)
+    if (found.targets.length > 0 || found.missing.length > 0) return found
+    throw new ShiftworkError('ERR_NOT_RUNNING', 'There is no gateway', { hint: 'Start a Gateway, or look at linkDir.' })
+  }
+}
+
+function isMissing(result: unknown): result is Missing {
+  return 'reason' in (result as object)
+}
+
+function missed(gateway: string, error: unknown): Missing {
+  return { gateway, reason: error instanceof Error ? error.message : String(error) }
 }
 
 function selectionOf({ uid, group }: Where, exclude: readonly string[]): Selection {
@@ -243,43 +306,4 @@ function selectionOf({ uid, group }: Where, exclude: readonly string[]): Selecti
 
 function listOf(value: string | readonly string[]): readonly string[] {
   return typeof value === 'string' ? [value] : value
-}
-
-function checkData(data: unknown): void {
-  if (typeof data !== 'string' && !(data instanceof Uint8Array)) throw wrong('Only text and bytes can be sent')
-  const byteLength = typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength
-  if (byteLength <= MAX_DATA_BYTES) return
-  throw new ShiftworkError(
-    'ERR_MESSAGE_TOO_LARGE',
-    `A message has ${byteLength} bytes, at most ${MAX_DATA_BYTES} are sent`,
-  )
-}
-
-function checkName(what: string, name: unknown): void {
-  if (typeof name !== 'string' || name === '') throw wrong(`A ${what} is text, and not empty`)
-}
-
-function checkClose(code: unknown, reason: unknown): void {
-  const isCode = code === NORMAL_CLOSE || (Number.isInteger(code) && Number(code) >= 4000 && Number(code) <= 4999)
-  if (!isCode) throw wrong('A close code is 1000, or from 4000 to 4999')
-  if (typeof reason !== 'string' || Buffer.byteLength(reason) > 123) throw wrong('A close reason has at most 123 bytes')
-}
-
-function checkLimit({ limit = DEFAULT_LIMIT }: PageOptions): number {
-  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit
-  throw wrong(`A page has from 1 to ${MAX_LIMIT} entries`)
-}
-
-function wrong(message: string): ShiftworkError {
-  return new ShiftworkError('ERR_OPTION', message)
-}
-
-function failIfMissing(missing: readonly Missing[]): void {
-  const [first] = missing
-  if (!first) return
-  throw new ShiftworkError('ERR_NO_ANSWER', first.reason, { facts: { missing } })
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -6,7 +6,7 @@ import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
 import type { ClientHooks } from './business/client.ts'
 import { Desk } from './business/desk.ts'
 import { placesOf } from './gateway-client.ts'
-import type { LinkOptions } from './options.ts'
+import { checkLinks, type LinkOptions } from './options.ts'
 import type { Commands } from './peer/commands.ts'
 
 export interface BusinessWorkerOptions extends WorkerOptions, LinkOptions {}
@@ -34,6 +34,7 @@ export class BusinessWorker implements ClientHooks {
   constructor({ linkDir, deadlineMs, bus, ...options }: BusinessWorkerOptions = {}) {
     this.worker = new Worker(options)
     const links = { linkDir, deadlineMs, bus }
+    this.worker.onCheck = () => checkLinks('BusinessWorker', links)
     this.worker.onWorkerStart = async (worker) => {
       const { name } = worker
       const places = placesOf(linkDir === undefined ? {} : { linkDir })

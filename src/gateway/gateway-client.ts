@@ -2,8 +2,9 @@
  * Commands for the clients of gateways, from any worker of the fleet and from any other program of this
  * machine and user. Its links open by themselves, and keep no process alive.
  */
+import { resolve } from 'node:path'
 import { ShiftworkError, stateDirOf, Worker } from '../index.ts'
-import { DEFAULT_DEADLINE_MS, type LinkOptions } from './options.ts'
+import { checkLinks, DEFAULT_DEADLINE_MS, type LinkOptions } from './options.ts'
 import { Commands } from './peer/commands.ts'
 import { Links } from './peer/links.ts'
 import { Places } from './peer/places.ts'
@@ -21,6 +22,7 @@ export class GatewayClient extends Commands {
 
   /** @throws ShiftworkError `ERR_OPTION`: outside a worker it must be said where the gateways are. */
   constructor(options: GatewayClientOptions = {}) {
+    checkLinks('GatewayClient', { ...options })
     const links = new Links({
       places: placesOf(options),
       introduction: { role: 'client', name: '' },
@@ -43,10 +45,10 @@ export class GatewayClient extends Commands {
 
 /** Where gateways are to be looked for. */
 export function placesOf({ linkDir, startFile, stateDir }: GatewayClientOptions): Places {
-  if (linkDir !== undefined) return new Places({ linkDir })
+  if (linkDir !== undefined) return new Places({ linkDir: resolve(linkDir) })
   const chosen = stateDir ?? (startFile === undefined ? Worker.stateDir : stateDirOf(startFile))
-  if (chosen !== null) return new Places({ stateDir: chosen })
+  if (chosen !== null) return new Places({ stateDir: resolve(chosen) })
   throw new ShiftworkError('ERR_OPTION', 'Outside a worker a GatewayClient does not know where the gateways are', {
-    hint: "Say it: new GatewayClient({ startFile: './start.ts' }).",
+    hint: "Make it inside onWorkerStart, or say it: new GatewayClient({ startFile: './start.ts' }).",
   })
 }

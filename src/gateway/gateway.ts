@@ -2,9 +2,16 @@
  * `Gateway`: the processes that hold the clients and stay while the business code reloads. A Worker that hands
  * every event of its clients to business workers, and does what those, and others, command.
  */
+import { resolve } from 'node:path'
 import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
 import { Hub } from './hub/hub.ts'
-import { checkGateway, type DeliveryMode, type LinkOptions, type QueueOptions } from './options.ts'
+import {
+  checkGateway,
+  type DeliveryMode,
+  type GatewaySettings,
+  type LinkOptions,
+  type QueueOptions,
+} from './options.ts'
 import { linkDirOf } from './peer/places.ts'
 
 export interface GatewayOptions extends Omit<WorkerOptions, 'protocol'>, Pick<LinkOptions, 'linkDir' | 'bus'> {
@@ -29,11 +36,15 @@ export class Gateway {
 
   /**
    * @param listen an address of any protocol but HTTP and UDP: `websocket://0.0.0.0:7272`, `text+tls://…`.
-   * @throws ShiftworkError `ERR_OPTION` for an option of its own; those of a Worker are checked in `runAll`.
+   * Never throws; `runAll` checks everything.
    */
   constructor(listen: string, { queue, delivery, maxSessionBytes, linkDir, bus, ...options }: GatewayOptions = {}) {
-    const settings = checkGateway({ queue, delivery, maxSessionBytes, maxMessageBytes: options.maxMessageBytes })
     const worker = new Worker(listen, { reloadable: false, ...(options as WorkerOptions) }) as Worker
+    const check = (): GatewaySettings => {
+      const { maxMessageBytes } = worker
+      return checkGateway({ listen, queue, delivery, maxSessionBytes, linkDir, maxMessageBytes })
+    }
+    worker.onCheck = check
     this.worker = worker
     const hub = (): Hub => this.#hub as Hub
     worker.onConnect = (connection) => hub().connected(connection)
@@ -42,8 +53,8 @@ export class Gateway {
     worker.onWebSocketConnect = (connection, request) => this.onWebSocketConnect?.(connection, request)
     worker.onStatus = () => this.#hub?.figures() ?? {}
     worker.onWorkerStart = async () => {
-      this.#hub = new Hub(settings)
-      await this.#hub.open(linkDir ?? linkDirOf(Worker.stateDir as string))
+      this.#hub = new Hub(check())
+      await this.#hub.open(linkDir === undefined ? linkDirOf(Worker.stateDir as string) : resolve(linkDir))
       await this.onWorkerStart?.(worker)
     }
     worker.onWorkerStop = async (_, reason) => {

@@ -59,9 +59,14 @@ const MODES: readonly unknown[] = ['at-least-once', 'at-most-once']
 /** A message of a client, or of a command: it must fit into a packet. */
 export const MAX_DATA_BYTES = 32 * 1024 * 1024
 export const DEFAULT_DEADLINE_MS = 5_000
+/** What a business worker is told of a client must fit into a packet, too. */
+const MAX_SESSION_BYTES = 4 * 1024 * 1024
+/** Longer ones end at once (setTimeout). */
+export const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** @throws ShiftworkError `ERR_OPTION` */
 export function checkGateway(options: Readonly<Record<string, unknown>>): GatewaySettings {
+  checkListen(options['listen'])
   const { queue = {}, delivery = DEFAULTS.delivery, maxSessionBytes = DEFAULTS.maxSessionBytes } = options
   if (typeof queue !== 'object' || queue === null) wrong('queue', queue, 'an object')
   for (const name of Object.keys(queue as object))
@@ -72,18 +77,39 @@ export function checkGateway(options: Readonly<Record<string, unknown>>): Gatewa
   if (!OVERFLOWS.includes(limits.overflow)) wrong('queue.overflow', limits.overflow, OVERFLOWS.join(', '))
   if (!MODES.includes(delivery)) wrong('delivery', delivery, MODES.join(' or '))
   if (!isCount(maxSessionBytes)) wrong('maxSessionBytes', maxSessionBytes, 'a whole number above 0')
+  if ((maxSessionBytes as number) > MAX_SESSION_BYTES)
+    wrong('maxSessionBytes', maxSessionBytes, `at most ${MAX_SESSION_BYTES}`)
+  checkLinks('Gateway', options)
   const { maxMessageBytes } = options
   if (isCount(maxMessageBytes) && (maxMessageBytes as number) > MAX_DATA_BYTES)
     wrong('maxMessageBytes', maxMessageBytes, `at most ${MAX_DATA_BYTES} behind a gateway`)
   return { queue: limits, delivery: delivery as DeliveryMode, maxSessionBytes: maxSessionBytes as number }
 }
 
+/** What has connections that stay, and messages both ways. */
+function checkListen(listen: unknown): void {
+  const wrongly = typeof listen !== 'string' ? 'nowhere' : /^(https?|udp)\b/i.exec(listen)?.[0]
+  if (wrongly === undefined) return
+  const on = wrongly === 'nowhere' ? wrongly : `on ${listen}`
+  throw new ShiftworkError('ERR_OPTION', `Gateway: it listens ${on}, and its clients must stay connected`, {
+    hint: 'Choose websocket://, wss://, tcp://, tls://, text:// or frame://, for HTTP and UDP a Worker.',
+  })
+}
+
+/** How gateways are found and asked. @throws ShiftworkError `ERR_OPTION` */
+export function checkLinks(owner: string, { linkDir, deadlineMs }: Readonly<Record<string, unknown>>): void {
+  if (linkDir !== undefined && (typeof linkDir !== 'string' || linkDir === ''))
+    wrong('linkDir', linkDir, 'the path of a directory', owner)
+  if (deadlineMs !== undefined && !(isCount(deadlineMs) && (deadlineMs as number) <= MAX_TIMER_MS))
+    wrong('deadlineMs', deadlineMs, `a whole number from 1 to ${MAX_TIMER_MS}`, owner)
+}
+
 function isCount(value: unknown): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value > 0
 }
 
-function wrong(name: string, value: unknown, expected: string): never {
-  throw new ShiftworkError('ERR_OPTION', `Gateway: ${name} is ${JSON.stringify(value)}`, {
+function wrong(name: string, value: unknown, expected: string, owner = 'Gateway'): never {
+  throw new ShiftworkError('ERR_OPTION', `${owner}: ${name} is ${JSON.stringify(value)}`, {
     hint: `It must be ${expected}.`,
   })
 }

@@ -93,7 +93,7 @@ export interface CloseOptions {
 /** What a gateway is asked to do, beside sending to one client. */
 export type Request =
   | { readonly do: 'send'; readonly to: Selection }
-  | { readonly do: 'count' | 'countUids' | 'countGroups'; readonly of: Selection }
+  | { readonly do: 'count'; readonly of: Selection }
   | { readonly do: 'clients'; readonly of: Selection; readonly limit: number; readonly after: number }
   | { readonly do: 'uids' | 'groups'; readonly limit: number; readonly after: string | null }
   | { readonly do: 'info'; readonly client: string }
@@ -107,7 +107,9 @@ export type Request =
 /** What a client has that a business worker is told about. */
 export interface ClientState {
   readonly uid?: string | null
-  readonly groups?: readonly string[]
+  /** A group. */
+  readonly joined?: string
+  readonly left?: string
   /** Fields that were set; null: it was removed. */
   readonly session?: Session
 }

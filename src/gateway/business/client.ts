@@ -43,7 +43,7 @@ export class Client {
   readonly #number: number
   readonly #info: ClientInfo
   #uid: string | null
-  #groups: ReadonlySet<string>
+  readonly #groups: Set<string>
   #session: Session
   #events: Event[] = []
   #isBusy = false
@@ -152,9 +152,10 @@ export class Client {
     return this.#link
   }
 
-  note({ uid, groups, session }: ClientState): void {
+  note({ uid, joined, left, session }: ClientState): void {
     if (uid !== undefined) this.#uid = uid
-    if (groups) this.#groups = new Set(groups)
+    if (joined !== undefined) this.#groups.add(joined)
+    if (left !== undefined) this.#groups.delete(left)
     if (session)
       this.#session = Object.fromEntries(
         Object.entries({ ...this.#session, ...session }).filter(([, value]) => value !== null),

@@ -16,14 +16,6 @@ export class Clients {
     return this.#byId.size
   }
 
-  get uidCount(): number {
-    return this.#byUid.size
-  }
-
-  get groupCount(): number {
-    return this.#byGroup.size
-  }
-
   /** Also those that are gone and whose events are not all handled. */
   all(): IterableIterator<HubClient> {
     return this.#byNumber.values()
@@ -52,7 +44,8 @@ export class Clients {
   }
 
   find(id: string): HubClient | undefined {
-    return this.#byId.get(id)
+    const client = this.#byId.get(id)
+    return client && isThere(client) ? client : undefined
   }
 
   findNumber(number: number): HubClient | undefined {
@@ -91,7 +84,7 @@ export class Clients {
   /** Each once. */
   *select({ uids, groups, exclude }: Selection): Generator<HubClient> {
     const excluded = new Set(exclude)
-    for (const client of this.#selected(uids, groups)) if (!excluded.has(client.id)) yield client
+    for (const client of this.#selected(uids, groups)) if (isThere(client) && !excluded.has(client.id)) yield client
   }
 
   #selected(uids: Selection['uids'], groups: Selection['groups']): Iterable<HubClient> {
@@ -104,13 +97,27 @@ export class Clients {
     return new Set(sets.flatMap((set) => [...set]))
   }
 
-  uids(): IterableIterator<string> {
-    return this.#byUid.keys()
+  uids(): Generator<string> {
+    return namesIn(this.#byUid)
   }
 
-  groups(): IterableIterator<string> {
-    return this.#byGroup.keys()
+  groups(): Generator<string> {
+    return namesIn(this.#byGroup)
   }
+}
+
+/** One that has been said goodbye to may know that before we hear that it is gone: it is nobody any more. */
+export function isThere({ connection, isClosed }: HubClient): boolean {
+  return !isClosed && connection.state !== 'closing' && connection.state !== 'closed'
+}
+
+function* namesIn(index: ReadonlyMap<string, ReadonlySet<HubClient>>): Generator<string> {
+  for (const [name, clients] of index) if (hasSome(clients)) yield name
+}
+
+function hasSome(clients: ReadonlySet<HubClient>): boolean {
+  for (const client of clients) if (isThere(client)) return true
+  return false
 }
 
 export function infoOf(client: HubClient): ClientInfo {

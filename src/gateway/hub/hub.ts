@@ -3,14 +3,15 @@
  * about the other. Made by `Gateway` in `onWorkerStart`; the acts are here, what to do is decided in `dispatch`,
  * `queue` and `requests`.
  */
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Connection, listen, ShiftworkError, type WebSocketRequest } from '../../index.ts'
 import { createClientId, createGatewayId } from '../ids.ts'
 import type { GatewaySettings } from '../options.ts'
+import { makeLinkDir } from '../peer/places.ts'
 import type { ClientRequest, ClientState, Data, Request } from '../types.ts'
-import { MAX_PACKET_BYTES, PACKETS } from '../wire/packets.ts'
+import { MAX_PACKET_BYTES } from '../wire/limits.ts'
+import { PACKETS } from '../wire/packets.ts'
 import { WIRE_VERSION, type WireRecord } from '../wire/records.ts'
 import { Clients } from './clients.ts'
 import { Dispatch } from './dispatch.ts'
@@ -55,12 +56,12 @@ export class Hub {
 
   /** Opens its socket in this directory, which only this user can enter. */
   async open(linkDir: string): Promise<void> {
-    mkdirSync(linkDir, { recursive: true, mode: 0o700 })
+    makeLinkDir(linkDir)
     await sweep(linkDir)
     await listen(`tcp+unix://${join(linkDir, `${this.id}.sock`)}`, {
       exclusive: true,
       socketMode: 0o600,
-      protocol: PACKETS,
+      protocol: { ...PACKETS, input: (buffer, connection) => this.#links.get(connection)?.measure(buffer) ?? 0 },
       maxMessageBytes: MAX_PACKET_BYTES,
       maxSendBufferBytes: MAX_LINK_BUFFER_BYTES,
       idleTimeoutMs: LINK_SILENCE_MS,
@@ -103,7 +104,8 @@ export class Hub {
     const client = this.#byConnection.get(connection)
     if (!client || client.isClosed) return
     if (typeof message === 'string') this.#dispatch.push(client, 'text', Buffer.from(message))
-    else this.#dispatch.push(client, 'bytes', message as Uint8Array)
+    else if (message instanceof Uint8Array) this.#dispatch.push(client, 'bytes', message)
+    else throw new TypeError('Behind a gateway a protocol decodes to text or bytes')
     this.#queue.noteAdded(client)
   }
 

@@ -3,7 +3,7 @@
  * have said who they are, with the same version, nothing else is taken from them.
  */
 import type { Connection } from '../../index.ts'
-import { Outbox } from '../wire/packets.ts'
+import { measurePacket, Outbox } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
 import type { BusinessLink, HubClient } from './model.ts'
 
@@ -15,6 +15,9 @@ export interface Hello {
   /** Of its group; empty outside a fleet. */
   readonly name: string
 }
+
+/** Who has not said who they are need not be listened to for long. */
+const MAX_HELLO_BYTES = 64 * 1024
 
 export class HubLink implements BusinessLink {
   state: BusinessLink['state'] = 'ready'
@@ -38,6 +41,17 @@ export class HubLink implements BusinessLink {
 
   write(record: WireRecord): void {
     writeRecord(this.#outbox, record)
+  }
+
+  /**
+   * How long the packet is that these bytes begin with; 0: that cannot be told yet.
+   * @throws RangeError for one that is too long.
+   */
+  measure(buffer: Buffer): number {
+    const byteLength = measurePacket(buffer)
+    if (this.hello === null && byteLength > MAX_HELLO_BYTES)
+      throw new RangeError(`a link begins with ${byteLength} bytes`)
+    return byteLength
   }
 
   /** @throws RangeError, SyntaxError, TypeError for what is no packet of ours: it ends the link. */

@@ -4,9 +4,12 @@
  */
 import { type Connection, ShiftworkError } from '../../index.ts'
 import type { ClientState, Data, Deliveries, Delivery, Request, Session } from '../types.ts'
-import { type Clients, infoOf } from './clients.ts'
+import { type Clients, infoOf, isThere } from './clients.ts'
 import type { HubClient } from './model.ts'
 import { isWebSocket } from './queue.ts'
+
+/** Of one client: what its business worker is told of it must fit into a packet. */
+const MAX_GROUPS = 10_000
 
 export interface RequestContext {
   readonly clients: Clients
@@ -23,10 +26,6 @@ export function answer(request: Request, data: Data | null, context: RequestCont
       return deliverAll(clients.select(request.to), data ?? '')
     case 'count':
       return countOf(clients.select(request.of))
-    case 'countUids':
-      return clients.uidCount
-    case 'countGroups':
-      return clients.groupCount
     case 'clients':
       return pageOfClients(clients.select(request.of), request)
     case 'uids':
@@ -63,12 +62,13 @@ function change(
       context.tell(client, { uid: client.uid })
       return
     case 'join':
+      if (client.groups.size >= MAX_GROUPS && !client.groups.has(request.group)) throw tooManyGroups()
       clients.join(client, request.group)
-      context.tell(client, { groups: [...client.groups] })
+      context.tell(client, { joined: request.group })
       return
     case 'leave':
       clients.leave(client, request.group)
-      context.tell(client, { groups: [...client.groups] })
+      context.tell(client, { left: request.group })
       return
     case 'setSession':
       client.session = mergeSession(client.session, request.fields, context.maxSessionBytes)
@@ -83,8 +83,9 @@ function change(
 }
 
 /** Hands a message to the kernel for this client, if it takes one. */
-export function deliver({ connection, isClosed }: HubClient, data: Data): Delivery {
-  if (isClosed || connection.state === 'closed' || connection.state === 'closing') return 'gone'
+export function deliver(client: HubClient, data: Data): Delivery {
+  if (!isThere(client)) return 'gone'
+  const { connection } = client
   // asked first: what `send` refuses is an error of the connection
   if (connection.isFull) return 'full'
   const sent = connection.send(typeof data !== 'string' && isText(connection) ? Buffer.from(data).toString() : data)
@@ -110,14 +111,16 @@ function countOf(clients: Iterable<HubClient>): number {
   return count
 }
 
-/** In the order in which they came. */
-function pageOfClients(clients: Iterable<HubClient>, { limit, after }: { limit: number; after: number }): unknown {
-  const page = [...clients]
+/** In the order in which they came, each with its number. */
+function pageOfClients(
+  clients: Iterable<HubClient>,
+  { limit, after }: { limit: number; after: number },
+): [string, number][] {
+  return [...clients]
     .filter(({ number }) => number > after)
     .sort((one, other) => one.number - other.number)
-    .slice(0, limit + 1)
-  const items = page.slice(0, limit)
-  return { ids: items.map(({ id }) => id), last: page.length > limit ? (items.at(-1)?.number ?? null) : null }
+    .slice(0, limit)
+    .map(({ id, number }) => [id, number])
 }
 
 /** In the order of their characters' codes. */
@@ -130,9 +133,15 @@ function dissolve(group: string, context: RequestContext): number {
   const members = [...context.clients.select({ uids: null, groups: [group], exclude: [] })]
   for (const client of members) {
     context.clients.leave(client, group)
-    context.tell(client, { groups: [...client.groups] })
+    context.tell(client, { left: group })
   }
   return members.length
+}
+
+function tooManyGroups(): ShiftworkError {
+  return new ShiftworkError('ERR_OPTION', `The client is in ${MAX_GROUPS} groups already`, {
+    hint: 'Take it out of one first.',
+  })
 }
 
 /** Fields that are null are removed. @throws ShiftworkError `ERR_MESSAGE_TOO_LARGE`: nothing is changed. */

@@ -2,6 +2,7 @@
 import { readdirSync, statSync, unlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { shorten } from '../wire/shorten.ts'
 
 /** One that is as young may be about to listen. */
 const MIN_AGE_MS = 2_000
@@ -26,8 +27,10 @@ async function removeIfDead(path: string): Promise<void> {
 
 function isRefused(path: string): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect({ path, timeout: WAIT_MS })
+    const { short, release } = shorten(path)
+    const socket = connect({ path: short, timeout: WAIT_MS })
     const settle = (verdict: boolean): void => {
+      release()
       resolve(verdict)
       socket.destroy()
     }

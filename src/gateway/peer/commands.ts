@@ -4,7 +4,6 @@
  */
 import { ShiftworkError } from '../../index.ts'
 import { gatewayOf } from '../ids.ts'
-import { MAX_DATA_BYTES } from '../options.ts'
 import type {
   ClientInfo,
   CloseOptions,
@@ -19,6 +18,19 @@ import type {
   Session,
   Where,
 } from '../types.ts'
+import {
+  checkClose,
+  checkData,
+  checkDeadline,
+  checkFields,
+  checkId,
+  checkIds,
+  checkLimit,
+  checkName,
+  checkNames,
+  checkWhere,
+} from './checks.ts'
+import { Deadline } from './deadline.ts'
 import type { Target } from './link.ts'
 
 /** How the gateways are reached. */
@@ -27,9 +39,9 @@ export interface Reach {
    * Of a client with this id; at once, where it is known. Rejects when it may be there and cannot be reached. Null: there
    * is no such gateway.
    */
-  find(gateway: string): Target | null | Promise<Target | null>
+  find(gateway: string, deadlineMs: number): Target | null | Promise<Target | null>
   /** All of them, in the order of their names, and which are known to be out of reach. */
-  all(): Promise<{ targets: Target[]; missing: Missing[] }>
+  all(deadlineMs: number): Promise<{ targets: Target[]; missing: Missing[] }>
 }
 
 export interface SendOptions {
@@ -39,9 +51,8 @@ export interface SendOptions {
   deadlineMs?: number
 }
 
-const DEFAULT_LIMIT = 1_000
-const MAX_LIMIT = 10_000
-const NORMAL_CLOSE = 1000
+/** The name under which those are missing that nobody can name. */
+export const EVERY_FAR_GATEWAY = 'bus'
 
 export class Commands {
   readonly #reach: Reach
@@ -60,71 +71,99 @@ export class Commands {
    * `ERR_SEND_BUFFER_FULL`, `ERR_MESSAGE_TOO_LARGE`.
    */
   sendTo(clientId: string, data: Data, { deadlineMs = this.#deadlineMs }: SendOptions = {}): Promise<Delivery> {
-    return unawaited(this.#sendOne(clientId, data, deadlineMs))
+    return checked(
+      () => {
+        checkId(clientId)
+        checkData(data)
+        checkDeadline('deadlineMs', deadlineMs)
+      },
+      () => this.#sendOne(clientId, data, new Deadline(deadlineMs)),
+    )
   }
 
-  #sendOne(clientId: string, data: Data, deadlineMs: number): Promise<Delivery> {
-    try {
-      checkData(data)
-      const found = this.#reach.find(gatewayOf(clientId))
-      // what a handler sends before it has settled is written before its message is acknowledged
-      if (found instanceof Promise) return found.then((target) => target?.send(clientId, data, deadlineMs) ?? 'gone')
-      return found ? found.send(clientId, data, deadlineMs) : Promise.resolve('gone')
-    } catch (error) {
-      return Promise.reject(error)
-    }
+  #sendOne(clientId: string, data: Data, deadline: Deadline): Promise<Delivery> {
+    const found = this.#reach.find(gatewayOf(clientId), deadline.leftMs)
+    const send = (target: Target | null): Promise<Delivery> | 'gone' =>
+      target?.send(clientId, data, deadline.leftMs) ?? 'gone'
+    // what a handler sends before it has settled is written before its message is acknowledged
+    return found instanceof Promise ? found.then(send) : Promise.resolve(send(found))
   }
 
-  /** Sends to all clients of a user, or of several. @returns what became of it; it rejects only when no gateway runs. */
+  /**
+   * Sends to all clients of a user, or of several.
+   * @returns what became of it; it rejects only when no gateway runs (`ERR_NOT_RUNNING`), or for a wrong argument.
+   */
   sendToUid(uid: string | readonly string[], data: Data, options: SendOptions = {}): Promise<Deliveries> {
-    return this.#sendAll({ uid }, data, options)
+    const check = (): void => checkNames('uid', uid)
+    return this.#sendAll({ where: { uid }, check }, data, options)
   }
 
   /** Sends to all members of a group, or of several: each client once. */
   sendToGroup(group: string | readonly string[], data: Data, options: SendOptions = {}): Promise<Deliveries> {
-    return this.#sendAll({ group }, data, options)
+    const check = (): void => checkNames('group', group)
+    return this.#sendAll({ where: { group }, check }, data, options)
   }
 
+  /** Sends to every client. */
   sendToAll(data: Data, options: SendOptions = {}): Promise<Deliveries> {
-    return this.#sendAll({}, data, options)
+    return this.#sendAll({ where: {}, check: () => undefined }, data, options)
   }
 
-  #sendAll(where: Where, data: Data, options: SendOptions): Promise<Deliveries> {
-    return unawaited(this.#sendEach(where, data, options))
-  }
-
-  async #sendEach(
-    where: Where,
+  #sendAll(
+    { where, check }: { where: Where; check: () => void },
     data: Data,
     { exclude = [], deadlineMs = this.#deadlineMs }: SendOptions,
   ): Promise<Deliveries> {
-    checkData(data)
-    const to = selectionOf(where, listOf(exclude))
-    const { values, missing } = await this.#askAll({ do: 'send', to }, { data, deadlineMs })
-    const told = values as Omit<Deliveries, 'missing'>[]
-    const sum = (name: 'sent' | 'buffered' | 'full'): number => told.reduce((total, value) => total + value[name], 0)
-    return { sent: sum('sent'), buffered: sum('buffered'), full: sum('full'), missing }
+    return checked(
+      () => {
+        check()
+        checkData(data)
+        checkIds(exclude)
+        checkDeadline('deadlineMs', deadlineMs)
+      },
+      () => this.#sendEach(selectionOf(where, listOf(exclude)), data, new Deadline(deadlineMs)),
+    )
+  }
+
+  async #sendEach(to: Selection, data: Data, deadline: Deadline): Promise<Deliveries> {
+    const { targets, missing } = await this.#someTargets(deadline)
+    const request: Request = { do: 'send', to }
+    const told = await Promise.all(
+      targets.map((target) =>
+        target.request(request, data, deadline.leftMs).catch((error: unknown) => missed(target.gateway, error)),
+      ),
+    )
+    const done = told.filter((result): result is Omit<Deliveries, 'missing'> => !isMissing(result))
+    const sum = (name: 'sent' | 'buffered' | 'full'): number => done.reduce((total, result) => total + result[name], 0)
+    return {
+      sent: sum('sent'),
+      buffered: sum('buffered'),
+      full: sum('full'),
+      missing: [...missing, ...told.filter(isMissing)],
+    }
   }
 
   // ---- one client --------------------------------------------------------------------------------------------------
 
   /** From now on the client is this user's; it was nobody's, or another's. @returns false: there is no such client. */
   bindUid(clientId: string, uid: string): Promise<boolean> {
-    checkName('uid', uid)
-    return this.#change({ do: 'bindUid', client: clientId, uid })
+    const check = (): void => checkName('uid', uid)
+    return this.#change({ clientId, check }, () => ({ do: 'bindUid', client: clientId, uid }))
   }
 
   unbindUid(clientId: string): Promise<boolean> {
-    return this.#change({ do: 'unbindUid', client: clientId })
+    return this.#change({ clientId }, () => ({ do: 'unbindUid', client: clientId }))
   }
 
+  /** @returns false: there is no such client. Rejects with `ERR_OPTION` when it is in 10 000 groups already. */
   join(clientId: string, group: string): Promise<boolean> {
-    checkName('group', group)
-    return this.#change({ do: 'join', client: clientId, group })
+    const check = (): void => checkName('group', group)
+    return this.#change({ clientId, check }, () => ({ do: 'join', client: clientId, group }))
   }
 
   leave(clientId: string, group: string): Promise<boolean> {
-    return this.#change({ do: 'leave', client: clientId, group })
+    const check = (): void => checkName('group', group)
+    return this.#change({ clientId, check }, () => ({ do: 'leave', client: clientId, group }))
   }
 
   /**
@@ -132,17 +171,23 @@ export class Commands {
    * @returns false: there is no such client. Rejects with `ERR_MESSAGE_TOO_LARGE`, and nothing is changed.
    */
   setSession(clientId: string, fields: Session): Promise<boolean> {
-    const plain = JSON.parse(
-      JSON.stringify(fields, (_, value: unknown) => (value === undefined ? null : value)),
-    ) as Session
-    return this.#change({ do: 'setSession', client: clientId, fields: plain })
+    const check = (): void => checkFields(fields)
+    return this.#change({ clientId, check }, () => {
+      // one that is undefined is meant to be removed, and JSON would leave it out
+      const given = Object.entries(fields).map(([name, value]) => [name, value === undefined ? null : value])
+      return { do: 'setSession', client: clientId, fields: Object.fromEntries(given) as Session }
+    })
   }
 
   /** Ends the client's connection when everything is delivered. @returns false: there is no such client. */
-  close(clientId: string, { data, code = NORMAL_CLOSE, reason = '' }: CloseOptions = {}): Promise<boolean> {
-    if (data !== undefined) checkData(data)
-    checkClose(code, reason)
-    return this.#change({ do: 'close', client: clientId, code, reason }, data ?? null)
+  close(clientId: string, { data, code = 1000, reason = '' }: CloseOptions = {}): Promise<boolean> {
+    const check = (): void => {
+      if (data !== undefined) checkData(data)
+      checkClose(code, reason)
+    }
+    return this.#change({ clientId, check, ...(data !== undefined && { data }) }, () => {
+      return { do: 'close', client: clientId, code, reason }
+    })
   }
 
   /** Null: there is no such client. */
@@ -158,52 +203,82 @@ export class Commands {
     return (await this.info(clientId)) !== null
   }
 
-  #change(request: Request, data: Data | null = null): Promise<boolean> {
-    const { client } = request as { client: string }
-    return unawaited(this.#ask(client, request, data).then((done) => done === true))
+  #change(
+    { clientId, check, data = null }: { clientId: string; check?: () => void; data?: Data | null },
+    requestOf: () => Request,
+  ): Promise<boolean> {
+    return checked(
+      () => {
+        checkId(clientId)
+        check?.()
+      },
+      async () => (await this.#ask(clientId, requestOf(), data)) === true,
+    )
   }
 
+  /** Null: there is no such gateway, or no such client, or both have died meanwhile. */
   async #ask(clientId: string, request: Request, data: Data | null = null): Promise<unknown> {
-    const found = this.#reach.find(gatewayOf(clientId))
+    checkId(clientId)
+    const deadline = new Deadline(this.#deadlineMs)
+    const found = this.#reach.find(gatewayOf(clientId), deadline.leftMs)
     const target = found instanceof Promise ? await found : found
-    return target ? target.request(request, data, this.#deadlineMs) : null
+    return target ? this.#unlessDead(target, request, { data, deadline }) : null
+  }
+
+  /** @returns null, when a gateway has died before it has answered: what it has done has died with its clients. */
+  async #unlessDead(
+    target: Target,
+    request: Request,
+    { data, deadline }: { data: Data | null; deadline: Deadline },
+  ): Promise<unknown> {
+    try {
+      return await target.request(request, data, deadline.leftMs)
+    } catch (error) {
+      if (!(error instanceof ShiftworkError) || error.code !== 'ERR_CONNECTION_CLOSED') throw error
+      const isAlive = (await this.#reach.find(target.gateway, deadline.leftMs)) !== null
+      if (isAlive) throw error
+      return null
+    }
   }
 
   // ---- all clients -------------------------------------------------------------------------------------------------
 
   /** How many clients there are; rejects when a gateway does not answer, since the number would be wrong. */
   async count(where: Where = {}): Promise<number> {
-    const counts = (await this.#askEach({ do: 'count', of: selectionOf(where, []) })) as number[]
-    return counts.reduce((sum, count) => sum + count, 0)
+    checkWhere(where)
+    return sumOf((await this.#askEach({ do: 'count', of: selectionOf(where, []) })) as number[])
   }
 
   async isUidOnline(uid: string): Promise<boolean> {
+    checkName('uid', uid)
     return (await this.count({ uid })) > 0
   }
 
   /** Takes every member out of a group. @returns how many those were. */
-  async dissolve(group: string): Promise<number> {
-    const counts = (await this.#askEach({ do: 'dissolve', group })) as number[]
-    return counts.reduce((sum, count) => sum + count, 0)
+  dissolve(group: string): Promise<number> {
+    return checked(
+      () => checkName('group', group),
+      async () => sumOf((await this.#askEach({ do: 'dissolve', group })) as number[]),
+    )
   }
 
   /** Ids of clients: gateway by gateway, in the order in which they came. */
   async clients(where: Where = {}, page: PageOptions = {}): Promise<Page<string>> {
     const limit = checkLimit(page)
+    checkWhere(where)
+    const deadline = new Deadline(this.#deadlineMs)
     const [afterGateway = '', afterNumber = '0'] = page.after?.split(':') ?? []
-    const { targets, missing } = await this.#reach.all()
-    failIfMissing(missing)
-    const items: string[] = []
-    for (const target of targets.filter(({ gateway }) => gateway >= afterGateway)) {
+    const found: { id: string; place: string }[] = []
+    for (const target of await this.#everyTarget(deadline)) {
+      if (target.gateway < afterGateway || found.length > limit) continue
       const after = target.gateway === afterGateway ? Number(afterNumber) : 0
-      const request: Request = { do: 'clients', of: selectionOf(where, []), limit: limit - items.length, after }
-      const told = (await target.request(request, null, this.#deadlineMs)) as { ids: string[]; last: number | null }
-      items.push(...told.ids)
-      if (told.last !== null) return { items, next: `${target.gateway}:${told.last}` }
-      // that there is more after this, the next gateway knows
-      if (items.length === limit) return { items, next: `${target.gateway}:${Number.MAX_SAFE_INTEGER}` }
+      // one more than is wanted says that there is a next page
+      const request: Request = { do: 'clients', of: selectionOf(where, []), limit: limit + 1 - found.length, after }
+      const told = ((await this.#unlessDead(target, request, { data: null, deadline })) ?? []) as [string, number][]
+      found.push(...told.map(([id, number]) => ({ id, place: `${target.gateway}:${number}` })))
     }
-    return { items, next: null }
+    const items = found.slice(0, limit)
+    return { items: items.map(({ id }) => id), next: found.length > limit ? (items.at(-1)?.place ?? null) : null }
   }
 
   /** Users that are online, in order, each once. */
@@ -224,37 +299,55 @@ export class Commands {
     return { items, next: all.length > limit ? (items.at(-1) ?? null) : null }
   }
 
-  /** Rejects unless all have answered. */
+  /** Asks each gateway; rejects unless all have answered. */
   async #askEach(request: Request): Promise<unknown[]> {
-    const { values, missing } = await this.#askAll(request, { data: null, deadlineMs: this.#deadlineMs })
-    failIfMissing(missing)
-    return values
+    const deadline = new Deadline(this.#deadlineMs)
+    const targets = await this.#everyTarget(deadline)
+    const told = await Promise.all(targets.map((target) => this.#unlessDead(target, request, { data: null, deadline })))
+    return told.filter((value) => value !== null)
   }
 
-  async #askAll(
-    request: Request,
-    { data, deadlineMs }: { data: Data | null; deadlineMs: number },
-  ): Promise<{ values: unknown[]; missing: Missing[] }> {
-    const { targets, missing } = await this.#reach.all()
-    if (targets.length === 0 && missing.length === 0)
-      throw new ShiftworkError('ERR_NOT_RUNNING', 'There is no gateway', {
-        hint: 'Start a Gateway, or look at linkDir.',
-      })
-    const settled = await Promise.allSettled(targets.map((target) => target.request(request, data, deadlineMs)))
-    const failed = settled.map((result, index) =>
-      result.status === 'rejected'
-        ? { gateway: targets[index]?.gateway ?? '', reason: messageOf(result.reason) }
-        : null,
-    )
-    const values = settled.filter((result) => result.status === 'fulfilled').map(({ value }) => value)
-    return { values, missing: [...missing, ...failed.filter((entry) => entry !== null)] }
+  /** All gateways; rejects when one is out of reach. */
+  async #everyTarget(deadline: Deadline): Promise<Target[]> {
+    const { targets, missing } = await this.#someTargets(deadline)
+    const [first] = missing
+    if (!first) return targets
+    throw new ShiftworkError('ERR_NO_ANSWER', first.reason, { facts: { missing } })
+  }
+
+  /** Those that are within reach. Rejects when there is none at all. */
+  async #someTargets(deadline: Deadline): Promise<{ targets: Target[]; missing: Missing[] }> {
+    const found = await this.#reach.all(deadline.leftMs)
+    if (found.targets.length > 0 || found.missing.length > 0) return found
+    throw new ShiftworkError('ERR_NOT_RUNNING', 'There is no gateway', { hint: 'Start a Gateway, or look at linkDir.' })
   }
 }
 
-/** Who does not wait for what became of it does not want to end for it. */
-function unawaited<Told>(promise: Promise<Told>): Promise<Told> {
-  promise.catch(() => undefined)
-  return promise
+function isMissing(result: unknown): result is Missing {
+  return 'reason' in (result as object)
+}
+
+function missed(gateway: string, error: unknown): Missing {
+  return { gateway, reason: error instanceof Error ? error.message : String(error) }
+}
+
+/**
+ * What is asked wrongly rejects, and ends a worker that does not look: it is a fault of its code. What cannot be done
+ * rejects, too, but who does not wait for what became of it does not want to end for it.
+ */
+function checked<Told>(check: () => void, act: () => Promise<Told>): Promise<Told> {
+  try {
+    check()
+  } catch (error) {
+    return Promise.reject(error)
+  }
+  const told = act()
+  told.catch(() => undefined)
+  return told
+}
+
+function sumOf(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0)
 }
 
 function selectionOf({ uid, group }: Where, exclude: readonly string[]): Selection {
@@ -267,43 +360,4 @@ function selectionOf({ uid, group }: Where, exclude: readonly string[]): Selecti
 
 function listOf(value: string | readonly string[]): readonly string[] {
   return typeof value === 'string' ? [value] : value
-}
-
-function checkData(data: unknown): void {
-  if (typeof data !== 'string' && !(data instanceof Uint8Array)) throw wrong('Only text and bytes can be sent')
-  const byteLength = typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength
-  if (byteLength <= MAX_DATA_BYTES) return
-  throw new ShiftworkError(
-    'ERR_MESSAGE_TOO_LARGE',
-    `A message has ${byteLength} bytes, at most ${MAX_DATA_BYTES} are sent`,
-  )
-}
-
-function checkName(what: string, name: unknown): void {
-  if (typeof name !== 'string' || name === '') throw wrong(`A ${what} is text, and not empty`)
-}
-
-function checkClose(code: unknown, reason: unknown): void {
-  const isCode = code === NORMAL_CLOSE || (Number.isInteger(code) && Number(code) >= 4000 && Number(code) <= 4999)
-  if (!isCode) throw wrong('A close code is 1000, or from 4000 to 4999')
-  if (typeof reason !== 'string' || Buffer.byteLength(reason) > 123) throw wrong('A close reason has at most 123 bytes')
-}
-
-function checkLimit({ limit = DEFAULT_LIMIT }: PageOptions): number {
-  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit
-  throw wrong(`A page has from 1 to ${MAX_LIMIT} entries`)
-}
-
-function wrong(message: string): ShiftworkError {
-  return new ShiftworkError('ERR_OPTION', message)
-}
-
-function failIfMissing(missing: readonly Missing[]): void {
-  const [first] = missing
-  if (!first) return
-  throw new ShiftworkError('ERR_NO_ANSWER', first.reason, { facts: { missing } })
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

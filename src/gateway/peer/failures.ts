@@ -7,6 +7,12 @@ export function isRefused(error: unknown): boolean {
   return code === 'ECONNREFUSED' || code === 'ENOENT'
 }
 
+/** It has closed a link before it was open. */
+export function isCut(error: unknown): boolean {
+  const { code } = error as { code?: unknown }
+  return code === 'ERR_CONNECTION_CLOSED' || code === 'ECONNRESET' || code === 'EPIPE'
+}
+
 /** For people. */
 export function describe(gateway: string, error: unknown): string {
   if (error instanceof ShiftworkError) return `${error.message}. ${error.hint ?? ''}`.trimEnd()

@@ -2,13 +2,13 @@
  * A link to one gateway process of this machine: asks it, keeps the answers apart, and hands on what the
  * gateway says by itself. It lives as long as its socket.
  */
-import { closeSync, constants, openSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { basename, dirname } from 'node:path'
+import { basename } from 'node:path'
 import { type ErrorCode, ShiftworkError } from '../../index.ts'
 import type { Data, Delivery, Request } from '../types.ts'
 import { Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
+import { shorten } from '../wire/shorten.ts'
 import { Pending } from './pending.ts'
 
 /** A gateway that commands can be given to, near or far. */
@@ -36,8 +36,6 @@ const SILENCE_MS = 30_000
 /** What may wait for a gateway that reads slowly. */
 const MAX_BUFFER_BYTES = 64 * 1024 * 1024
 const CONNECT_MS = 5_000
-/** Longer unix socket paths are cut off (unix(7)). */
-const MAX_PATH_BYTES = 107
 const LAST_REQUEST = 0xffff_ffff
 
 export class PeerLink implements Target {
@@ -219,16 +217,4 @@ function dial(path: string): Promise<Socket> {
     socket.once('close', release)
     socket.once('connect', release)
   })
-}
-
-/** A long path is reached through an open descriptor of its directory. */
-function shorten(path: string): { short: string; release: () => void } {
-  if (Buffer.byteLength(path) <= MAX_PATH_BYTES || process.platform !== 'linux')
-    return { short: path, release: () => undefined }
-  let fd: number | null = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY)
-  const release = (): void => {
-    if (fd !== null) closeSync(fd)
-    fd = null
-  }
-  return { short: `/proc/self/fd/${fd}/${basename(path)}`, release }
 }

@@ -3,7 +3,7 @@
  * again when it is lost. A gateway at whose socket nobody listens any more is dead.
  */
 import { type FSWatcher, watch } from 'node:fs'
-import { describe, isRefused } from './failures.ts'
+import { describe, isCut, isRefused } from './failures.ts'
 import { type Introduction, type LinkHooks, PeerLink } from './link.ts'
 import type { Places } from './places.ts'
 
@@ -43,9 +43,14 @@ export class Links {
   /** Every gateway that is there now has a link, or is known to have none. Null: that is so. */
   settle(): Promise<void> | null {
     if (this.#options.places.hasChanged) this.#look()
-    const unknown = [...this.#opening].filter(([gateway]) => !this.#failing.has(gateway))
-    if (unknown.length === 0) return null
-    return Promise.all(unknown.map(([, opening]) => opening)).then(() => this.settle() ?? undefined)
+    const { awaited } = this
+    if (awaited.length === 0) return null
+    return Promise.all(awaited.map((gateway) => this.#opening.get(gateway))).then(() => this.settle() ?? undefined)
+  }
+
+  /** Those of which nothing is known yet. */
+  get awaited(): string[] {
+    return [...this.#opening.keys()].filter((gateway) => !this.#failing.has(gateway))
   }
 
   find(gateway: string): PeerLink | undefined {
@@ -81,7 +86,10 @@ export class Links {
 
   #dial(gateway: string, path: string): void {
     const { introduction, onRecord } = this.#options
-    const opening = PeerLink.open(path, introduction, { onRecord, onClosed: (link) => this.#lose(link) })
+    const open = () => PeerLink.open(path, introduction, { onRecord, onClosed: (link) => this.#lose(link) })
+    const opening = open()
+      // a gateway that dies takes along those who wait at its door: asked again, it refuses
+      .catch((error: unknown) => (isCut(error) ? open() : Promise.reject(error)))
       .then((link) => this.#opened(link))
       .catch((error: unknown) => this.#failed(gateway, error))
       .finally(() => this.#opening.delete(gateway))

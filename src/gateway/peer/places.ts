@@ -1,6 +1,7 @@
 /** Where the sockets of gateways are: one file for each, named by its gateway, in the link directories. */
 import { mkdirSync, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { ShiftworkError } from '../../index.ts'
 
 const STATE_FOLDER = '.shiftwork'
 const LINKS = 'links'
@@ -11,6 +12,17 @@ const BLUR_MS = 20
 /** Where the gateways of this state directory put their sockets. */
 export function linkDirOf(stateDir: string): string {
   return join(stateDir, LINKS)
+}
+
+/** For this user alone. @throws ShiftworkError `ERR_STATE_DIR` */
+export function makeLinkDir(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const message = `Cannot make the directory ${path}, where gateways and business workers meet`
+    const hint = 'Give all of them a linkDir that their user may write to.'
+    throw new ShiftworkError('ERR_STATE_DIR', message, { hint, cause: error })
+  }
 }
 
 export class Places {
@@ -25,7 +37,7 @@ export class Places {
   /** Makes our own link directory, if it is not there: it can be watched from now on. */
   prepare(): void {
     const path = 'linkDir' in this.#root ? this.#root.linkDir : linkDirOf(this.#root.stateDir)
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeLinkDir(path)
   }
 
   /** The directories with sockets in them, and those in which such a directory may appear. */

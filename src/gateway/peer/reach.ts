@@ -12,23 +12,40 @@ export class LocalReach implements Reach {
     this.#links = links
   }
 
-  find(gateway: string): Target | Promise<Target | null> {
-    return this.#links.find(gateway) ?? this.#look(gateway)
+  find(gateway: string, deadlineMs: number): Target | Promise<Target | null> {
+    return this.#links.find(gateway) ?? this.#look(gateway, deadlineMs)
   }
 
-  async #look(gateway: string): Promise<Target | null> {
-    await this.#links.settle()
+  async #look(gateway: string, deadlineMs: number): Promise<Target | null> {
+    await this.#settle(deadlineMs)
     const target = this.#links.find(gateway)
     if (target) return target
-    const reason = this.#links.failing.get(gateway)
-    if (reason === undefined) return null
+    const reason = this.#links.failing.get(gateway) ?? (this.#links.awaited.includes(gateway) ? late(gateway) : null)
+    if (reason === null) return null
     throw new ShiftworkError('ERR_NO_ANSWER', reason)
   }
 
-  async all(): Promise<{ targets: Target[]; missing: Missing[] }> {
-    await this.#links.settle()
+  async all(deadlineMs: number): Promise<{ targets: Target[]; missing: Missing[] }> {
+    await this.#settle(deadlineMs)
     const targets = this.#links.all().sort((one, other) => (one.gateway < other.gateway ? -1 : 1))
-    const missing = [...this.#links.failing].map(([gateway, reason]) => ({ gateway, reason }))
-    return { targets, missing }
+    const failing = [...this.#links.failing].map(([gateway, reason]) => ({ gateway, reason }))
+    const awaited = this.#links.awaited.map((gateway) => ({ gateway, reason: late(gateway) }))
+    return { targets, missing: [...failing, ...awaited] }
   }
+
+  /** Until it is known who is there, or there is no more time for it. */
+  async #settle(deadlineMs: number): Promise<void> {
+    const settling = this.#links.settle()
+    if (!settling) return
+    let timer: NodeJS.Timeout | undefined
+    const isLate = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, deadlineMs)
+    })
+    await Promise.race([settling, isLate])
+    clearTimeout(timer)
+  }
+}
+
+function late(gateway: string): string {
+  return `there is no link to the gateway ${gateway} yet: it does not answer`
 }

@@ -3,23 +3,26 @@
  * the loop costs one write. Both sides of a link cut and fill packets here.
  */
 import type { Protocol } from '../../index.ts'
+import { PACKET_HEAD_BYTES as HEAD_BYTES, MAX_PACKET_BYTES } from './limits.ts'
 import type { Sink } from './records.ts'
 
-const HEAD_BYTES = 4
-/** A packet that is longer ends its link: the longest message of a client or a command, and what stands around it. */
-export const MAX_PACKET_BYTES = 40 * 1024 * 1024
 /** So much is collected before it is sent without waiting for the end of the turn. */
 const FULL_BYTES = 64 * 1024
 const CHUNK_BYTES = 64 * 1024
 
 /** As a protocol of a listener: whole packets without their heads come in, whole packets go out. */
 export const PACKETS: Protocol<Buffer, Uint8Array> = {
-  input(buffer) {
-    if (buffer.length < HEAD_BYTES) return 0
-    return lengthOf(buffer)
-  },
+  input: measurePacket,
   decode: (bytes) => bytes.subarray(HEAD_BYTES),
   encode: (bytes) => bytes,
+}
+
+/**
+ * How long the packet is that these bytes begin with; 0: that cannot be told yet.
+ * @throws RangeError for a length that makes no sense.
+ */
+export function measurePacket(buffer: Buffer): number {
+  return buffer.length < HEAD_BYTES ? 0 : lengthOf(buffer)
 }
 
 function lengthOf(buffer: Buffer): number {

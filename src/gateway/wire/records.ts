@@ -3,7 +3,9 @@
  * numbers, then what has a length. Written into an `Outbox`, read from whole packets. What makes no sense is a
  * `RangeError`: it costs the link its life, and nothing else.
  */
+import { ShiftworkError } from '../../index.ts'
 import type { Data, Delivery } from '../types.ts'
+import { MAX_PACKET_BYTES, PACKET_HEAD_BYTES } from './limits.ts'
 
 /** Raised by each change of the records that an older side would not understand. */
 export const WIRE_VERSION = 1
@@ -68,9 +70,18 @@ export interface Sink {
   room(byteLength: number): { bytes: Buffer; at: number }
 }
 
+/** A packet with one record in it is not longer than a packet may be. */
+export const MAX_RECORD_BYTES = MAX_PACKET_BYTES - PACKET_HEAD_BYTES
+
+function tooLarge(byteLength: number): ShiftworkError {
+  const message = `A command has ${byteLength} bytes with all that belongs to it, at most ${MAX_RECORD_BYTES} are sent`
+  return new ShiftworkError('ERR_MESSAGE_TOO_LARGE', message, { hint: 'Say it in several.' })
+}
+
 /** A type and, at most, two numbers, a small one, and the length of what follows. */
 const HEAD_BYTES = 1 + 4 + 4 + 1 + 4
 
+/** @throws ShiftworkError `ERR_MESSAGE_TOO_LARGE`: nothing is written. */
 export function writeRecord(sink: Sink, record: WireRecord): void {
   switch (record.type) {
     case 'serve':
@@ -147,7 +158,9 @@ interface Fields {
 function write(sink: Sink, { type, first = 0, second = 0, small = 0, text = '', data }: Fields): void {
   const textBytes = Buffer.byteLength(text)
   const dataBytes = data === undefined ? 0 : typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength
-  const { bytes, at } = sink.room(HEAD_BYTES + textBytes + 4 + dataBytes)
+  const byteLength = HEAD_BYTES + textBytes + 4 + dataBytes
+  if (byteLength > MAX_RECORD_BYTES) throw tooLarge(byteLength)
+  const { bytes, at } = sink.room(byteLength)
   bytes[at] = TYPES.indexOf(type)
   bytes.writeUInt32BE(first, at + 1)
   bytes.writeUInt32BE(second, at + 5)

@@ -43,7 +43,7 @@ export const SCRIPT = `
     if (versions.size > 0 && !versions.has(by)) add('note', 'new code: ' + by + ' answers')
     versions.add(by)
     const times = opened === 1 ? 'connected once' : 'connected ' + opened + ' times'
-    find('by').textContent = 'answered by ' + by + ', process ' + pid + ' · ' + times
+    find('by').textContent = 'answered by ' + by + ' · process ' + pid + ' · ' + times
   }
 
   function greet(you) {
@@ -128,7 +128,7 @@ export const SCRIPT = `
     to = chosen
     find('to').hidden = !to
     find('to').textContent = 'to ' + to + ' ✕'
-    find('say').elements.text.placeholder = to ? 'Only ' + to + ' will read this' : 'Say something in the ' + room
+    find('say').elements.text.placeholder = to ? 'a private message' : 'Say something in the ' + room
     for (const button of find('here').children) button.ariaPressed = button.textContent === to
     find('say').elements.text.focus()
   }

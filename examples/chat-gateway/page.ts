@@ -45,7 +45,8 @@ const STYLE = `
   #said b { display: block; font-size: .8rem }
   #said small { color: var(--dim); margin-left: .6rem; font-size: .7rem; white-space: nowrap }
   #say { padding: .6rem; border-top: 1px solid var(--line) }
-  #to { white-space: nowrap; max-width: 45%; overflow: hidden; text-overflow: ellipsis; background: var(--secret) }
+  #say #to { white-space: nowrap; max-width: 45%; overflow: hidden; text-overflow: ellipsis; background: var(--secret);
+             border-color: var(--secret); color: var(--ink); font-weight: 400 }
   [hidden] { display: none !important }
   #door { position: fixed; inset: 0; display: grid; place-items: center; padding: 1rem; background: var(--wash) }
   #door div { width: min(24rem, 100%); background: var(--paper); border: 1px solid var(--line); border-radius: 1rem;
@@ -55,10 +56,11 @@ const STYLE = `
   @media (max-width: 40rem) {
     main { grid: auto auto minmax(0, 1fr) auto / minmax(0, 1fr); padding: .5rem; gap: .5rem }
     aside { gap: .5rem; padding: .5rem }
+    aside > div { display: flex; align-items: baseline; gap: .6rem }
+    aside h2 { flex: 0 0 3.6rem; margin: 0 }
     .list { flex-direction: row; overflow-x: auto; padding: 2px }
-    .list button { flex: none; max-width: 11rem }
+    .list button { flex: none; max-width: 11rem; padding: .25rem .6rem }
     aside form { display: none }
-    h2 { display: none }
   }
 `
 

@@ -136,7 +136,9 @@ export const SCRIPT = `
   find('to').onclick = () => address('')
   find('enter').onsubmit = (event) => {
     event.preventDefault()
-    ask('name', { name: find('enter').elements.name.value })
+    name = find('enter').elements.name.value
+    // before it is connected: said with the first hello
+    ask('name', { name })
   }
   find('open').onsubmit = (event) => {
     event.preventDefault()

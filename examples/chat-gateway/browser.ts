@@ -6,7 +6,7 @@ export const SCRIPT = `
   const rooms = ['lobby', 'kitchen', 'garden']
   const shown = new Set()
   const versions = new Set()
-  let socket, name = '', room = 'lobby', to = '', number = 0, waitMs = 100, opened = 0
+  let socket, name = '', room = 'lobby', to = '', number = 0, waitMs = 100, opened = 0, isIn = false
 
   function open() {
     socket = new WebSocket('ws://' + location.hostname + ':' + port)
@@ -14,6 +14,7 @@ export const SCRIPT = `
     socket.onmessage = ({ data }) => hear(JSON.parse(data))
     // 1012 is a restart: what comes after it is there already
     socket.onclose = ({ code }) => {
+      isIn = false
       find('where').textContent = 'away, coming back…'
       setTimeout(open, code === 1012 ? 0 : (waitMs = Math.min(waitMs * 2, 5000)))
     }
@@ -37,6 +38,7 @@ export const SCRIPT = `
     if (news.here) showHere(news)
     if (news.key) say(news)
     if (news.error) add('note wrong', news.error)
+    if (news.error && name && !isIn) setTimeout(ask, 1000, 'name', { name })
   }
 
   function showCode({ by, pid }) {
@@ -68,6 +70,7 @@ export const SCRIPT = `
 
   function enter(entered) {
     room = entered
+    isIn = true
     if (!rooms.includes(room)) rooms.push(room)
     find('where').textContent = name + ' in ' + room
     address('')

@@ -3,6 +3,7 @@
  * every event of its clients to business workers, and does what those, and others, command.
  */
 import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
+import { checkHooks } from './hooks.ts'
 import { Hub } from './hub/hub.ts'
 import { checkGateway, type DeliveryMode, type LinkOptions, type QueueOptions } from './options.ts'
 import { linkDirOf } from './peer/places.ts'
@@ -45,6 +46,8 @@ export class Gateway {
       this.#hub = new Hub(settings)
       await this.#hub.open(linkDir ?? linkDirOf(Worker.stateDir as string))
       await this.onWorkerStart?.(worker)
+      // without it, everybody would come in
+      checkHooks(`Gateway "${worker.name}"`, { onWebSocketConnect: this.onWebSocketConnect })
     }
     worker.onWorkerStop = async (_, reason) => {
       await this.#hub?.drain()

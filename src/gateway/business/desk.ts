@@ -3,6 +3,7 @@
  * lets go of them. Made by `BusinessWorker` in `onWorkerStart`.
  */
 import { ShiftworkError } from '../../index.ts'
+import { Absence } from '../absence.ts'
 import { DEFAULT_DEADLINE_MS } from '../options.ts'
 import { Commands } from '../peer/commands.ts'
 import type { PeerLink } from '../peer/link.ts'
@@ -27,6 +28,7 @@ export class Desk implements ClientHome {
   readonly hooks: ClientHooks
   readonly commands: Commands
   readonly #links: Links
+  readonly #absence: Absence
   readonly #books = new Map<PeerLink, Book>()
   /** Gateways that have not yet said that nothing new comes. */
   readonly #leaving = new Set<PeerLink>()
@@ -48,6 +50,10 @@ export class Desk implements ClientHome {
       onClosed: (link) => this.#hold(link),
       onLost: (link, isAlive) => this.#lost(link, isAlive),
     })
+    this.#absence = new Absence(() => {
+      if (this.#phase !== 'serving' || this.#links.all().length > 0) return null
+      return `this business worker has no gateway; it looks for them in ${places.directories().linkDirs.join(', ')}`
+    })
     this.commands = new Commands(new LocalReach(this.#links), deadlineMs)
   }
 
@@ -61,6 +67,7 @@ export class Desk implements ClientHome {
     if (this.#phase !== 'ready') return
     this.#phase = 'serving'
     for (const link of this.#links.all()) link.write({ type: 'serve' })
+    this.#absence.note()
   }
 
   figures(): Record<string, number> {
@@ -92,6 +99,7 @@ export class Desk implements ClientHome {
   // ---- links -------------------------------------------------------------------------------------------------------
 
   #opened(link: PeerLink): void {
+    this.#absence.end()
     this.#books.set(link, new Map())
     if (this.#phase === 'serving') link.write({ type: 'serve' })
   }
@@ -134,6 +142,7 @@ export class Desk implements ClientHome {
       if (!client.isIdle) this.#awaited?.add(client)
     }
     if (clients.length === 0) this.#books.delete(link)
+    if (!isAlive) this.#absence.note()
     this.#noteDone()
   }
 

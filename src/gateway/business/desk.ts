@@ -2,7 +2,6 @@
  * A business worker process: its links to gateways, the clients that those have given to it, and how it
  * lets go of them. Made by `BusinessWorker` in `onWorkerStart`.
  */
-import { ShiftworkError } from '../../index.ts'
 import { Absence } from '../absence.ts'
 import { DEFAULT_DEADLINE_MS } from '../options.ts'
 import { Commands } from '../peer/commands.ts'
@@ -11,8 +10,9 @@ import { Links } from '../peer/links.ts'
 import type { Places } from '../peer/places.ts'
 import { LocalReach } from '../peer/reach.ts'
 import type { ClientInfo, ClientState } from '../types.ts'
-import type { WireRecord } from '../wire/records.ts'
+import type { EventKind, WireRecord } from '../wire/records.ts'
 import { Client, type ClientHome, type ClientHooks } from './client.ts'
+import { complaint } from './complaint.ts'
 
 export interface DeskOptions {
   readonly name: string
@@ -161,11 +161,8 @@ export class Desk implements ClientHome {
     this.#noteDone()
   }
 
-  report(what: string, error: unknown): void {
-    const text = error instanceof ShiftworkError ? error.message : error instanceof Error ? error.stack : String(error)
-    console.error(
-      `shiftwork: on${what === 'text' || what === 'bytes' ? 'Message' : capital(what)} of a client threw: ${text}`,
-    )
+  report(what: EventKind | 'error', clientId: string, error: unknown): void {
+    console.error(complaint(what, clientId, error))
   }
 
   /** Resolves the drain when no gateway can send anything new, and nothing that came is left. */
@@ -180,8 +177,4 @@ export class Desk implements ClientHome {
 
 function isBusy({ isIdle }: Client): boolean {
   return !isIdle
-}
-
-function capital(word: string): string {
-  return word.slice(0, 1).toUpperCase() + word.slice(1)
 }

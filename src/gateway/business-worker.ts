@@ -6,6 +6,7 @@ import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
 import type { ClientHooks } from './business/client.ts'
 import { Desk } from './business/desk.ts'
 import { placesOf } from './gateway-client.ts'
+import { checkHooks, demandHook } from './hooks.ts'
 import { checkLinks, type LinkOptions } from './options.ts'
 import type { Commands } from './peer/commands.ts'
 
@@ -40,6 +41,7 @@ export class BusinessWorker implements ClientHooks {
       const places = placesOf(linkDir === undefined ? {} : { linkDir })
       this.#desk = new Desk({ name, places, hooks: this, deadlineMs: links.deadlineMs })
       await this.onWorkerStart?.(worker)
+      this.#checkHooks(name)
       await this.#desk.ready()
     }
     this.worker.onWorkerServing = () => this.#desk?.serve()
@@ -49,6 +51,13 @@ export class BusinessWorker implements ClientHooks {
       await this.onWorkerStop?.(worker, reason)
       this.#desk?.close()
     }
+  }
+
+  #checkHooks(name: string): void {
+    const { onConnect, onWebSocketConnect, onMessage, onClose, onError } = this
+    const owner = `BusinessWorker "${name}"`
+    checkHooks(owner, { onConnect, onWebSocketConnect, onMessage, onClose, onError })
+    demandHook(owner, { onConnect, onWebSocketConnect, onMessage, onClose })
   }
 
   /** Commands for all clients; inside a process of the group, from `onWorkerStart` on. */

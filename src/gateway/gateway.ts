@@ -4,6 +4,7 @@
  */
 import { resolve } from 'node:path'
 import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
+import { checkHooks } from './hooks.ts'
 import { Hub } from './hub/hub.ts'
 import {
   checkGateway,
@@ -56,6 +57,8 @@ export class Gateway {
       this.#hub = new Hub(check())
       await this.#hub.open(linkDir === undefined ? linkDirOf(Worker.stateDir as string) : resolve(linkDir))
       await this.onWorkerStart?.(worker)
+      // without it, everybody would come in
+      checkHooks(`Gateway "${worker.name}"`, { onWebSocketConnect: this.onWebSocketConnect })
     }
     worker.onWorkerStop = async (_, reason) => {
       await this.#hub?.drain()

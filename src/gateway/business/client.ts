@@ -29,7 +29,7 @@ export interface ClientHome {
   onIdle(client: Client): void
   /** Its last event is handled. */
   onGone(client: Client): void
-  report(what: string, error: unknown): void
+  report(what: EventKind | 'error', clientId: string, error: unknown): void
 }
 
 type Event = Extract<WireRecord, { type: 'event' }>
@@ -250,12 +250,12 @@ export class Client {
   /** Costs nobody anything: the client stays, and its next message is handled. */
   #fail(kind: EventKind, error: unknown): void {
     const { hooks } = this.#home
-    this.#home.report(kind, error)
+    this.#home.report(kind, this.id, error)
     try {
       const result = hooks.onError?.(this, error)
-      if (result instanceof Promise) result.catch((thrown: unknown) => this.#home.report('error', thrown))
+      if (result instanceof Promise) result.catch((thrown: unknown) => this.#home.report('error', this.id, thrown))
     } catch (thrown) {
-      this.#home.report('error', thrown)
+      this.#home.report('error', this.id, thrown)
     }
   }
 }

@@ -2,7 +2,7 @@
  * A business worker process: its links to gateways, the clients that those have given to it, and how it
  * lets go of them. Made by `BusinessWorker` in `onWorkerStart`.
  */
-import { ShiftworkError } from '../../index.ts'
+import { Absence } from '../absence.ts'
 import { DEFAULT_DEADLINE_MS } from '../options.ts'
 import { Commands } from '../peer/commands.ts'
 import type { PeerLink } from '../peer/link.ts'
@@ -10,8 +10,9 @@ import { Links } from '../peer/links.ts'
 import type { Places } from '../peer/places.ts'
 import { LocalReach } from '../peer/reach.ts'
 import type { ClientInfo, ClientState } from '../types.ts'
-import type { WireRecord } from '../wire/records.ts'
+import type { EventKind, WireRecord } from '../wire/records.ts'
 import { Client, type ClientHome, type ClientHooks } from './client.ts'
+import { complaint } from './complaint.ts'
 
 export interface DeskOptions {
   readonly name: string
@@ -27,6 +28,7 @@ export class Desk implements ClientHome {
   readonly hooks: ClientHooks
   readonly commands: Commands
   readonly #links: Links
+  readonly #absence: Absence
   readonly #books = new Map<PeerLink, Book>()
   /** Gateways that have not yet said that nothing new comes. */
   readonly #leaving = new Set<PeerLink>()
@@ -48,6 +50,10 @@ export class Desk implements ClientHome {
       onClosed: (link) => this.#hold(link),
       onLost: (link, isAlive) => this.#lost(link, isAlive),
     })
+    this.#absence = new Absence(() => {
+      if (this.#phase !== 'serving' || this.#links.all().length > 0) return null
+      return `this business worker has no gateway; it looks for them in ${places.directories().linkDirs.join(', ')}`
+    })
     this.commands = new Commands(new LocalReach(this.#links), deadlineMs)
   }
 
@@ -61,6 +67,7 @@ export class Desk implements ClientHome {
     if (this.#phase !== 'ready') return
     this.#phase = 'serving'
     for (const link of this.#links.all()) link.write({ type: 'serve' })
+    this.#absence.note()
   }
 
   figures(): Record<string, number> {
@@ -92,6 +99,7 @@ export class Desk implements ClientHome {
   // ---- links -------------------------------------------------------------------------------------------------------
 
   #opened(link: PeerLink): void {
+    this.#absence.end()
     this.#books.set(link, new Map())
     if (this.#phase === 'serving') link.write({ type: 'serve' })
   }
@@ -134,6 +142,7 @@ export class Desk implements ClientHome {
       if (!client.isIdle) this.#awaited?.add(client)
     }
     if (clients.length === 0) this.#books.delete(link)
+    if (!isAlive) this.#absence.note()
     this.#noteDone()
   }
 
@@ -152,11 +161,8 @@ export class Desk implements ClientHome {
     this.#noteDone()
   }
 
-  report(what: string, error: unknown): void {
-    const text = error instanceof ShiftworkError ? error.message : error instanceof Error ? error.stack : String(error)
-    console.error(
-      `shiftwork: on${what === 'text' || what === 'bytes' ? 'Message' : capital(what)} of a client threw: ${text}`,
-    )
+  report(what: EventKind | 'error', clientId: string, error: unknown): void {
+    console.error(complaint(what, clientId, error))
   }
 
   /** Resolves the drain when no gateway can send anything new, and nothing that came is left. */
@@ -171,8 +177,4 @@ export class Desk implements ClientHome {
 
 function isBusy({ isIdle }: Client): boolean {
   return !isIdle
-}
-
-function capital(word: string): string {
-  return word.slice(0, 1).toUpperCase() + word.slice(1)
 }

@@ -6,6 +6,7 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Connection, listen, ShiftworkError, type WebSocketRequest } from '../../index.ts'
+import { Absence } from '../absence.ts'
 import { createClientId, createGatewayId } from '../ids.ts'
 import type { GatewaySettings } from '../options.ts'
 import { makeLinkDir } from '../peer/places.ts'
@@ -42,6 +43,7 @@ export class Hub {
   readonly #queue: Queue
   readonly #links = new Map<Connection, HubLink>()
   readonly #byConnection = new WeakMap<Connection, HubClient>()
+  readonly #absence = new Absence(() => this.#describeWaiting())
   #onIdle: () => void = () => undefined
 
   constructor(settings: GatewaySettings) {
@@ -98,6 +100,7 @@ export class Hub {
     this.#byConnection.set(connection, client)
     const request = isWebSocket(connection) ? requestOf(connection.request) : null
     this.#dispatch.push(client, 'connect', request ? Buffer.from(JSON.stringify(request)) : NOTHING)
+    if (this.#dispatch.serving === 0) this.#absence.note()
   }
 
   said(connection: Connection, message: unknown): void {
@@ -127,6 +130,7 @@ export class Hub {
         return
       case 'serve':
         this.#dispatch.serve(link)
+        this.#absence.end()
         return
       case 'leave':
         this.#dispatch.leave(link)
@@ -172,7 +176,14 @@ export class Hub {
     const link = this.#links.get(connection)
     this.#links.delete(connection)
     if (link) this.#dispatch.close(link)
+    if (this.#dispatch.serving === 0 && this.#clients.size > 0) this.#absence.note()
     this.#noteIdle()
+  }
+
+  #describeWaiting(): string | null {
+    const { events, serving } = this.#dispatch
+    if (serving > 0 || events === 0) return null
+    return `${events} events of ${this.#clients.size} clients wait: this gateway has no business worker. Start a BusinessWorker in this start file or in one beside it`
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------------
@@ -185,6 +196,7 @@ export class Hub {
       this.#noteIdle()
     })
     this.#queue.stop()
+    this.#absence.end()
     for (const link of this.#links.values()) link.close()
   }
 

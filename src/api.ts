@@ -162,6 +162,11 @@ export class Worker<
   /** The open connections of this process, from `onWorkerStart` on. Over HTTP those that user code has not upgraded. */
   connections: OpenConnections<Sent> = NOTHING_OPEN as OpenConnections<Sent>
 
+  /**
+   * Called in every process that reads the start file, when its options are checked: a ShiftworkError that it throws is
+   * the one sentence of the start or the reload. For code that builds on Workers and has options of its own.
+   */
+  onCheck: (() => unknown) | null = null
   /** Loads the business code; the worker serves when it has settled. A throw fails the start. */
   onWorkerStart: Hooks<this, Message, Sent, C>['onWorkerStart'] = null
   /**
@@ -271,7 +276,7 @@ function isProperty(name: string): boolean {
 function describe(worker: Worker): Described {
   const options = optionsOf(worker)
   return {
-    raw: { listen: worker.listen, options },
+    raw: { listen: worker.listen, options, check: () => worker.onCheck?.() },
     adopt: (spec) => Object.assign(worker, { name: spec.name, count: spec.count, reloadable: spec.reloadable }),
     runnable: {
       subject: worker as Runnable['subject'],
@@ -302,6 +307,7 @@ function optionsOf(worker: Worker): Record<string, unknown> {
 
 const FIELDS = new Set([
   ...['listen', 'id', 'generation', 'isLeader', 'server', 'connections'],
-  ...['onWorkerStart', 'onWorkerServing', 'onWorkerStop', 'onWorkerReload', 'onLeader', 'onStatus', 'onRequest'],
-  ...['onWebSocketConnect', 'onConnect', 'onMessage', 'onClose', 'onError', 'onBufferFull', 'onBufferDrain'],
+  ...['onCheck', 'onWorkerStart', 'onWorkerServing', 'onWorkerStop', 'onWorkerReload', 'onLeader', 'onStatus'],
+  ...['onRequest', 'onWebSocketConnect', 'onConnect', 'onMessage', 'onClose', 'onError'],
+  ...['onBufferFull', 'onBufferDrain'],
 ])

@@ -17,6 +17,8 @@ const DEFAULT_KEEP_ALIVE_MS = 5_000
 export interface RawWorker {
   listen: unknown
   options: Readonly<Record<string, unknown>>
+  /** What the worker's own code has to say against it, thrown. */
+  check?(): unknown
 }
 
 /**
@@ -69,6 +71,7 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
   }
   checkConnections(check, address)
   warnAboutKeepAlive(spec, options, warnings)
+  worker.check?.()
   return spec
 }
 

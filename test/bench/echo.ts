@@ -28,8 +28,8 @@ const KINDS: Kind[] = [
   },
 ]
 
-const MESSAGES = 24_000
-const WARM_MESSAGES = 80_000
+const LOAD = { connections: 16, messages: 24_000 }
+const WARM = { connections: 16, messages: 80_000 }
 const SETTLE_MS = 3_000
 
 export async function echoes({ rounds, turns }: { rounds: number; turns: number }): Promise<Row[]> {
@@ -47,12 +47,12 @@ export async function echoes({ rounds, turns }: { rounds: number; turns: number 
 async function measure({ listen, other, load }: Kind, turns: number): Promise<Pair[]> {
   const site = new Site('js', 'echo')
   const [ours, bare] = [await site.start({ listen, count: 1 }), await site.launch(other)]
-  for (const { port } of [ours, bare]) await site.loadEcho(port, load, WARM_MESSAGES)
+  for (const { port } of [ours, bare]) await site.loadEcho(port, load, WARM)
   const pairs: Pair[] = []
   const costOf = async ({ port, pids }: Started): Promise<number> => {
     const before = cpuMsOf(pids)
-    await site.loadEcho(port, load, MESSAGES)
-    return ((cpuMsOf(pids) - before) * 1000) / MESSAGES
+    await site.loadEcho(port, load, LOAD)
+    return ((cpuMsOf(pids) - before) * 1000) / LOAD.messages
   }
   for (let turn = 0; turn < turns; turn++) pairs.push({ ours: await costOf(ours), other: await costOf(bare) })
   await site.end()

@@ -5,6 +5,7 @@
  */
 import { keptConnections, shortConnections } from './cpu.ts'
 import { echoes, idleSockets } from './echo.ts'
+import { gatewayMessages } from './gateway.ts'
 import { IdleMasters } from './idle.ts'
 import { failedInReloads } from './loss.ts'
 import { endSites } from './site.ts'
@@ -38,6 +39,11 @@ const SECTIONS: Section[] = [
       () => echoes({ rounds: often(2, 1), turns: often(10, 4) }),
       () => idleSockets({ connections: often(10_000, 1_000) }),
     ],
+  },
+  {
+    what: 'Through a gateway and a business worker: wall time',
+    other: 'ws, in one process',
+    measures: [() => gatewayMessages({ turns: often(8, 4) })],
   },
   {
     what: 'Wall time of the command',

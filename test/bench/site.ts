@@ -15,7 +15,7 @@ export type Loader = 'js' | 'tsx'
 
 const FIXTURES = fileURLToPath(new URL('./fixtures/', import.meta.url))
 /** What is run by name; the rest is imported, and is JavaScript with either loader. */
-const ENTRIES = ['start.js', 'echo.js', 'bare.js', 'cluster.js', 'idle.js', 'lines.js', 'sockets.js']
+const ENTRIES = ['start.js', 'echo.js', 'bare.js', 'cluster.js', 'idle.js', 'lines.js', 'sockets.js', 'gateway.js']
 
 /** A program that was started, and the processes that it consists of. */
 export interface Started {
@@ -35,13 +35,18 @@ export interface StartOptions {
   listen?: string
 }
 
+export interface Load {
+  connections: number
+  messages: number
+}
+
 export class Site {
   readonly #project: Project
   readonly #loader: Loader
   readonly #entry: string
 
   /** @param entry which of the fixtures is the start file */
-  constructor(loader: Loader, entry: 'start' | 'echo' = 'start') {
+  constructor(loader: Loader, entry: 'start' | 'echo' | 'gateway' = 'start') {
     this.#loader = loader
     this.#entry = entry
     const extension = loader === 'js' ? 'js' : 'ts'
@@ -111,11 +116,21 @@ export class Site {
     if (stdout !== `answered ${requests}\n`) throw new Error(`the load tells: ${stdout}`)
   }
 
-  /** Sends messages over 16 connections until all their echoes are there. */
-  async loadEcho(port: number, kind: 'text' | 'websocket', messages: number): Promise<void> {
-    const words = ['echo-load.js', String(port), kind, '16', String(messages)]
-    const { stdout } = check(await this.#open.exec(process.execPath, words), 'echo load')
-    if (!stdout.startsWith(`answered ${messages} `)) throw new Error(`the load tells: ${stdout}`)
+  /** Sends messages until all their echoes are there. @returns milliseconds for each */
+  loadEcho(port: number, kind: 'text' | 'websocket', { connections, messages }: Load): Promise<number> {
+    return this.#time(['echo-load.js', String(port), kind, String(connections), String(messages)])
+  }
+
+  /** Sends messages to all, until all have them. @returns milliseconds for each delivery */
+  loadFan(port: number, { connections, messages }: Load): Promise<number> {
+    return this.#time(['fan-load.js', String(port), String(connections), String(messages)])
+  }
+
+  async #time(words: string[]): Promise<number> {
+    const { stdout } = check(await this.#open.exec(process.execPath, words), words.join(' '))
+    const [, count, ms] = /^answered (\d+) in ([\d.]+)$/m.exec(stdout) ?? []
+    if (count === undefined) throw new Error(`the load tells: ${stdout}`)
+    return Number(ms) / Number(count)
   }
 
   /** Opens so many WebSockets, looks what that has changed, and closes them. */

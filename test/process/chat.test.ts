@@ -1,47 +1,20 @@
 /** The example `chat` in a real browser: people talk while the web workers are replaced, and come back when the chat is. */
-import { accessSync, constants, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
-import { Project, REPOSITORY } from '../helpers/project.ts'
+import type { Page } from 'playwright-core'
+import { expect, it } from 'vitest'
+import { useBrowser } from '../helpers/browser.ts'
+import { ANY_PORT, copyOf } from '../helpers/examples.ts'
+import type { Project } from '../helpers/project.ts'
 
-const EXAMPLE = join(REPOSITORY, 'examples/chat')
-const BROWSERS = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome']
-
-let browser: Browser
-
-beforeAll(async () => {
-  const executablePath = BROWSERS.find(isExecutable)
-  expect(executablePath, 'a Chromium is installed').toBeDefined()
-  // its sandbox needs rights that a container does not give
-  browser = await chromium.launch({ executablePath: executablePath ?? '', args: ['--no-sandbox'] })
-}, 60_000)
-
-afterAll(() => browser.close())
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
-}
+const openWindow = useBrowser()
 
 async function start(): Promise<{ project: Project; address: string }> {
-  const files = Object.fromEntries(
-    ['start.ts', 'chat.ts', 'page.ts'].map((file) => [file, readFileSync(join(EXAMPLE, file), 'utf8')]),
-  )
-  const project = Project.create(files, { startFile: 'start.ts' })
-  await project.start('tsx-import', [], { PORT: '0', CHAT_PORT: '0' })
+  const project = copyOf('chat')
+  await project.start('tsx-import', [], ANY_PORT)
   return { project, address: `http://127.0.0.1:${await project.port()}/?chat=${await project.port('chat')}` }
 }
 
-/** Opens the chat; what the page complains of fails the test. */
 async function enter(address: string): Promise<Page> {
-  const page = await browser.newPage()
-  onTestFinished(() => page.close())
-  page.on('pageerror', (error) => expect.unreachable(error.message))
+  const page = await openWindow()
   await page.goto(address)
   await page.locator('#here', { hasText: 'here' }).waitFor()
   return page

@@ -1,39 +1,13 @@
 /** The examples do what they show: each is started, called, reloaded with changed code and stopped. */
-import { readdirSync, readFileSync, symlinkSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { get as httpGet, type IncomingMessage } from 'node:http'
-import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { freePort } from '../helpers/cli.ts'
 import { Client, get } from '../helpers/client.ts'
 import { DatagramClient } from '../helpers/datagrams.ts'
+import { ANY_PORT, change, copyOf, EXAMPLES, FLAVOURS } from '../helpers/examples.ts'
 import { Peer } from '../helpers/peer.ts'
-import { type Flavour, Project, REPOSITORY } from '../helpers/project.ts'
 import { speechOf } from '../helpers/speeches.ts'
-
-const EXAMPLES = join(REPOSITORY, 'examples')
-/** Node.js 22.18 and later read TypeScript by themselves. */
-const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
-const FLAVOURS: Flavour[] = stripsTypes ? ['tsx', 'strip'] : ['tsx', 'tsx-import']
-const ANY_PORT = { PORT: '0', EVENTS_PORT: '0', CHAT_PORT: '0', PROXY_PORT: '0' }
-const PACKAGES = ['express', 'fastify']
-
-/** The example as it is in the repository, in a project of its own where it may be changed. */
-function copyOf(name: string): Project {
-  const folder = join(EXAMPLES, name)
-  const sources = readdirSync(folder).filter((file) => file.endsWith('.ts'))
-  const files = Object.fromEntries(sources.map((file) => [file, readFileSync(join(folder, file), 'utf8')]))
-  const project = Project.create(files, { startFile: 'start.ts' })
-  for (const used of PACKAGES)
-    symlinkSync(join(REPOSITORY, 'node_modules', used), join(project.dir, 'node_modules', used))
-  return project
-}
-
-/** Replaces a piece of the code, which must be there. */
-function change(project: Project, file: string, from: string, to: string): void {
-  const text = project.read(file)
-  expect(text).toContain(from)
-  project.write(file, text.replaceAll(from, to))
-}
 
 async function askWeb(port: number): Promise<string> {
   const { status, body } = await get({ port })
@@ -61,10 +35,12 @@ const SPOKEN = {
 
 /** Those that speak something else than HTTP; their tests are below. */
 const STREAMS = ['line-server', 'custom-protocol']
+/** Theirs are in chat-gateway.test.ts and push.test.ts. */
+const GATEWAYS = ['chat-gateway', 'push']
 
 it('U1 every example has a test', () => {
   const folders = readdirSync(EXAMPLES, { withFileTypes: true }).filter((entry) => entry.isDirectory())
-  const tested = [...Object.keys(SPOKEN), ...STREAMS]
+  const tested = [...Object.keys(SPOKEN), ...STREAMS, ...GATEWAYS]
   expect(folders.map((entry) => entry.name).sort()).toEqual(tested.sort())
 })
 

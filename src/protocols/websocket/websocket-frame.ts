@@ -8,8 +8,22 @@ const FINAL_BINARY = 0x82
 /** Longer bytes are sent behind their head instead of being copied. */
 const MAX_COPIED_BYTES = 4096
 
-/** @returns null for bytes that are better not copied. */
+/** The text that was sent last, if it is short: what is said to many is the same for all of them. */
+const MAX_KEPT_LENGTH = 16_384
+let lastText = ''
+let lastFrame: Buffer | null = null
+
+/** @returns null for bytes that are better not copied. What it returns must not be changed. */
 export function encodeFrame(value: string | Uint8Array): Buffer | null {
+  if (typeof value !== 'string' || value.length > MAX_KEPT_LENGTH) return encode(value)
+  if (lastFrame === null || value !== lastText) {
+    lastText = value
+    lastFrame = encode(value)
+  }
+  return lastFrame
+}
+
+function encode(value: string | Uint8Array): Buffer | null {
   const isText = typeof value === 'string'
   if (!isText && (value.length > MAX_COPIED_BYTES || !(value instanceof Uint8Array))) return null
   const length = isText ? Buffer.byteLength(value) : value.length

@@ -31,3 +31,11 @@ it.each([1, {}, [1, 2], new DataView(new ArrayBuffer(2)), new Uint16Array(2)])(
     expect(encodeFrame(value as never)).toBeNull()
   },
 )
+
+it('the same text is the same frame when it is sent to many in a row, and another text is another one', () => {
+  const [one, other] = ['to everybody', 'to somebody!']
+  expect(encodeFrame(one)).toBe(encodeFrame(one))
+  for (const text of [other, one, other, '', one]) expect(encodeFrame(text)?.subarray(2).toString()).toBe(text)
+  expect(encodeFrame(Buffer.from(one))?.[0]).toBe(0x82)
+  expect(encodeFrame(one)?.[0]).toBe(0x81)
+})

@@ -1,0 +1,68 @@
+/**
+ * `BusinessWorker`: the processes that hold the business code of a gateway's clients, and reload at will. A
+ * Worker without a listener, which handles the events that gateways hand to it.
+ */
+import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
+import type { ClientHooks } from './business/client.ts'
+import { Desk } from './business/desk.ts'
+import { placesOf } from './gateway-client.ts'
+import { checkHooks, demandHook } from './hooks.ts'
+import { checkLinks, type LinkOptions } from './options.ts'
+import type { Commands } from './peer/commands.ts'
+
+export interface BusinessWorkerOptions extends WorkerOptions, LinkOptions {}
+
+export class BusinessWorker implements ClientHooks {
+  /** The group of processes that does the work; it has all that a Worker has but connections. */
+  readonly worker: Worker
+  /** Loads the business code; clients come when it has settled and the worker serves. */
+  onWorkerStart: ((worker: Worker) => unknown) | null = null
+  /** Awaited, when the last event is handled. */
+  onWorkerStop: ((worker: Worker, reason: StopReason) => unknown) | null = null
+  /**
+   * A client has come. One event at a time for each client, in order: while a promise has not settled, the next one
+   * waits. What a hook throws is logged, and told to `onError`; the client stays.
+   */
+  onConnect: ClientHooks['onConnect'] = null
+  /** After `onConnect`, for a client that came by WebSocket: the request by which it came. */
+  onWebSocketConnect: ClientHooks['onWebSocketConnect'] = null
+  onMessage: ClientHooks['onMessage'] = null
+  /** A client has gone, or its gateway has died. */
+  onClose: ClientHooks['onClose'] = null
+  onError: ClientHooks['onError'] = null
+  #desk: Desk | null = null
+
+  constructor({ linkDir, deadlineMs, bus, ...options }: BusinessWorkerOptions = {}) {
+    this.worker = new Worker(options)
+    const links = { linkDir, deadlineMs, bus }
+    this.worker.onCheck = () => checkLinks('BusinessWorker', links)
+    this.worker.onWorkerStart = async (worker) => {
+      const { name } = worker
+      const places = placesOf(linkDir === undefined ? {} : { linkDir })
+      this.#desk = new Desk({ name, places, hooks: this, deadlineMs: links.deadlineMs })
+      await this.onWorkerStart?.(worker)
+      this.#checkHooks(name)
+      await this.#desk.ready()
+    }
+    this.worker.onWorkerServing = () => this.#desk?.serve()
+    this.worker.onStatus = () => this.#desk?.figures() ?? {}
+    this.worker.onWorkerStop = async (worker, reason) => {
+      await this.#desk?.drain()
+      await this.onWorkerStop?.(worker, reason)
+      this.#desk?.close()
+    }
+  }
+
+  #checkHooks(name: string): void {
+    const { onConnect, onWebSocketConnect, onMessage, onClose, onError } = this
+    const owner = `BusinessWorker "${name}"`
+    checkHooks(owner, { onConnect, onWebSocketConnect, onMessage, onClose, onError })
+    demandHook(owner, { onConnect, onWebSocketConnect, onMessage, onClose })
+  }
+
+  /** Commands for all clients; inside a process of the group, from `onWorkerStart` on. */
+  get gateways(): Commands {
+    if (this.#desk) return this.#desk.commands
+    throw new Error('gateways are known inside a worker of this group, from onWorkerStart on')
+  }
+}

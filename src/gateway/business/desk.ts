@@ -1,0 +1,180 @@
+/**
+ * A business worker process: its links to gateways, the clients that those have given to it, and how it
+ * lets go of them. Made by `BusinessWorker` in `onWorkerStart`.
+ */
+import { Absence } from '../absence.ts'
+import { DEFAULT_DEADLINE_MS } from '../options.ts'
+import { Commands } from '../peer/commands.ts'
+import type { PeerLink } from '../peer/link.ts'
+import { Links } from '../peer/links.ts'
+import type { Places } from '../peer/places.ts'
+import { LocalReach } from '../peer/reach.ts'
+import type { ClientInfo, ClientState } from '../types.ts'
+import type { EventKind, WireRecord } from '../wire/records.ts'
+import { Client, type ClientHome, type ClientHooks } from './client.ts'
+import { complaint } from './complaint.ts'
+
+export interface DeskOptions {
+  readonly name: string
+  readonly places: Places
+  readonly hooks: ClientHooks
+  readonly deadlineMs: number | undefined
+}
+
+/** One gateway's clients here, by their numbers there. */
+type Book = Map<number, Client>
+
+export class Desk implements ClientHome {
+  readonly hooks: ClientHooks
+  readonly commands: Commands
+  readonly #links: Links
+  readonly #absence: Absence
+  readonly #books = new Map<PeerLink, Book>()
+  /** Gateways that have not yet said that nothing new comes. */
+  readonly #leaving = new Set<PeerLink>()
+  /** Clients that are not done, once nothing new can come. */
+  #awaited: Set<Client> | null = null
+  #phase: 'ready' | 'serving' | 'leaving' = 'ready'
+  #onDone: () => void = () => undefined
+  redelivered = 0
+
+  constructor({ name, places, hooks, deadlineMs = DEFAULT_DEADLINE_MS }: DeskOptions) {
+    this.hooks = hooks
+    // a gateway that starts beside this worker is seen at once
+    places.prepare()
+    this.#links = new Links({
+      places,
+      introduction: { role: 'business', name },
+      onOpened: (link) => this.#opened(link),
+      onRecord: (link, record) => this.#take(link, record),
+      onClosed: (link) => this.#hold(link),
+      onLost: (link, isAlive) => this.#lost(link, isAlive),
+    })
+    this.#absence = new Absence(() => {
+      if (this.#phase !== 'serving' || this.#links.all().length > 0) return null
+      return `this business worker has no gateway; it looks for them in ${places.directories().linkDirs.join(', ')}`
+    })
+    this.commands = new Commands(new LocalReach(this.#links), deadlineMs)
+  }
+
+  /** All gateways that are there are linked. */
+  async ready(): Promise<void> {
+    await this.#links.settle()
+  }
+
+  /** From now on it takes clients. */
+  serve(): void {
+    if (this.#phase !== 'ready') return
+    this.#phase = 'serving'
+    for (const link of this.#links.all()) link.write({ type: 'serve' })
+    this.#absence.note()
+  }
+
+  figures(): Record<string, number> {
+    const books = [...this.#books.values()]
+    return {
+      gateways: this.#links.all().length,
+      clients: books.reduce((sum, book) => sum + book.size, 0),
+      redelivered: this.redelivered,
+    }
+  }
+
+  /** Takes nothing new, finishes what it has, and resolves when its gateways know that. */
+  async drain(): Promise<void> {
+    this.#phase = 'leaving'
+    for (const link of this.#links.all()) {
+      this.#leaving.add(link)
+      link.write({ type: 'leave' })
+    }
+    await new Promise<void>((resolve) => {
+      this.#onDone = resolve
+      this.#noteDone()
+    })
+  }
+
+  close(): void {
+    this.#links.close()
+  }
+
+  // ---- links -------------------------------------------------------------------------------------------------------
+
+  #opened(link: PeerLink): void {
+    this.#absence.end()
+    this.#books.set(link, new Map())
+    if (this.#phase === 'serving') link.write({ type: 'serve' })
+  }
+
+  #take(link: PeerLink, record: WireRecord): void {
+    const book = this.#books.get(link)
+    if (!book) return
+    switch (record.type) {
+      case 'adopt': {
+        const { client: number, value } = record
+        book.set(number, new Client(this, link, { number, info: value as ClientInfo }))
+        return
+      }
+      case 'state':
+        book.get(record.client)?.note(record.value as ClientState)
+        return
+      case 'event':
+        if (record.isRedelivered) this.redelivered++
+        book.get(record.client)?.take(record)
+        return
+      case 'leave':
+        this.#leaving.delete(link)
+        this.#noteDone()
+        return
+      default:
+        throw new RangeError(`a gateway says ${record.type}`)
+    }
+  }
+
+  #hold(link: PeerLink): void {
+    for (const client of this.#books.get(link)?.values() ?? []) client.hold()
+  }
+
+  #lost(link: PeerLink, isAlive: boolean): void {
+    this.#leaving.delete(link)
+    const clients = [...(this.#books.get(link)?.values() ?? [])]
+    for (const client of clients) {
+      if (isAlive) client.revoke()
+      else client.bury()
+      if (!client.isIdle) this.#awaited?.add(client)
+    }
+    if (clients.length === 0) this.#books.delete(link)
+    if (!isAlive) this.#absence.note()
+    this.#noteDone()
+  }
+
+  // ---- clients -----------------------------------------------------------------------------------------------------
+
+  onIdle(client: Client): void {
+    this.#awaited?.delete(client)
+    this.#noteDone()
+  }
+
+  onGone(client: Client): void {
+    this.#awaited?.delete(client)
+    const book = this.#books.get(client.link)
+    book?.delete(client.number)
+    if (book?.size === 0 && !client.link.isOpen) this.#books.delete(client.link)
+    this.#noteDone()
+  }
+
+  report(what: EventKind | 'error', clientId: string, error: unknown): void {
+    console.error(complaint(what, clientId, error))
+  }
+
+  /** Resolves the drain when no gateway can send anything new, and nothing that came is left. */
+  #noteDone(): void {
+    if (this.#phase !== 'leaving' || this.#leaving.size > 0) return
+    this.#awaited ??= new Set([...this.#books.values()].flatMap((book) => [...book.values()]).filter(isBusy))
+    if (this.#awaited.size > 0) return
+    for (const link of this.#links.all()) link.flush()
+    this.#onDone()
+  }
+}
+
+function isBusy({ isIdle }: Client): boolean {
+  return !isIdle
+}

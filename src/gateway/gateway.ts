@@ -1,0 +1,68 @@
+/**
+ * `Gateway`: the processes that hold the clients and stay while the business code reloads. A Worker that hands
+ * every event of its clients to business workers, and does what those, and others, command.
+ */
+import { resolve } from 'node:path'
+import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
+import { checkHooks } from './hooks.ts'
+import { Hub } from './hub/hub.ts'
+import {
+  checkGateway,
+  type DeliveryMode,
+  type GatewaySettings,
+  type LinkOptions,
+  type QueueOptions,
+} from './options.ts'
+import { linkDirOf } from './peer/places.ts'
+
+export interface GatewayOptions extends Omit<WorkerOptions, 'protocol'>, Pick<LinkOptions, 'linkDir' | 'bus'> {
+  protocol?: WorkerOptions['protocol']
+  /** Messages that no worker has acknowledged: how many are kept, and what happens beyond. */
+  queue?: QueueOptions
+  /** Default `at-least-once`: a message that a killed worker had not acknowledged goes to another, marked. */
+  delivery?: DeliveryMode
+  /** A client's session as JSON. Default 16 KiB. */
+  maxSessionBytes?: number
+}
+
+export class Gateway {
+  /** The group of processes that holds the clients; its hooks of connections are the gateway's own. */
+  readonly worker: Worker
+  onWorkerStart: ((worker: Worker) => unknown) | null = null
+  /** Awaited, when the last client has left. */
+  onWorkerStop: ((worker: Worker, reason: StopReason) => unknown) | null = null
+  /** Asked in the gateway before the handshake of a WebSocket is answered; as of a Worker. */
+  onWebSocketConnect: Worker['onWebSocketConnect'] = null
+  #hub: Hub | null = null
+
+  /**
+   * @param listen an address of any protocol but HTTP and UDP: `websocket://0.0.0.0:7272`, `text+tls://…`.
+   * Never throws; `runAll` checks everything.
+   */
+  constructor(listen: string, { queue, delivery, maxSessionBytes, linkDir, bus, ...options }: GatewayOptions = {}) {
+    const worker = new Worker(listen, { reloadable: false, ...(options as WorkerOptions) }) as Worker
+    const check = (): GatewaySettings => {
+      const { maxMessageBytes } = worker
+      return checkGateway({ listen, queue, delivery, maxSessionBytes, linkDir, maxMessageBytes })
+    }
+    worker.onCheck = check
+    this.worker = worker
+    const hub = (): Hub => this.#hub as Hub
+    worker.onConnect = (connection) => hub().connected(connection)
+    worker.onMessage = (connection, message) => hub().said(connection, message)
+    worker.onClose = (connection) => hub().closed(connection)
+    worker.onWebSocketConnect = (connection, request) => this.onWebSocketConnect?.(connection, request)
+    worker.onStatus = () => this.#hub?.figures() ?? {}
+    worker.onWorkerStart = async () => {
+      this.#hub = new Hub(check())
+      await this.#hub.open(linkDir === undefined ? linkDirOf(Worker.stateDir as string) : resolve(linkDir))
+      await this.onWorkerStart?.(worker)
+      // without it, everybody would come in
+      checkHooks(`Gateway "${worker.name}"`, { onWebSocketConnect: this.onWebSocketConnect })
+    }
+    worker.onWorkerStop = async (_, reason) => {
+      await this.#hub?.drain()
+      await this.onWorkerStop?.(worker, reason)
+    }
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * Which business worker handles which client, and how much of a client's line it has: a client stays with its
+ * worker; another gets it when that one leaves and has acknowledged everything, or is gone. Writes to links and decides
+ * nothing about connections.
+ */
+import { type Clients, infoOf } from './clients.ts'
+import { type ClientEvent, sizeOf } from './line.ts'
+import type { BusinessLink, HubClient } from './model.ts'
+
+/** What a worker may hold of one client without having acknowledged it. */
+const MAX_CLIENT_EVENTS = 64
+const MAX_CLIENT_BYTES = 256 * 1024
+/** And of all of them. */
+const MAX_LINK_BYTES = 16 * 1024 * 1024
+
+export interface DispatchOptions {
+  readonly clients: Clients
+  /** False: what a worker was handed and has not acknowledged is lost with it. */
+  readonly redelivers: boolean
+  /** Events of this client were acknowledged or lost: there is more room. */
+  onRelieved(client: HubClient): void
+}
+
+export class Dispatch {
+  readonly #options: DispatchOptions
+  readonly #links = new Set<BusinessLink>()
+  readonly #unowned = new Set<HubClient>()
+  /** Events of all clients that are not acknowledged. */
+  events = 0
+  byteLength = 0
+  handedOver = 0
+  redelivered = 0
+  lost = 0
+
+  constructor(options: DispatchOptions) {
+    this.#options = options
+  }
+
+  /** Those that take clients. */
+  get serving(): number {
+    return [...this.#links].filter(({ state }) => state === 'serving').length
+  }
+
+  // ---- clients -----------------------------------------------------------------------------------------------------
+
+  /** Something happened to a client: it goes to its worker, or waits. */
+  push(client: HubClient, kind: ClientEvent['kind'], bytes: Uint8Array): void {
+    const event = client.line.push(kind, bytes, performance.now())
+    this.events++
+    this.byteLength += sizeOf(event)
+    if (client.owner) this.#pump(client)
+    else this.#assign(client)
+  }
+
+  /** The eldest message that waits for a worker is dropped. @returns whether there was one that came before. */
+  dropOldest(client: HubClient, before?: number): boolean {
+    const event = client.line.dropOldest(before)
+    if (!event) return false
+    this.events--
+    this.byteLength -= sizeOf(event)
+    return true
+  }
+
+  /** Tells its worker what has changed about it. */
+  tell(client: HubClient, value: unknown): void {
+    client.owner?.write({ type: 'state', client: client.number, value })
+  }
+
+  #assign(client: HubClient): void {
+    const link = this.#leastBusy()
+    if (!link) {
+      this.#unowned.add(client)
+      return
+    }
+    this.#unowned.delete(client)
+    client.owner = link
+    link.clients.add(client)
+    link.write({ type: 'adopt', client: client.number, value: infoOf(client) })
+    this.#pump(client)
+  }
+
+  #leastBusy(): BusinessLink | undefined {
+    let least: BusinessLink | undefined
+    for (const link of this.#links)
+      if (link.state === 'serving' && (!least || link.clients.size < least.clients.size)) least = link
+    return least
+  }
+
+  /** Hands over what may be. */
+  #pump(client: HubClient): void {
+    const { owner, line } = client
+    if (owner?.state !== 'serving') return
+    while (line.waiting > 0) {
+      if (line.handedOver >= MAX_CLIENT_EVENTS || line.handedBytes >= MAX_CLIENT_BYTES) return
+      if (owner.handedBytes >= MAX_LINK_BYTES) {
+        owner.starved.add(client)
+        return
+      }
+      const event = line.handOver()
+      if (!event) return
+      this.handedOver++
+      owner.handedBytes += sizeOf(event)
+      const { number, kind, isRedelivered, bytes } = event
+      if (isRedelivered) this.redelivered++
+      owner.write({ type: 'event', client: client.number, event: number, kind, isRedelivered, bytes })
+    }
+  }
+
+  // ---- links -------------------------------------------------------------------------------------------------------
+
+  /** It takes clients from now on: those that wait are the first. */
+  serve(link: BusinessLink): void {
+    if (link.state !== 'ready') return
+    link.state = 'serving'
+    this.#links.add(link)
+    for (const client of [...this.#unowned]) this.#assign(client)
+  }
+
+  /** It takes nothing new: its clients go to others as soon as it has nothing of theirs. */
+  leave(link: BusinessLink): void {
+    if (link.state === 'closed') return
+    link.state = 'leaving'
+    for (const client of [...link.clients]) this.#moveOn(client)
+    link.write({ type: 'leave' })
+  }
+
+  #moveOn(client: HubClient): void {
+    if (client.owner?.state !== 'leaving' || client.line.handedOver > 0) return
+    this.#disown(client)
+    if (client.isClosed && client.line.size === 0) this.#options.clients.forget(client)
+    else this.#assign(client)
+  }
+
+  /** It is gone, and with it all that it had not acknowledged. */
+  close(link: BusinessLink): void {
+    link.state = 'closed'
+    this.#links.delete(link)
+    for (const client of [...link.clients]) {
+      this.#disown(client)
+      this.#takeBack(client)
+      if (client.isClosed && client.line.size === 0) this.#options.clients.forget(client)
+      else this.#assign(client)
+      // not before somebody has it: one that may speak again does so at once
+      this.#options.onRelieved(client)
+    }
+  }
+
+  #disown(client: HubClient): void {
+    client.owner?.clients.delete(client)
+    client.owner?.starved.delete(client)
+    client.owner = null
+  }
+
+  #takeBack(client: HubClient): void {
+    const { line } = client
+    const before = { size: line.size, byteLength: line.byteLength }
+    this.handedOver -= line.handedOver
+    if (this.#options.redelivers) line.takeBack()
+    else this.lost += line.loseHandedOver()
+    this.events -= before.size - line.size
+    this.byteLength -= before.byteLength - line.byteLength
+  }
+
+  /** A worker has handled all events of a client up to this one. */
+  acknowledge(link: BusinessLink, number: number, event: number): void {
+    const client = this.#options.clients.findNumber(number)
+    // it was taken from this worker meanwhile
+    if (client?.owner !== link) return
+    const { events, bytes } = client.line.acknowledge(event)
+    this.events -= events
+    this.handedOver -= events
+    this.byteLength -= bytes
+    link.handedBytes -= bytes
+    this.#afterAcknowledged(client)
+    this.#feedStarved(link)
+  }
+
+  #afterAcknowledged(client: HubClient): void {
+    this.#options.onRelieved(client)
+    if (client.isClosed && client.line.size === 0) {
+      this.#disown(client)
+      this.#options.clients.forget(client)
+    } else if (client.owner?.state === 'leaving') this.#moveOn(client)
+    else this.#pump(client)
+  }
+
+  #feedStarved(link: BusinessLink): void {
+    for (const client of [...link.starved]) {
+      if (link.handedBytes >= MAX_LINK_BYTES) return
+      link.starved.delete(client)
+      this.#pump(client)
+    }
+  }
+}

@@ -1,0 +1,144 @@
+/**
+ * The events of one client on their way to a business worker, in order: those that were handed over and are
+ * not acknowledged, then those that wait. Pure: it decides nothing but what the order demands, and keeps the counts.
+ */
+import type { EventKind } from '../wire/records.ts'
+
+export interface ClientEvent {
+  /** Counts the events of a client, from 1. */
+  readonly number: number
+  readonly kind: EventKind
+  readonly bytes: Uint8Array
+  /** On the clock that the caller uses. */
+  readonly cameAt: number
+  isRedelivered: boolean
+}
+
+/** What an event costs beside its bytes. */
+const OVERHEAD_BYTES = 64
+
+export function sizeOf({ bytes }: Pick<ClientEvent, 'bytes'>): number {
+  return bytes.byteLength + OVERHEAD_BYTES
+}
+
+export class Line {
+  /** Handed over first, then waiting. */
+  #events: ClientEvent[] = []
+  /** How many of them are handed over. */
+  #handedOver = 0
+  #handedBytes = 0
+  #byteLength = 0
+  #lastNumber = 0
+
+  /** All events that are not acknowledged. */
+  get size(): number {
+    return this.#events.length
+  }
+
+  get byteLength(): number {
+    return this.#byteLength
+  }
+
+  get handedOver(): number {
+    return this.#handedOver
+  }
+
+  get handedBytes(): number {
+    return this.#handedBytes
+  }
+
+  get waiting(): number {
+    return this.#events.length - this.#handedOver
+  }
+
+  /** The next to be handed over. */
+  get next(): ClientEvent | undefined {
+    return this.#events[this.#handedOver]
+  }
+
+  /** The eldest message that waits. */
+  get nextMessage(): ClientEvent | undefined {
+    for (let index = this.#handedOver; index < this.#events.length; index++) {
+      const event = this.#events[index]
+      if (event && isMessage(event.kind)) return event
+    }
+    return undefined
+  }
+
+  push(kind: EventKind, bytes: Uint8Array, cameAt: number): ClientEvent {
+    const event = { number: ++this.#lastNumber, kind, bytes, cameAt, isRedelivered: false }
+    this.#events.push(event)
+    this.#byteLength += sizeOf(event)
+    return event
+  }
+
+  /** The next one is handed over. @returns it; undefined: none waits. */
+  handOver(): ClientEvent | undefined {
+    const event = this.next
+    if (!event) return undefined
+    this.#handedOver++
+    this.#handedBytes += sizeOf(event)
+    return event
+  }
+
+  /** Everything up to this number is handled. @returns how many events and bytes that was; a number that was not handed over: none. */
+  acknowledge(number: number): { events: number; bytes: number } {
+    let events = 0
+    let bytes = 0
+    for (const event of this.#events) {
+      if (events === this.#handedOver || event.number > number) break
+      events++
+      bytes += sizeOf(event)
+    }
+    this.#forget(events, bytes)
+    return { events, bytes }
+  }
+
+  #forget(events: number, bytes: number): void {
+    if (events === 0) return
+    this.#events = this.#events.slice(events)
+    this.#handedOver -= events
+    this.#handedBytes -= bytes
+    this.#byteLength -= bytes
+  }
+
+  /**
+   * The worker that had them is gone: what it had not acknowledged waits again, before everything else, and is
+   * marked. @returns how many those were.
+   */
+  takeBack(): number {
+    const count = this.#handedOver
+    for (const event of this.#events.slice(0, count)) event.isRedelivered = true
+    this.#handedOver = 0
+    this.#handedBytes = 0
+    return count
+  }
+
+  /** The same where a message may be handled once at most: messages are lost. @returns how many those were. */
+  loseHandedOver(): number {
+    const handed = this.#events.slice(0, this.#handedOver)
+    this.takeBack()
+    // that a client has come and gone is no message
+    const lost = handed.filter(({ kind }) => isMessage(kind))
+    this.#drop(lost)
+    return lost.length
+  }
+
+  /** The eldest message that waits and came before `before`, if there is one, is dropped. */
+  dropOldest(before = Number.POSITIVE_INFINITY): ClientEvent | undefined {
+    const event = this.nextMessage
+    if (!event || event.cameAt >= before) return undefined
+    this.#drop([event])
+    return event
+  }
+
+  #drop(dropped: readonly ClientEvent[]): void {
+    if (dropped.length === 0) return
+    this.#events = this.#events.filter((event) => !dropped.includes(event))
+    this.#byteLength -= dropped.reduce((sum, event) => sum + sizeOf(event), 0)
+  }
+}
+
+function isMessage(kind: EventKind): boolean {
+  return kind === 'text' || kind === 'bytes'
+}

@@ -1,0 +1,123 @@
+/** What becomes of a client that says more than is handled: it waits, loses its eldest messages, or is sent away. */
+import type { Connection, WebSocketConnection } from '../../index.ts'
+import type { QueueLimits } from '../options.ts'
+import type { Dispatch } from './dispatch.ts'
+import type { HubClient } from './model.ts'
+
+/** How often messages are looked for that wait for too long. */
+const LOOK_MS = 1_000
+/** One that waits speaks again when no more than so much of its limits is taken. */
+const RESUME_AT = 0.5
+/** RFC 6455, registered with IANA: Try Again Later. */
+const TRY_AGAIN_LATER = 1013
+
+export class Queue {
+  readonly #limits: QueueLimits
+  readonly #dispatch: Dispatch
+  readonly #paused = new Set<HubClient>()
+  #timer: NodeJS.Timeout | null = null
+  /** Some stay paused for what all have together, and not for what they have themselves. */
+  #isAllOver = false
+  dropped = 0
+  closed = 0
+
+  constructor(limits: QueueLimits, dispatch: Dispatch) {
+    this.#limits = limits
+    this.#dispatch = dispatch
+  }
+
+  get paused(): number {
+    return this.#paused.size
+  }
+
+  /** Looks from now on for what waits for too long. */
+  watch(clients: () => Iterable<HubClient>): void {
+    if (this.#limits.overflow === 'wait') return
+    this.#timer = setInterval(() => {
+      const before = performance.now() - this.#limits.maxMs
+      for (const client of clients()) if (client.line.waiting > 0) this.#expire(client, before)
+    }, LOOK_MS).unref()
+  }
+
+  stop(): void {
+    if (this.#timer) clearInterval(this.#timer)
+  }
+
+  #expire(client: HubClient, before: number): void {
+    if (this.#limits.overflow === 'close') {
+      const eldest = client.line.nextMessage
+      if (eldest && eldest.cameAt < before && !client.isClosed) this.#sendAway(client)
+      return
+    }
+    while (this.#dispatch.dropOldest(client, before)) this.dropped++
+  }
+
+  /** A message of this client was put into its line. */
+  noteAdded(client: HubClient): void {
+    if (!this.#isOver(client, 1)) return
+    switch (this.#limits.overflow) {
+      case 'wait':
+        if (client.isPaused) return
+        client.isPaused = true
+        this.#isAllOver ||= this.#isTotalOver(1)
+        this.#paused.add(client)
+        client.connection.pause()
+        return
+      case 'drop':
+        while (this.#isOver(client, 1) && this.#dispatch.dropOldest(client)) this.dropped++
+        return
+      case 'close':
+        this.#sendAway(client)
+        return
+    }
+  }
+
+  #isOver(client: HubClient, share: number): boolean {
+    return this.#isOwnOver(client, share) || this.#isTotalOver(share)
+  }
+
+  #isOwnOver({ line }: HubClient, share: number): boolean {
+    const { maxMessages, maxBytes } = this.#limits
+    return line.size > maxMessages * share || line.byteLength > maxBytes * share
+  }
+
+  #isTotalOver(share: number): boolean {
+    return this.#dispatch.byteLength > this.#limits.maxTotalBytes * share
+  }
+
+  #sendAway({ connection }: HubClient): void {
+    // it is on its way already
+    if (connection.state === 'closing' || connection.state === 'closed') return
+    this.closed++
+    if (isWebSocket(connection)) connection.closeWith(TRY_AGAIN_LATER, 'too many messages wait')
+    else connection.close()
+  }
+
+  /** There is room again. */
+  noteRelieved(client: HubClient): void {
+    this.#resume(client)
+    if (!this.#isAllOver || this.#isTotalOver(RESUME_AT)) return
+    this.#isAllOver = false
+    for (const other of [...this.#paused]) this.#resume(other)
+  }
+
+  #resume(client: HubClient): void {
+    if (!client.isPaused || this.#isOwnOver(client, RESUME_AT)) return
+    if (this.#isTotalOver(RESUME_AT)) {
+      // its own next acknowledgement may never come: it has nothing left
+      this.#isAllOver = true
+      return
+    }
+    this.forget(client)
+    client.connection.resume()
+  }
+
+  forget(client: HubClient): void {
+    client.isPaused = false
+    this.#paused.delete(client)
+  }
+}
+
+export function isWebSocket(connection: Connection): connection is WebSocketConnection {
+  return 'closeWith' in connection
+}

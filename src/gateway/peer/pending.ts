@@ -1,0 +1,71 @@
+/**
+ * Questions that wait for their answers, each with a deadline. One clock for all of them: a timer for each
+ * would cost more than the question.
+ */
+export interface Waiting {
+  resolve(value: unknown): void
+  reject(error: unknown): void
+}
+
+interface Entry extends Waiting {
+  readonly dueAt: number
+  readonly deadlineMs: number
+}
+
+/** A deadline is kept as exactly as this. */
+const TICK_MS = 25
+
+export class Pending {
+  readonly #entries = new Map<number, Entry>()
+  readonly #late: (deadlineMs: number) => Error
+  #clock: NodeJS.Timeout | null = null
+
+  /** @param late what a question is rejected with whose deadline is over. */
+  constructor(late: (deadlineMs: number) => Error) {
+    this.#late = late
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** Keeps the process alive until it is settled. */
+  wait(question: number, deadlineMs: number): Promise<unknown> {
+    // it runs on for a while when nothing waits: starting it is what costs
+    this.#clock ??= setInterval(() => this.#tick(), TICK_MS)
+    if (this.#entries.size === 0) this.#clock.ref()
+    return new Promise((resolve, reject) => {
+      this.#entries.set(question, { resolve, reject, deadlineMs, dueAt: performance.now() + deadlineMs })
+    })
+  }
+
+  /** Takes a question out, to answer it. Undefined for one that is late, or was never asked. */
+  take(question: number): Waiting | undefined {
+    const entry = this.#entries.get(question)
+    if (!entry) return undefined
+    this.#entries.delete(question)
+    if (this.#entries.size === 0) this.#clock?.unref()
+    return entry
+  }
+
+  /** Nothing will be answered any more. */
+  rejectAll(error: unknown): void {
+    for (const question of [...this.#entries.keys()]) this.take(question)?.reject(error)
+    this.#stop()
+  }
+
+  #tick(): void {
+    if (this.#entries.size === 0) {
+      this.#stop()
+      return
+    }
+    const now = performance.now()
+    for (const [question, { dueAt, deadlineMs }] of this.#entries)
+      if (dueAt <= now) this.take(question)?.reject(this.#late(deadlineMs))
+  }
+
+  #stop(): void {
+    if (this.#clock) clearInterval(this.#clock)
+    this.#clock = null
+  }
+}

@@ -1,0 +1,95 @@
+/** Where the sockets of gateways are: one file for each, named by its gateway, in the link directories. */
+import { mkdirSync, readdirSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { ShiftworkError } from '../../index.ts'
+
+const STATE_FOLDER = '.shiftwork'
+const LINKS = 'links'
+const SUFFIX = '.sock'
+/** File systems tell times in steps: what was changed so recently may have been changed again unseen. */
+const BLUR_MS = 20
+
+/** Where the gateways of this state directory put their sockets. */
+export function linkDirOf(stateDir: string): string {
+  return join(stateDir, LINKS)
+}
+
+/** For this user alone. @throws ShiftworkError `ERR_STATE_DIR` */
+export function makeLinkDir(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    const message = `Cannot make the directory ${path}, where gateways and business workers meet`
+    const hint = 'Give all of them a linkDir that their user may write to.'
+    throw new ShiftworkError('ERR_STATE_DIR', message, { hint, cause: error })
+  }
+}
+
+export class Places {
+  readonly #root: { linkDir: string } | { stateDir: string }
+  #seen: string | null = null
+
+  /** @param root one link directory, or a state directory: then those of its neighbours count, too. */
+  constructor(root: { linkDir: string } | { stateDir: string }) {
+    this.#root = root
+  }
+
+  /** Makes our own link directory, if it is not there: it can be watched from now on. */
+  prepare(): void {
+    const path = 'linkDir' in this.#root ? this.#root.linkDir : linkDirOf(this.#root.stateDir)
+    makeLinkDir(path)
+  }
+
+  /** The directories with sockets in them, and those in which such a directory may appear. */
+  directories(): { linkDirs: string[]; parents: string[] } {
+    if ('linkDir' in this.#root) return { linkDirs: [this.#root.linkDir], parents: [] }
+    const { stateDir } = this.#root
+    const folder = dirname(stateDir)
+    if (basename(folder) !== STATE_FOLDER) return { linkDirs: [linkDirOf(stateDir)], parents: [stateDir] }
+    const stateDirs = namesIn(folder).map((name) => join(folder, name))
+    return { linkDirs: stateDirs.map(linkDirOf), parents: [folder, ...stateDirs] }
+  }
+
+  /** Something may be there that was not at the last `list`. */
+  get hasChanged(): boolean {
+    return this.#seen === null || this.#state() !== this.#seen
+  }
+
+  /** The path of each gateway's socket, whether somebody listens or not. */
+  list(): Map<string, string> {
+    // before it is read: what comes meanwhile is seen again
+    this.#seen = this.#state()
+    const found = new Map<string, string>()
+    for (const linkDir of this.directories().linkDirs)
+      for (const name of namesIn(linkDir))
+        if (name.endsWith(SUFFIX)) found.set(name.slice(0, -SUFFIX.length), join(linkDir, name))
+    return found
+  }
+
+  /** When each directory was changed; null: one was just now. */
+  #state(): string | null {
+    const { linkDirs, parents } = this.directories()
+    const times = [...parents, ...linkDirs].map(changedAt)
+    if (times.some((at) => Math.abs(Date.now() - at) < BLUR_MS)) return null
+    return times.join()
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch {
+    // nobody has made it, or it is not ours to see
+    return []
+  }
+}
+
+/** 0: it is not there. */
+function changedAt(path: string): number {
+  try {
+    return statSync(path).mtimeMs
+  } catch {
+    // nobody has made it yet
+    return 0
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * A fleet of one gateway and business workers whose code answers a `Swarm`, and writes down what it has
+ * handled; and what such a ledger must say.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect } from 'vitest'
+import { GatewayClient } from '../../src/gateway/index.ts'
+import type { Project } from './project.ts'
+import type { Swarm } from './swarm.ts'
+
+/** Each push is a message to every client. */
+const PUSH_EVERY_MS = 100
+
+export interface FleetOptions {
+  listen?: string
+  gateway?: Record<string, unknown>
+  business?: Record<string, unknown>
+}
+
+/** The text of a start file; the business workers' code is in `app.js`. */
+export function gatewayStart({
+  listen = 'websocket://127.0.0.1:0',
+  gateway = {},
+  business = {},
+}: FleetOptions): string {
+  return `
+import { Worker } from 'shiftwork'
+import { BusinessWorker, Gateway } from 'shiftwork/gateway'
+new Gateway(${JSON.stringify(listen)}, ${JSON.stringify({ name: 'gateway', ...gateway })})
+${businessOf(business)}
+Worker.runAll()
+`
+}
+
+/** A gateway alone. */
+export function gatewayAlone(gateway: Record<string, unknown> = {}): string {
+  return `
+import { Worker } from 'shiftwork'
+import { Gateway } from 'shiftwork/gateway'
+new Gateway('websocket://127.0.0.1:0', ${JSON.stringify({ name: 'gateway', ...gateway })})
+Worker.runAll()
+`
+}
+
+/** Business workers alone: their gateway is another start file's, in the same folder. */
+export function businessStart(business: Record<string, unknown> = {}): string {
+  return `
+import { Worker } from 'shiftwork'
+import { BusinessWorker } from 'shiftwork/gateway'
+${businessOf(business)}
+Worker.runAll()
+`
+}
+
+function businessOf(options: Record<string, unknown>): string {
+  return `
+const business = new BusinessWorker(${JSON.stringify({ name: 'business', bakeMs: 0, ...options })})
+business.onWorkerStart = async () => Object.assign(business, await import('./app.js'))
+`
+}
+
+/**
+ * Handles `<client> <number> <what>`: writes it down in `handled.txt`, and then answers. Who has come and gone is in `came.txt`
+ * and `went.txt`. `meanwhile` stands between the two.
+ */
+export function answeringApp(meanwhile = ''): string {
+  return `
+import { appendFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+const note = (file, ...words) => appendFileSync(file, words.join(' ') + '\\n')
+export const onConnect = async (client, { redelivered }) => {
+  note('came.txt', client.id, redelivered ? 'redelivered' : 'first')
+  await client.join('room')
+  await client.send('welcome')
+}
+export const onMessage = async (client, data, { redelivered }) => {
+  const [name, number, what] = data.split(' ')
+  const mark = redelivered ? 'redelivered' : 'first'
+  note('handled.txt', name, number, process.pid, mark)
+  ${meanwhile}
+  await client.send(['answer', number, process.pid, mark].join(' '))
+}
+export const onClose = (client, { redelivered }) => note('went.txt', client.id, redelivered ? 'redelivered' : 'first')
+`
+}
+
+/** Pushes to the group of all clients, one after another, from outside of the fleet, until it is told to end. */
+export class Pusher {
+  /** The number of the last push. */
+  pushes = 0
+  readonly #gateways: GatewayClient
+  readonly #clients: number
+  readonly #loop: Promise<void>
+  #isOn = true
+
+  constructor(project: Project, clients: number) {
+    this.#gateways = new GatewayClient({ startFile: project.startFile })
+    this.#clients = clients
+    this.#loop = this.#run()
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isOn) {
+      const { sent, buffered, full, missing } = await this.#gateways.sendToGroup('room', `push ${++this.pushes}`)
+      expect({ reached: sent + buffered, full, missing }).toEqual({ reached: this.#clients, full: 0, missing: [] })
+      await delay(PUSH_EVERY_MS)
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#isOn = false
+    await this.#loop
+    this.#gateways.disconnect()
+  }
+}
+
+/** What the gateway says of itself; of several, the first. */
+export async function figuresOf(project: Project): Promise<Record<string, unknown>> {
+  const group = (await project.status()).groups.find(({ name }) => name === 'gateway')
+  return group?.processes[0]?.figures ?? {}
+}
+
+/** One line of `handled.txt`. */
+export interface Handled {
+  readonly client: string
+  readonly number: number
+  readonly pid: number
+  readonly isRedelivered: boolean
+}
+
+export function handledIn(project: Project): Handled[] {
+  return linesOf(project, 'handled.txt').map(([client = '', number, pid, mark]) => ({
+    client,
+    number: Number(number),
+    pid: Number(pid),
+    isRedelivered: mark === 'redelivered',
+  }))
+}
+
+export function linesOf(project: Project, file: string): string[][] {
+  const lines = project.written(file).split('\n').filter(Boolean)
+  return lines.map((line) => line.split(' '))
+}
+
+/**
+ * Every client's messages were handled from the first to the last that it has sent: each for the first time in order, and
+ * again only when marked. @returns how many were handled again.
+ */
+export function expectHandledInOrder(handled: readonly Handled[], { clients }: Swarm): number {
+  const last = new Map<string, number>()
+  let again = 0
+  for (const { client, number, isRedelivered } of handled) {
+    const before = last.get(client) ?? 0
+    if (number <= before && isRedelivered) again++
+    else expect(`${client} ${number}`).toBe(`${client} ${before + 1}`)
+    if (number > before) last.set(client, number)
+  }
+  expect(clients.map(({ name }) => [name, last.get(name) ?? 0])).toEqual(clients.map(({ name, sent }) => [name, sent]))
+  return again
+}

@@ -1,0 +1,93 @@
+/** What people forget or break around gateways, and what they are told: never silence. */
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
+import { FrameClient } from '../helpers/frames.ts'
+import { BIN, Project, type Running } from '../helpers/project.ts'
+
+const IMPORTS = "import { Worker } from 'shiftwork'\nimport { BusinessWorker, Gateway } from 'shiftwork/gateway'\n"
+const GATEWAY = "const gateway = new Gateway('websocket://127.0.0.1:0', { name: 'gateway', bakeMs: 0 })\n"
+const BUSINESS = `
+const business = new BusinessWorker({ name: 'business', bakeMs: 0 })
+business.onWorkerStart = async () => {
+  const app = await import('./app.js')
+  business.onConnect = app.onConnect
+  business.onMessage = app.onMessage
+}
+`
+const APP = `
+export const onConnect = (client) => client.send('hello')
+export const onMessage = (client, text) => client.send('heard ' + text)
+`
+
+function create(parts: string, files: Record<string, string> = {}): Project {
+  return Project.create({ 'start.js': `${IMPORTS}${parts}\nWorker.runAll()\n`, 'app.js': APP, ...files })
+}
+
+async function connect(project: Project): Promise<FrameClient> {
+  const client = await FrameClient.open({ port: await project.port('gateway') })
+  onTestFinished(() => client.close())
+  return client
+}
+
+it('business workers that handle nothing do not start', async () => {
+  const project = create(`${GATEWAY}new BusinessWorker({ name: 'business' })`)
+  const { code, stdout, stderr } = await project.through('js', 'start')
+  expect({ code, text: stdout + stderr }).toEqual({
+    code: 1,
+    text: expect.stringContaining('BusinessWorker "business" handles nothing'),
+  })
+})
+
+it('a hook that the business code does not export fails the start, and rejects a reload', async () => {
+  const project = create(GATEWAY + BUSINESS)
+  await project.start()
+  const client = await connect(project)
+  expect(await client.text()).toBe('hello')
+  project.write('app.js', APP.replace('onMessage', 'onMesage'))
+  const { code, summary } = await project.reload()
+  expect({ code, message: summary.error?.message }).toEqual({
+    code: 5,
+    message: 'BusinessWorker "business": onMessage is undefined',
+  })
+  client.send('you')
+  expect(await client.text()).toBe('heard you')
+})
+
+it('a gateway whose onWebSocketConnect is none admits nobody: it does not start', async () => {
+  const project = create(
+    `${GATEWAY}gateway.onWorkerStart = () => { gateway.onWebSocketConnect = undefined }\n${BUSINESS}`,
+  )
+  const { code, stdout, stderr } = await project.through('js', 'start')
+  expect({ code, text: stdout + stderr }).toEqual({
+    code: 1,
+    text: expect.stringContaining('Gateway "gateway": onWebSocketConnect is undefined'),
+  })
+})
+
+it('a gateway without business workers says that its clients wait, until some come from another start file', async () => {
+  const project = create(GATEWAY, { 'other.js': `${IMPORTS}${BUSINESS}Worker.runAll()\n` })
+  const running = await project.start()
+  const client = await connect(project)
+  client.send('early')
+  await running.line(/^shiftwork: 2 events of 1 clients wait: this gateway has no business worker/m)
+  const other = await startBeside(project, 'other.js')
+  expect([await client.text(), await client.text()]).toEqual(['hello', 'heard early'])
+  expect(other.stderr).toBe('')
+})
+
+it('business workers without a gateway say where they look for one', async () => {
+  const project = create(BUSINESS)
+  const running = await project.start()
+  const links = join(project.stateDir, 'links')
+  const [text] = await running.line(/^shiftwork: this business worker has no gateway.*/m)
+  expect(text).toContain(links)
+})
+
+/** A second fleet in the same folder; it is stopped at the end. */
+async function startBeside(project: Project, file: string): Promise<Running> {
+  const path = join(project.dir, file)
+  const running = project.launch(process.execPath, [path, 'start'])
+  onTestFinished(async () => void (await project.exec(process.execPath, [BIN, 'stop', path])))
+  await running.line(/^ready in /m)
+  return running
+}

@@ -1,0 +1,247 @@
+/**
+ * Messages that nobody handles: without a business worker, beside one that hangs, and more of them than a gateway
+ * keeps. They wait and are handled in order, and to those beyond happens what the option `queue` says.
+ */
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { kill } from '../helpers/faults.ts'
+import {
+  answeringApp,
+  businessStart,
+  expectHandledInOrder,
+  figuresOf,
+  gatewayAlone,
+  gatewayStart,
+  handledIn,
+  linesOf,
+} from '../helpers/gateways.ts'
+import { until } from '../helpers/processes.ts'
+import { Project, type Running } from '../helpers/project.ts'
+import { Swarm } from '../helpers/swarm.ts'
+
+/** A gateway of one start file; `startBusiness` starts the business workers, which another one in the same folder has. */
+class Apart {
+  readonly project: Project
+  #running: Running | null = null
+
+  private constructor(project: Project) {
+    this.project = project
+  }
+
+  static async start(queue: Record<string, unknown> = {}): Promise<Apart> {
+    const files = { 'start.js': gatewayAlone({ queue }), 'business.js': businessStart(), 'app.js': answeringApp() }
+    const apart = new Apart(Project.create(files))
+    onTestFinished(() => apart.#end())
+    await apart.project.start()
+    return apart
+  }
+
+  async startBusiness(): Promise<void> {
+    this.#running = this.project.launch(process.execPath, [join(this.project.dir, 'business.js'), 'start'])
+    await this.#running.line(/^ready in /m)
+  }
+
+  async #end(): Promise<void> {
+    this.#running?.kill('SIGTERM')
+    await this.#running?.ended
+  }
+
+  async connect(clients: number): Promise<Swarm> {
+    const swarm = await Swarm.connect({ port: await this.project.port('gateway'), clients })
+    onTestFinished(() => swarm.close())
+    return swarm
+  }
+
+  /** Waits until the gateway says so. */
+  says(figures: Record<string, number>): Promise<void> {
+    return until(JSON.stringify(figures), async () => {
+      const told = await figuresOf(this.project)
+      return Object.entries(figures).every(([name, value]) => told[name] === value)
+    })
+  }
+}
+
+function sayAll(swarm: Swarm, messages: number): void {
+  for (let number = 0; number < messages; number++) for (const client of swarm.clients) client.say()
+}
+
+/** All that was said is answered, once and in order, and everybody is still there. */
+async function expectAllAnswered(project: Project, swarm: Swarm): Promise<void> {
+  await swarm.quiet()
+  expect({ wrongs: swarm.wrongs, repeats: swarm.repeats }).toEqual({ wrongs: [], repeats: 0 })
+  expect(swarm.farewells).toEqual({ connected: swarm.clients.length })
+  expectHandledInOrder(handledIn(project), swarm)
+}
+
+describe('no business worker', () => {
+  it('messages wait in the gateway, and are handled in order when one comes', async () => {
+    const apart = await Apart.start()
+    const swarm = await apart.connect(50)
+    sayAll(swarm, 100)
+    await apart.says({ workers: 0, queued: 50 * 101, handedOver: 0, paused: 0 })
+    await apart.startBusiness()
+    await expectAllAnswered(apart.project, swarm)
+    expect(handledIn(apart.project).filter(({ isRedelivered }) => isRedelivered)).toEqual([])
+    await apart.says({ queued: 0, handedOver: 0, dropped: 0, redelivered: 0 })
+  })
+
+  it('a client that has said something and left is heard all the same, from its coming to its going', async () => {
+    const apart = await Apart.start()
+    const swarm = await apart.connect(3)
+    sayAll(swarm, 10)
+    await apart.says({ clients: 3, queued: 33 })
+    swarm.close()
+    await apart.says({ clients: 0, queued: 36 })
+    await apart.startBusiness()
+    await apart.says({ queued: 0, handedOver: 0 })
+    expectHandledInOrder(handledIn(apart.project), swarm)
+    const [came, went] = [linesOf(apart.project, 'came.txt'), linesOf(apart.project, 'went.txt')]
+    expect([came.length, went]).toEqual([3, came])
+  })
+
+  it('the only one is killed, and what is started in its place fails: messages wait until one is whole again', async () => {
+    const project = Project.create({ 'start.js': gatewayStart({}), 'app.js': answeringApp() })
+    await project.start()
+    const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 50 })
+    onTestFinished(() => swarm.close())
+    project.write('app.js', 'throw new Error("it is broken")')
+    await kill(project, ...(await project.pids('business')))
+    await until('it has failed', () => project.log.includes('it is broken'))
+    sayAll(swarm, 50)
+    await until('they wait', async () => (await figuresOf(project))['queued'] === 50 * 50)
+    project.write('app.js', answeringApp())
+    await expectAllAnswered(project, swarm)
+  })
+})
+
+describe('more than the gateway keeps', () => {
+  it('wait: the client is not read from, what it sends stalls in its own socket, and all of it is handled in the end', async () => {
+    const apart = await Apart.start({ maxMessages: 100 })
+    const swarm = await apart.connect(1)
+    const [client] = swarm.clients
+    const filler = 'x'.repeat(2_000)
+    const before = (await apart.project.status()).groups[0]?.processes[0]?.rssBytes ?? 0
+    for (let number = 0; number < 20_000; number++) client?.say(filler)
+    await apart.says({ paused: 1 })
+    const { queued } = await figuresOf(apart.project)
+    expect(queued).toBeLessThan(150)
+    expect(client?.stalledBytes).toBeGreaterThan(20_000_000)
+    const after = (await apart.project.status()).groups[0]?.processes[0]?.rssBytes ?? 0
+    expect(after - before).toBeLessThan(20_000_000)
+    await apart.startBusiness()
+    await expectAllAnswered(apart.project, swarm)
+    await apart.says({ queued: 0, handedOver: 0, dropped: 0, paused: 0 })
+  })
+
+  it('drop: the eldest are dropped and counted, the rest is handled in order', async () => {
+    const apart = await Apart.start({ maxMessages: 11, overflow: 'drop' })
+    const swarm = await apart.connect(20)
+    sayAll(swarm, 30)
+    // of the eleven, one is that the client has come
+    await apart.says({ queued: 20 * 11, dropped: 20 * 20 })
+    await apart.startBusiness()
+    await apart.says({ queued: 0, handedOver: 0 })
+    const numbers = Array.from({ length: 10 }, (_, index) => 21 + index)
+    const handled = handledIn(apart.project)
+    for (const { name } of swarm.clients)
+      expect([name, handled.filter(({ client }) => client === name).map(({ number }) => number)]).toEqual([
+        name,
+        numbers,
+      ])
+    expect(swarm.farewells).toEqual({ connected: 20 })
+    await apart.says({ dropped: 20 * 20 })
+  })
+
+  it('close: who says more is sent away with 1013, others stay', async () => {
+    const apart = await Apart.start({ maxMessages: 11, overflow: 'close' })
+    const swarm = await apart.connect(20)
+    const [loud, ...others] = swarm.clients
+    for (const client of others) for (let number = 0; number < 10; number++) client.say()
+    for (let number = 0; number < 100; number++) loud?.say()
+    await swarm.until('it is sent away', () => loud?.farewell !== null)
+    expect(swarm.farewells).toEqual({ 1013: 1, connected: 19 })
+    await apart.says({ clients: 19, closed: 1, dropped: 0 })
+    await apart.startBusiness()
+    await swarm.until('the others are answered', () => others.every(({ answered }) => answered === 10))
+    expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({
+      wrongs: [],
+      farewells: { 1013: 1, connected: 19 },
+    })
+  })
+
+  it('drop, maxMs: what waits for longer is dropped and counted, what comes later is handled', async () => {
+    const apart = await Apart.start({ maxMs: 500, overflow: 'drop' })
+    const swarm = await apart.connect(20)
+    sayAll(swarm, 5)
+    await apart.says({ queued: 20, dropped: 100 })
+    await apart.startBusiness()
+    sayAll(swarm, 1)
+    await apart.says({ queued: 0, handedOver: 0, dropped: 100 })
+    expect(handledIn(apart.project).map(({ number }) => number)).toEqual(Array(20).fill(6))
+    expect(swarm.farewells).toEqual({ connected: 20 })
+  })
+
+  it('close, maxMs: whose message waits for longer is sent away with 1013, who says nothing stays', async () => {
+    const apart = await Apart.start({ maxMs: 500, overflow: 'close' })
+    const swarm = await apart.connect(10)
+    const loud = swarm.clients.slice(0, 5)
+    for (const client of loud) client.say()
+    await swarm.until('they are sent away', () => loud.every(({ farewell }) => farewell !== null))
+    await apart.says({ clients: 5, closed: 5 })
+    expect(swarm.farewells).toEqual({ 1013: 5, connected: 5 })
+    // the others' are not old
+    await apart.startBusiness()
+    await swarm.until('they are welcome', () => swarm.clients.slice(5).every(({ isWelcome }) => isWelcome))
+  })
+})
+
+describe('a business worker that is busy', () => {
+  it('a handler that never settles for one client holds up no other, and a reload hands its message on, marked', async () => {
+    const hang = `if (what === 'hang' && !redelivered) await new Promise(() => {})`
+    const start = gatewayStart({ business: { stopTimeoutMs: 500 } })
+    const project = Project.create({ 'start.js': start, 'app.js': answeringApp(hang) })
+    await project.start()
+    const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 20, messagesPerSecond: 500 })
+    onTestFinished(() => swarm.close())
+    const [stuck] = swarm.clients
+    stuck?.say('hang')
+    for (let number = 0; number < 5; number++) stuck?.say()
+    swarm.speak()
+    await swarm.more(1_000)
+    expect(stuck?.answered).toBe(0)
+    expect((await project.reload()).summary.result).toBe('done')
+    await swarm.quiet()
+    expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 20 } })
+    const handled = handledIn(project)
+    expectHandledInOrder(handled, swarm)
+    const again = handled.filter(({ isRedelivered }) => isRedelivered)
+    expect(new Set(again.map(({ client }) => client))).toEqual(new Set([stuck?.name]))
+    expect(again[0]?.number).toBe(1)
+  })
+
+  it('one that blocks its event loop for 5 s: the other one answers its own meanwhile, and it answers all of its own afterwards, in order', async () => {
+    const block = `if (what === 'block') for (const end = performance.now() + 5_000; performance.now() < end; );`
+    const start = gatewayStart({ business: { count: 2 } })
+    const project = Project.create({ 'start.js': start, 'app.js': answeringApp(block) })
+    await project.start()
+    const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 100, messagesPerSecond: 500 })
+    onTestFinished(() => swarm.close())
+    for (const client of swarm.clients) client.say()
+    await swarm.quiet()
+    const [first] = swarm.clients
+    const [held, free] = [true, false].map((isHeld) =>
+      swarm.clients.filter(({ pid }) => (pid === first?.pid) === isHeld),
+    )
+    expect(held?.length).toBe(50)
+    first?.say('block')
+    await until('it is blocked', () =>
+      handledIn(project).some(({ client, number }) => client === first?.name && number === 2),
+    )
+    const before = held?.map(({ answered }) => answered)
+    swarm.speak()
+    await swarm.until('the others are answered', () => free?.every(({ answered }) => answered >= 5) ?? false)
+    expect(held?.map(({ answered }) => answered)).toEqual(before)
+    await expectAllAnswered(project, swarm)
+    expect(await project.pids('business')).toContain(first?.pid)
+  })
+})

@@ -5,6 +5,7 @@
  */
 import { createSocket, type Socket } from 'node:dgram'
 import { onTestFinished } from 'vitest'
+import { until } from './processes.ts'
 
 /** What `udpApp` answers. */
 export interface Answer {
@@ -93,6 +94,8 @@ export class DatagramClient {
   }
 }
 
+const ENOUGH = 100
+
 export interface DatagramLoadOptions {
   /** Where the next datagram goes. */
   port: () => number
@@ -134,8 +137,9 @@ export class DatagramLoad {
     this.#lanes = Array.from({ length: options.clients }, (_, client) => this.#run(client))
   }
 
-  /** Sends no more, and waits for what is on its way. */
+  /** Sends no more once enough were asked to tell anything, and waits for what is on its way. */
   async stop(): Promise<DatagramLoadResult> {
+    await until('enough were asked', () => this.result.asked > ENOUGH)
     this.#isOn = false
     await Promise.all(this.#lanes)
     return this.result

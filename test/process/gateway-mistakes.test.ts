@@ -96,7 +96,7 @@ it('a gateway that dies is not complained of once for each of its clients whose 
   for (const client of [await connect(project), await connect(project)]) expect(await client.text()).toBe('hello')
   const [pid = 0] = await project.pids('gateway')
   process.kill(pid, 'SIGKILL')
-  await running.line(/(^gone\n){2}/m)
+  await until('both are told of', () => running.stdout.match(/^gone$/gm)?.length === 2)
   await until('another gateway serves', async () => (await project.pids('gateway')).some((now) => now !== pid))
   expect(await (await connect(project)).text()).toBe('hello')
   expect(running.stderr).not.toContain('onClose of client')

@@ -2,6 +2,7 @@
  * A business worker process: its links to gateways, the clients that those have given to it, and how it
  * lets go of them. Made by `BusinessWorker` in `onWorkerStart`.
  */
+import { ShiftworkError } from '../../index.ts'
 import { Absence } from '../absence.ts'
 import { DEFAULT_DEADLINE_MS } from '../options.ts'
 import { Commands } from '../peer/commands.ts'
@@ -162,6 +163,8 @@ export class Desk implements ClientHome {
   }
 
   report(what: EventKind | 'error', clientId: string, error: unknown): void {
+    // the last gateway has died, and with it everybody who could be told: that is known, and not to be said per client
+    if (what === 'close' && error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING') return
     console.error(complaint(what, clientId, error))
   }
 

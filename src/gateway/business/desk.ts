@@ -91,6 +91,8 @@ export class Desk implements ClientHome {
       this.#onDone = resolve
       this.#noteDone()
     })
+    // an acknowledgement that dies with this process would let another worker handle its event again
+    await Promise.all(this.#links.all().map((link) => link.confirm()))
   }
 
   close(): void {
@@ -123,6 +125,7 @@ export class Desk implements ClientHome {
         return
       case 'leave':
         this.#leaving.delete(link)
+        for (const client of [...book.values()]) if (client.isIdle) book.delete(client.number)
         this.#noteDone()
         return
       default:
@@ -151,6 +154,9 @@ export class Desk implements ClientHome {
 
   onIdle(client: Client): void {
     this.#awaited?.delete(client)
+    // it is another worker's now: what becomes of it is told there
+    if (this.#phase === 'leaving' && !this.#leaving.has(client.link))
+      this.#books.get(client.link)?.delete(client.number)
     this.#noteDone()
   }
 
@@ -172,9 +178,7 @@ export class Desk implements ClientHome {
   #noteDone(): void {
     if (this.#phase !== 'leaving' || this.#leaving.size > 0) return
     this.#awaited ??= new Set([...this.#books.values()].flatMap((book) => [...book.values()]).filter(isBusy))
-    if (this.#awaited.size > 0) return
-    for (const link of this.#links.all()) link.flush()
-    this.#onDone()
+    if (this.#awaited.size === 0) this.#onDone()
   }
 }
 

@@ -15,6 +15,7 @@ web.onWorkerStart = async (worker) => {
 
 new Gateway(`websocket://127.0.0.1:${process.env.GATEWAY_PORT ?? 8093}`, {
   name: 'gateway',
+  after: 'business', // it starts when somebody handles its clients, and stops first
   maxMessageBytes: 16 * 1024,
   heartbeat: { everyMs: 30_000 },
 })

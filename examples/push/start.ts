@@ -14,6 +14,7 @@ web.onWorkerStart = async (worker) => {
 
 const gateway = new Gateway(`websocket://127.0.0.1:${process.env.GATEWAY_PORT ?? 8095}`, {
   name: 'gateway',
+  after: 'business', // it starts when somebody greets its clients, and stops first
   heartbeat: { everyMs: 30_000 },
 })
 gateway.onWorkerStart = async () => {

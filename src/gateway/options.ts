@@ -69,8 +69,7 @@ export function checkGateway(options: Readonly<Record<string, unknown>>): Gatewa
   checkListen(options['listen'])
   const { queue = {}, delivery = DEFAULTS.delivery, maxSessionBytes = DEFAULTS.maxSessionBytes } = options
   if (typeof queue !== 'object' || queue === null) wrong('queue', queue, 'an object')
-  for (const name of Object.keys(queue as object))
-    if (!(name in DEFAULTS.queue)) wrong(`queue.${name}`, '', `one of ${Object.keys(DEFAULTS.queue).join(', ')}`)
+  for (const name of Object.keys(queue as object)) if (!Object.hasOwn(DEFAULTS.queue, name)) unknownMember(name)
   const limits = { ...DEFAULTS.queue, ...(queue as QueueOptions) }
   for (const name of ['maxMessages', 'maxBytes', 'maxTotalBytes', 'maxMs'] as const)
     if (!isCount(limits[name])) wrong(`queue.${name}`, limits[name], 'a whole number above 0')
@@ -106,6 +105,12 @@ export function checkLinks(owner: string, { linkDir, deadlineMs }: Readonly<Reco
 
 function isCount(value: unknown): boolean {
   return typeof value === 'number' && Number.isInteger(value) && value > 0
+}
+
+function unknownMember(name: string): never {
+  throw new ShiftworkError('ERR_OPTION', `Gateway: queue has an unknown member "${name}"`, {
+    hint: `Known members: ${Object.keys(DEFAULTS.queue).join(', ')}.`,
+  })
 }
 
 function wrong(name: string, value: unknown, expected: string, owner = 'Gateway'): never {

@@ -28,6 +28,11 @@ export interface ListenOptions<Message = unknown, Sent = unknown, C extends Conn
   exclusive?: boolean
   /** Permissions of an exclusive unix socket, 0o600 for example; default: what the umask says. */
   socketMode?: number
+  /**
+   * True: its connections stay until `onWorkerStop` has settled, since that hook needs them. Default false: when it takes
+   * long, they are parted with before.
+   */
+  partsLast?: boolean
 }
 
 export interface ExtraListener<Sent = unknown> {
@@ -60,7 +65,7 @@ export async function listen<Listen extends string, Message = MessageOf<Listen>,
   const place = checkPlace(address, { ...options } as Record<string, unknown>)
   const { address: checked } = place
   const runnable = runnableOf({ ...options } as Record<string, unknown>, inside.worker)
-  const connections = inside.branch()
+  const connections = inside.branch({ partsLast: options.partsLast ?? false })
   const { subject: hooks, limits } = runnable
   const owner: Owner = { protocol: checked.protocol, worker: inside.worker, hooks, limits, connections }
   const missing = missingHandler(runnable, checked.protocol)
@@ -91,6 +96,7 @@ function checkPlace(text: unknown, options: Readonly<Record<string, unknown>>): 
   const check = new OptionCheck({ owner: `listen("${text}")` }, options)
   checkConnections(check, address)
   checkTls(check, address)
+  check.boolean('partsLast', false)
   return checkSharing(check, address)
 }
 

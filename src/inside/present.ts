@@ -13,7 +13,7 @@ export interface Inside {
   readonly upstreams: Upstreams
   readonly timers: Timers
   /** A place for the connections of one more listener. */
-  branch(): Branch
+  branch(how: { partsLast: boolean }): Branch
 }
 
 const INSIDE = Symbol.for('shiftwork.inside')

@@ -3,13 +3,17 @@
  * among all of its process, which a drain and the look for silent clients go over.
  */
 import type { Connection, OpenConnections, Registry } from './connection.ts'
+import type { Connections } from './connections.ts'
 
 export class Branch implements Registry, OpenConnections {
   readonly #open = new Set<Connection>()
-  readonly #all: Registry
+  readonly #all: Connections
+  readonly #partsLast: boolean
 
-  constructor(all: Registry) {
+  /** @param partsLast they stay until the worker's own code is done. */
+  constructor(all: Connections, { partsLast = false } = {}) {
     this.#all = all
+    this.#partsLast = partsLast
   }
 
   get size(): number {
@@ -26,7 +30,8 @@ export class Branch implements Registry, OpenConnections {
 
   add(connection: Connection): void {
     this.#open.add(connection)
-    this.#all.add(connection)
+    if (this.#partsLast) this.#all.addLast(connection)
+    else this.#all.add(connection)
   }
 
   delete(connection: Connection): void {

@@ -11,7 +11,10 @@ const BATCH_MS = 5
 
 export class Connections implements Registry {
   readonly #open = new Set<Connection>()
+  /** Those of them that stay until the worker's own code is done. */
+  readonly #last = new Set<Connection>()
   #isParting = false
+  #isPartingWithLast = false
   #looks: { everyMs: number; timer: NodeJS.Timeout } | null = null
   #onEmpty: () => void = () => undefined
   /** Called at each message that was handled. */
@@ -28,11 +31,21 @@ export class Connections implements Registry {
   add(connection: Connection): void {
     this.#open.add(connection)
     this.#lookEvery(connection.lookEveryMs)
-    if (this.#isParting) setImmediate(() => connection.part())
+    if (!this.#isParting) return
+    setImmediate(() => {
+      if (this.#isPartingWithLast || !this.#last.has(connection)) connection.part()
+    })
+  }
+
+  /** One that `partWithAll` spares, and `partWithLast` does not. */
+  addLast(connection: Connection): void {
+    this.#last.add(connection)
+    this.add(connection)
   }
 
   delete(connection: Connection): void {
     this.#open.delete(connection)
+    this.#last.delete(connection)
     if (this.#open.size > 0) return
     this.#onEmpty()
     if (!this.#looks) return
@@ -63,13 +76,18 @@ export class Connections implements Registry {
    */
   partWithAll(maxMs: number): void {
     this.#isParting = true
-    const all = [...this.#open]
+    const all = [...this.#open].filter((connection) => !this.#last.has(connection))
     const batch = Math.max(BATCH, Math.ceil((all.length * BATCH_MS) / Math.max(maxMs, 1)))
     const next = (): void => {
       for (const connection of all.splice(0, batch)) connection.part()
       if (all.length > 0) setTimeout(next, BATCH_MS)
     }
     next()
+  }
+
+  partWithLast(): void {
+    this.#isPartingWithLast = true
+    for (const connection of this.#last) connection.part()
   }
 
   /** From now on as often as this or oftener; null: no look is needed for it. */

@@ -115,7 +115,7 @@ class WorkerProcess {
       worker: this.#subject,
       upstreams: this.#upstreams,
       timers: this.#timers,
-      branch: () => new Branch(this.#connections),
+      branch: (how) => new Branch(this.#connections, how),
     })
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec

@@ -33,11 +33,11 @@ Worker.runAll()
 }
 
 /** A gateway alone. */
-export function gatewayAlone(gateway: Record<string, unknown> = {}): string {
+export function gatewayAlone(gateway: Record<string, unknown> = {}, listen = 'websocket://127.0.0.1:0'): string {
   return `
 import { Worker } from 'shiftwork'
 import { Gateway } from 'shiftwork/gateway'
-new Gateway('websocket://127.0.0.1:0', ${JSON.stringify({ name: 'gateway', ...gateway })})
+new Gateway(${JSON.stringify(listen)}, ${JSON.stringify({ name: 'gateway', ...gateway })})
 Worker.runAll()
 `
 }

@@ -30,10 +30,13 @@ async function openSwarm(project: Project, options: Omit<SwarmOptions, 'port'>):
   return swarm
 }
 
-describe.each([1, 2])('business workers: %i', (count) => {
+describe.each([
+  { count: 1, gateways: 1 },
+  { count: 2, gateways: 2 },
+])('business workers: $count, gateways: $gateways', ({ count, gateways }) => {
   it('H1 twenty reloads: 500 clients stay, and no message to or from them is lost, doubled or out of order', async () => {
-    const project = await startFleet({ business: { count } })
-    const [gateway] = await project.pids('gateway')
+    const project = await startFleet({ gateway: { count: gateways }, business: { count } })
+    const before = await project.pids('gateway')
     const swarm = await openSwarm(project, { clients: 500, messagesPerSecond: 1_000 })
     const pusher = new Pusher(project, 500)
     swarm.speak()
@@ -55,7 +58,7 @@ describe.each([1, 2])('business workers: %i', (count) => {
     expect(swarm.repeats).toBe(0)
     expect(expectHandledInOrder(handledIn(project), swarm)).toBe(0)
     expect(swarm.pids.size).toBe(21 * count)
-    expect(await project.pids('gateway')).toEqual([gateway])
+    expect(await project.pids('gateway')).toEqual(before)
   })
 })
 
@@ -86,15 +89,15 @@ describe.each([
 ])('business workers killed at random: $kills of $count', ({ count, kills, seed }) => {
   it('clients stay, each message is handled, in order, and one that is handled again is marked', async () => {
     const project = await startFleet({ business: { count } }, answeringApp(SOMETIMES_SLOW))
-    const swarm = await openSwarm(project, { clients: 200, messagesPerSecond: 1_000 })
-    const pusher = new Pusher(project, 200)
+    const swarm = await openSwarm(project, { clients: 500, messagesPerSecond: 1_000 })
+    const pusher = new Pusher(project, 500)
     swarm.speak()
     await killAtRandom(project, swarm, { kills, seed })
     await swarm.more(500)
     await pusher.end()
     await swarm.quiet()
     await swarm.until('all pushes have come', () => swarm.clients.every(({ pushed }) => pushed === pusher.pushes))
-    expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 200 } })
+    expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 500 } })
     const again = expectHandledInOrder(handledIn(project), swarm)
     expect(again).toBeGreaterThan(0)
     const { redelivered, dropped, handedOver, queued } = await figuresOf(project)
@@ -156,4 +159,29 @@ it('more and fewer business workers under load: no message is lost, doubled or o
     again: 0,
     repeats: 0,
   })
+})
+
+it('business workers that are replaced and killed at the same time, those that start and those that leave, too: each message is handled, in order, marked when again', async () => {
+  const project = await startFleet({ business: { count: 2 } }, answeringApp(SOMETIMES_SLOW))
+  const gateways = await project.pids('gateway')
+  const swarm = await openSwarm(project, { clients: 200, messagesPerSecond: 1_000 })
+  const random = new Random(3)
+  swarm.speak()
+  for (let round = 0; round < 6; round++) {
+    const reloading = project.reload()
+    for (let killed = 0; killed < 2; ) {
+      await swarm.more(random.int(20, 200))
+      const { groups } = await project.status()
+      const rows = groups.find(({ name }) => name === 'business')?.processes ?? []
+      const pids = rows.map(({ pid }) => pid).filter((pid) => pid !== null)
+      if (pids.length > 0) killed += await kill(project, random.pick(pids))
+    }
+    await reloading
+  }
+  await swarm.quiet()
+  expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 200 } })
+  expectHandledInOrder(handledIn(project), swarm)
+  const { dropped, handedOver, queued } = await figuresOf(project)
+  expect({ dropped, handedOver, queued }).toEqual({ dropped: 0, handedOver: 0, queued: 0 })
+  expect(await project.pids('gateway')).toEqual(gateways)
 })

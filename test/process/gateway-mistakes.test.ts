@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { FrameClient } from '../helpers/frames.ts'
+import { until } from '../helpers/processes.ts'
 import { BIN, Project, type Running } from '../helpers/project.ts'
 
 const IMPORTS = "import { Worker } from 'shiftwork'\nimport { BusinessWorker, Gateway } from 'shiftwork/gateway'\n"
@@ -81,6 +82,24 @@ it('business workers without a gateway say where they look for one', async () =>
   const links = join(project.stateDir, 'links')
   const [text] = await running.line(/^shiftwork: this business worker has no gateway.*/m)
   expect(text).toContain(links)
+})
+
+it('a gateway that dies is not complained of once for each of its clients whose onClose has nobody to tell', async () => {
+  const app = `${APP}
+    export const onClose = async (client) => {
+      console.log('gone')
+      await client.gateways.sendToAll('somebody has left')
+    }`
+  const parts = BUSINESS.replace('  business.onMessage', '  business.onClose = app.onClose\n  business.onMessage')
+  const project = create(GATEWAY + parts, { 'app.js': app })
+  const running = await project.start()
+  for (const client of [await connect(project), await connect(project)]) expect(await client.text()).toBe('hello')
+  const [pid = 0] = await project.pids('gateway')
+  process.kill(pid, 'SIGKILL')
+  await until('both are told of', () => running.stdout.match(/^gone$/gm)?.length === 2)
+  await until('another gateway serves', async () => (await project.pids('gateway')).some((now) => now !== pid))
+  expect(await (await connect(project)).text()).toBe('hello')
+  expect(running.stderr).not.toContain('onClose of client')
 })
 
 /** A second fleet in the same folder; it is stopped at the end. */

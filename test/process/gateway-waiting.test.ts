@@ -15,6 +15,7 @@ import {
   handledIn,
   linesOf,
 } from '../helpers/gateways.ts'
+import { LineClient } from '../helpers/lines.ts'
 import { until } from '../helpers/processes.ts'
 import { Project, type Running } from '../helpers/project.ts'
 import { Swarm } from '../helpers/swarm.ts'
@@ -28,8 +29,12 @@ class Apart {
     this.project = project
   }
 
-  static async start(queue: Record<string, unknown> = {}): Promise<Apart> {
-    const files = { 'start.js': gatewayAlone({ queue }), 'business.js': businessStart(), 'app.js': answeringApp() }
+  static async start(queue: Record<string, unknown> = {}, listen?: string): Promise<Apart> {
+    const files = {
+      'start.js': gatewayAlone({ queue }, listen),
+      'business.js': businessStart(),
+      'app.js': answeringApp(),
+    }
     const apart = new Apart(Project.create(files))
     onTestFinished(() => apart.#end())
     await apart.project.start()
@@ -130,6 +135,22 @@ describe('more than the gateway keeps', () => {
     expect(after - before).toBeLessThan(20_000_000)
     await apart.startBusiness()
     await expectAllAnswered(apart.project, swarm)
+    await apart.says({ queued: 0, handedOver: 0, dropped: 0, paused: 0 })
+  })
+
+  it('wait, over a protocol of lines: the same', async () => {
+    const apart = await Apart.start({ maxMessages: 100 }, 'text://127.0.0.1:0')
+    const client = await LineClient.open({ port: await apart.project.port('gateway'), host: '127.0.0.1' })
+    onTestFinished(() => void client.socket.destroy())
+    const filler = 'x'.repeat(2_000)
+    for (let number = 1; number <= 20_000; number++) client.socket.write(`client-0 ${number} ${filler}\n`)
+    await apart.says({ paused: 1 })
+    expect((await figuresOf(apart.project))['queued']).toBeLessThan(150)
+    expect(client.socket.writableLength).toBeGreaterThan(20_000_000)
+    await apart.startBusiness()
+    await until('all are answered', () => client.lines.length > 20_000)
+    const answered = client.lines.slice(1).map((line) => Number(line.split(' ')[1]))
+    expect(answered).toEqual(Array.from({ length: 20_000 }, (_, index) => index + 1))
     await apart.says({ queued: 0, handedOver: 0, dropped: 0, paused: 0 })
   })
 

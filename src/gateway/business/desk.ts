@@ -2,6 +2,7 @@
  * A business worker process: its links to gateways, the clients that those have given to it, and how it
  * lets go of them. Made by `BusinessWorker` in `onWorkerStart`.
  */
+import { ShiftworkError } from '../../index.ts'
 import { Absence } from '../absence.ts'
 import { DEFAULT_DEADLINE_MS } from '../options.ts'
 import { Commands } from '../peer/commands.ts'
@@ -90,6 +91,8 @@ export class Desk implements ClientHome {
       this.#onDone = resolve
       this.#noteDone()
     })
+    // an acknowledgement that dies with this process would let another worker handle its event again
+    await Promise.all(this.#links.all().map((link) => link.confirm()))
   }
 
   close(): void {
@@ -122,6 +125,7 @@ export class Desk implements ClientHome {
         return
       case 'leave':
         this.#leaving.delete(link)
+        for (const client of [...book.values()]) if (client.isIdle) book.delete(client.number)
         this.#noteDone()
         return
       default:
@@ -150,6 +154,9 @@ export class Desk implements ClientHome {
 
   onIdle(client: Client): void {
     this.#awaited?.delete(client)
+    // it is another worker's now: what becomes of it is told there
+    if (this.#phase === 'leaving' && !this.#leaving.has(client.link))
+      this.#books.get(client.link)?.delete(client.number)
     this.#noteDone()
   }
 
@@ -162,6 +169,8 @@ export class Desk implements ClientHome {
   }
 
   report(what: EventKind | 'error', clientId: string, error: unknown): void {
+    // the last gateway has died, and with it everybody who could be told: that is known, and not to be said per client
+    if (what === 'close' && error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING') return
     console.error(complaint(what, clientId, error))
   }
 
@@ -169,9 +178,7 @@ export class Desk implements ClientHome {
   #noteDone(): void {
     if (this.#phase !== 'leaving' || this.#leaving.size > 0) return
     this.#awaited ??= new Set([...this.#books.values()].flatMap((book) => [...book.values()]).filter(isBusy))
-    if (this.#awaited.size > 0) return
-    for (const link of this.#links.all()) link.flush()
-    this.#onDone()
+    if (this.#awaited.size === 0) this.#onDone()
   }
 }
 

@@ -4,7 +4,6 @@
  * `queue` and `requests`.
  */
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { type Connection, listen, ShiftworkError, type WebSocketRequest } from '../../index.ts'
 import { Absence } from '../absence.ts'
 import { createClientId, createGatewayId } from '../ids.ts'
@@ -16,6 +15,7 @@ import { PACKETS } from '../wire/packets.ts'
 import { WIRE_VERSION, type WireRecord } from '../wire/records.ts'
 import { Clients } from './clients.ts'
 import { Dispatch } from './dispatch.ts'
+import { Farewell } from './farewell.ts'
 import { HubLink } from './link.ts'
 import type { HubClient } from './model.ts'
 import { isWebSocket, Queue } from './queue.ts'
@@ -27,11 +27,6 @@ const LINK_SILENCE_MS = 30_000
 /** What may wait for a peer that reads slowly, before it is taken for frozen. */
 const MAX_LINK_BUFFER_BYTES = 64 * 1024 * 1024
 
-/** So many goodbyes, and then a turn for everybody else; all of them within the last time. */
-const PART_BATCH = 10
-const PART_EVERY_MS = 5
-const MAX_PART_MS = 2_000
-
 const NOTHING = new Uint8Array()
 
 export class Hub {
@@ -41,6 +36,7 @@ export class Hub {
   readonly #clients = new Clients()
   readonly #dispatch: Dispatch
   readonly #queue: Queue
+  readonly #farewell: Farewell
   readonly #links = new Map<Connection, HubLink>()
   readonly #byConnection = new WeakMap<Connection, HubClient>()
   readonly #absence = new Absence(() => this.#describeWaiting())
@@ -54,6 +50,7 @@ export class Hub {
       onRelieved: (client) => this.#queue.noteRelieved(client),
     })
     this.#queue = new Queue(settings.queue, this.#dispatch)
+    this.#farewell = new Farewell(this.#dispatch)
   }
 
   /** Opens its socket in this directory, which only this user can enter. */
@@ -67,6 +64,8 @@ export class Hub {
       maxMessageBytes: MAX_PACKET_BYTES,
       maxSendBufferBytes: MAX_LINK_BUFFER_BYTES,
       idleTimeoutMs: LINK_SILENCE_MS,
+      // what clients have said is handled while this gateway leaves
+      partsLast: true,
       onConnect: (connection) => {
         this.#links.set(connection, new HubLink(connection, this.#take))
       },
@@ -101,15 +100,19 @@ export class Hub {
     const request = isWebSocket(connection) ? requestOf(connection.request) : null
     this.#dispatch.push(client, 'connect', request ? Buffer.from(JSON.stringify(request)) : NOTHING)
     if (this.#dispatch.serving === 0) this.#absence.note()
+    if (this.#farewell.hasBegun) void this.#farewell.partWith(client)
   }
 
-  said(connection: Connection, message: unknown): void {
+  /** @returns when the next message may come; null: at once. */
+  said(connection: Connection, message: unknown): Promise<void> | null {
     const client = this.#byConnection.get(connection)
-    if (!client || client.isClosed) return
+    if (!client || client.isClosed) return null
     if (typeof message === 'string') this.#dispatch.push(client, 'text', Buffer.from(message))
     else if (message instanceof Uint8Array) this.#dispatch.push(client, 'bytes', message)
     else throw new TypeError('Behind a gateway a protocol decodes to text or bytes')
+    if (this.#farewell.hasBegun) return this.#farewell.whenHeard(client)
     this.#queue.noteAdded(client)
+    return null
   }
 
   closed(connection: Connection): void {
@@ -118,7 +121,8 @@ export class Hub {
     this.#queue.forget(client)
     this.#clients.close(client)
     this.#dispatch.push(client, 'close', NOTHING)
-    if (this.#clients.size === 0) this.#onIdle()
+    this.#farewell.note(client)
+    this.#noteIdle()
   }
 
   // ---- links -------------------------------------------------------------------------------------------------------
@@ -134,10 +138,10 @@ export class Hub {
         return
       case 'leave':
         this.#dispatch.leave(link)
+        this.#noteFewer()
         return
       case 'ack':
-        this.#dispatch.acknowledge(link, record.client, record.event)
-        this.#noteIdle()
+        this.#acknowledge(link, record)
         return
       case 'send': {
         const client = this.#clients.find(record.to)
@@ -154,6 +158,13 @@ export class Hub {
       default:
         throw new RangeError(`a peer says ${record.type}`)
     }
+  }
+
+  #acknowledge(link: HubLink, { client: number, event }: { client: number; event: number }): void {
+    const client = this.#clients.findNumber(number)
+    this.#dispatch.acknowledge(link, number, event)
+    if (client) this.#farewell.note(client)
+    this.#noteIdle()
   }
 
   /** Does what somebody asks for. */
@@ -177,6 +188,12 @@ export class Hub {
     this.#links.delete(connection)
     if (link) this.#dispatch.close(link)
     if (this.#dispatch.serving === 0 && this.#clients.size > 0) this.#absence.note()
+    this.#noteFewer()
+  }
+
+  /** There may be nobody left who takes clients. */
+  #noteFewer(): void {
+    this.#farewell.noteAll()
     this.#noteIdle()
   }
 
@@ -190,35 +207,23 @@ export class Hub {
 
   /** Parts with every client, and waits until all that they said is handled; who calls it has the deadline. */
   async drain(): Promise<void> {
-    await this.#partWithAll()
+    // nobody would resume those that are paused
+    this.#queue.stop()
+    await this.#farewell.begin([...this.#clients.all()])
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve
       this.#noteIdle()
     })
-    this.#queue.stop()
+    this.#farewell.end()
     this.#absence.end()
     for (const link of this.#links.values()) link.close()
   }
 
-  /** A few at a time: clients that were told at once would all come back at once. */
-  async #partWithAll(): Promise<void> {
-    const all = [...this.#clients.all()].filter(({ isClosed }) => !isClosed)
-    const batch = Math.max(PART_BATCH, Math.ceil((all.length * PART_EVERY_MS) / MAX_PART_MS))
-    while (all.length > 0) {
-      for (const client of all.splice(0, batch)) {
-        // nobody would resume it
-        this.#queue.forget(client)
-        client.connection.resume()
-        client.connection.part()
-      }
-      if (all.length > 0) await delay(PART_EVERY_MS)
-    }
-  }
-
   #noteIdle(): void {
     if (this.#clients.size > 0) return
-    // without a worker, nobody will handle what is left
-    if (this.#dispatch.events === 0 || this.#dispatch.serving === 0) this.#onIdle()
+    const { events, serving, handedOver } = this.#dispatch
+    // what no worker has, and none will take, is not waited for
+    if (events === 0 || (serving === 0 && handedOver === 0)) this.#onIdle()
   }
 }
 

@@ -39,8 +39,10 @@ export class Queue {
     }, LOOK_MS).unref()
   }
 
+  /** From now on nothing is done for those that are paused; they are not any more. */
   stop(): void {
     if (this.#timer) clearInterval(this.#timer)
+    for (const client of [...this.#paused]) this.forget(client)
   }
 
   #expire(client: HubClient, before: number): void {

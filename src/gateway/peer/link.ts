@@ -45,6 +45,8 @@ export class PeerLink implements Target {
   readonly #outbox: Outbox
   readonly #reader = new PacketReader()
   readonly #pending: Pending
+  /** What is called when the pings that are under way are answered, in their order. */
+  readonly #onPongs: (() => void)[] = []
   #request = 0
   #heardAt = performance.now()
   #isOpen = false
@@ -76,7 +78,7 @@ export class PeerLink implements Target {
     // it closes, and that is heard
     socket.on('error', () => undefined)
     link.write({ type: 'hello', value: { version: WIRE_VERSION, pid: process.pid, ...introduction } })
-    link.flush()
+    link.#outbox.flush()
     try {
       await welcomed
     } catch (error) {
@@ -100,8 +102,15 @@ export class PeerLink implements Target {
     writeRecord(this.#outbox, record)
   }
 
-  flush(): void {
-    this.#outbox.flush()
+  /** Resolves when the gateway has taken everything that was written so far, or is gone. */
+  confirm(): Promise<void> {
+    if (!this.#isOpen) return Promise.resolve()
+    return new Promise((resolve) => this.#ping(resolve))
+  }
+
+  #ping(onPong: () => void): void {
+    this.#onPongs.push(onPong)
+    this.write({ type: 'ping' })
   }
 
   send(to: string, data: Data, deadlineMs: number): Promise<Delivery> {
@@ -160,6 +169,7 @@ export class PeerLink implements Target {
         else this.#pending.take(record.request)?.resolve(record.value)
         return
       case 'pong':
+        this.#onPongs.shift()?.()
         return
       default:
         this.#hooks.onRecord(this, record)
@@ -180,13 +190,14 @@ export class PeerLink implements Target {
 
   #showLife(): void {
     if (performance.now() - this.#heardAt > SILENCE_MS) this.#socket.destroy()
-    else this.write({ type: 'ping' })
+    else this.#ping(() => undefined)
   }
 
   #lose(): void {
     const wasOpen = this.#isOpen
     this.#isOpen = false
     this.#pending.rejectAll(lost(this.gateway))
+    for (const resolve of this.#onPongs.splice(0)) resolve()
     if (wasOpen) this.#hooks.onClosed(this)
   }
 }

@@ -51,6 +51,25 @@ describe('partWithAll', () => {
     expect(after).toEqual([...after].sort((a, b) => a - b))
   })
 
+  it('those that are needed by code that stops are parted with last, also when they come late', async () => {
+    const connections = new Connections()
+    const first = new Stub()
+    const [others, last, late] = [fill(connections, 20), new Stub(), new Stub()]
+    connections.addLast(first.asConnection)
+    connections.addLast(last.asConnection)
+    connections.partWithAll(100)
+    connections.addLast(late.asConnection)
+    connections.delete(first.asConnection)
+    await vi.runAllTimersAsync()
+    expect(others.filter(({ partedAt }) => partedAt === null)).toEqual([])
+    expect([last.partedAt, late.partedAt]).toEqual([null, null])
+    connections.partWithLast()
+    const latest = new Stub()
+    connections.addLast(latest.asConnection)
+    await vi.runAllTimersAsync()
+    expect([first, last, late, latest].map(({ partedAt }) => partedAt !== null)).toEqual([false, true, true, true])
+  })
+
   it('who comes afterwards is parted with at once', async () => {
     const connections = new Connections()
     fill(connections, 100)

@@ -1,0 +1,109 @@
+/**
+ * The end of a gateway: its clients are told 1012, what they have said by then is handled, and their business
+ * workers hear of each that it has gone, once. And the end of business workers beside it.
+ */
+import { expect, it, onTestFinished } from 'vitest'
+import {
+  answeringApp,
+  expectHandledInOrder,
+  type FleetOptions,
+  figuresOf,
+  gatewayStart,
+  handledIn,
+  linesOf,
+} from '../helpers/gateways.ts'
+import { until } from '../helpers/processes.ts'
+import { Project } from '../helpers/project.ts'
+import { Swarm, type SwarmOptions } from '../helpers/swarm.ts'
+
+async function start(options: FleetOptions, app = answeringApp()): Promise<Project> {
+  const project = Project.create({ 'start.js': gatewayStart(options), 'app.js': app })
+  await project.start()
+  return project
+}
+
+async function open(project: Project, options: Omit<SwarmOptions, 'port'>): Promise<Swarm> {
+  const swarm = await Swarm.open({ port: await project.port('gateway'), ...options })
+  onTestFinished(() => swarm.close())
+  return swarm
+}
+
+/** Everyone was told 1012, and the business workers heard of each that it came and went: once, in first words. */
+async function expectParted(project: Project, swarm: Swarm): Promise<void> {
+  const clients = swarm.clients.length
+  await swarm.until('all are told', () => swarm.clients.every(({ farewell }) => farewell !== null))
+  expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { 1012: clients } })
+  const [came, went] = ['came.txt', 'went.txt'].map((file) =>
+    linesOf(project, file)
+      .map((words) => words.join(' '))
+      .sort(),
+  )
+  expect(went).toEqual(came)
+  expect(new Set(went).size).toBe(clients)
+  expect(went?.filter((line) => !line.endsWith(' first'))).toEqual([])
+}
+
+/** What was handled was answered before the 1012, from the first on, in order and without a gap. */
+function expectAnsweredIsHandled(project: Project, { clients }: Swarm): void {
+  const handled = handledIn(project)
+  for (const { name, answered } of clients) {
+    const numbers = handled.filter(({ client }) => client === name).map(({ number }) => number)
+    expect([name, numbers]).toEqual([name, Array.from({ length: answered }, (_, index) => index + 1)])
+  }
+}
+
+it('a gateway is replaced by force under load: each client is told 1012 behind the answers to what was handled, and onClose is called for each once', async () => {
+  const project = await start({ business: { count: 2 } })
+  const swarm = await open(project, { clients: 200, messagesPerSecond: 1_000 })
+  swarm.speak()
+  await swarm.more(1_000)
+  const { code, summary } = await project.reload('gateway', '--force')
+  expect({ code, result: summary.result, cut: summary.replaced.map((row) => row.connectionsCut) }).toEqual({
+    code: 0,
+    result: 'done',
+    cut: [0],
+  })
+  await expectParted(project, swarm)
+  expectAnsweredIsHandled(project, swarm)
+  const next = await open(project, { clients: 20, messagesPerSecond: 500 })
+  next.speak()
+  await next.more(100)
+  await next.quiet()
+  expect(next.wrongs).toEqual([])
+})
+
+it('a stop of gateways that are after their business workers: each client is told 1012 behind the answers to what was handled, and onClose is called for each once', async () => {
+  const project = await start({ gateway: { after: ['business'] }, business: { count: 2 } })
+  const swarm = await open(project, { clients: 200, messagesPerSecond: 1_000 })
+  swarm.speak()
+  await swarm.more(1_000)
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  await expectParted(project, swarm)
+  expectAnsweredIsHandled(project, swarm)
+})
+
+it('what clients have said before their gateway leaves is handled in full, also by handlers that need longer than its goodbyes', async () => {
+  const project = await start({}, answeringApp('await delay(60)'))
+  const swarm = await open(project, { clients: 5 })
+  for (const client of swarm.clients) for (let number = 0; number < 120; number++) client.say()
+  await until('it has all', async () => {
+    const { queued, handedOver } = await figuresOf(project)
+    return Number(queued) + Number(handedOver) + handledIn(project).length >= 600
+  })
+  expect((await project.reload('gateway', '--force')).summary).toMatchObject({ result: 'done' })
+  await expectParted(project, swarm)
+  expectHandledInOrder(handledIn(project), swarm)
+})
+
+it('a stop while clients are paused and nobody handles what they say does not wait for them', async () => {
+  const app = answeringApp(`if (what === 'hang') await new Promise(() => {})`)
+  const project = await start({ gateway: { queue: { maxMessages: 10 } }, business: { stopTimeoutMs: 500 } }, app)
+  const swarm = await open(project, { clients: 1 })
+  const [client] = swarm.clients
+  client?.say('hang')
+  for (let number = 0; number < 100; number++) client?.say()
+  await until('it is paused', async () => (await figuresOf(project))['paused'] === 1)
+  expect((await project.shiftwork('scale', 'business=1')).code).toBe(0)
+  expect((await project.shiftwork('stop', '--timeout', '6')).code).toBe(0)
+  expect(swarm.farewells).toEqual({ 1012: 1 })
+})

@@ -1,0 +1,96 @@
+/** A business worker that leaves: what it owes to its gateways before it is gone, and whose clients it still has. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { expect, it, onTestFinished } from 'vitest'
+import type { Client, ClientHooks } from '../../../src/gateway/business/client.ts'
+import { Desk } from '../../../src/gateway/business/desk.ts'
+import { Places } from '../../../src/gateway/peer/places.ts'
+import { temporaryDirectory } from '../tempdir.ts'
+import { FakeGateway } from './fake-gateway.ts'
+
+const NO_HOOKS: ClientHooks = {
+  onConnect: null,
+  onWebSocketConnect: null,
+  onMessage: null,
+  onClose: null,
+  onError: null,
+}
+
+async function serve(hooks: Partial<ClientHooks>): Promise<{ desk: Desk; gateway: FakeGateway }> {
+  const linkDir = temporaryDirectory()
+  const gateway = await FakeGateway.open(linkDir)
+  const places = new Places({ linkDir })
+  const desk = new Desk({ name: 'business', places, hooks: { ...NO_HOOKS, ...hooks }, deadlineMs: 1_000 })
+  onTestFinished(() => desk.close())
+  await desk.ready()
+  desk.serve()
+  await gateway.until('serve')
+  return { desk, gateway }
+}
+
+/** A drain that says whether it is over. */
+function drain(desk: Desk): { isOver: boolean; promise: Promise<void> } {
+  const draining = {
+    isOver: false,
+    promise: desk.drain().then(() => {
+      draining.isOver = true
+    }),
+  }
+  return draining
+}
+
+it('it is not gone before its gateway has taken its last acknowledgement', async () => {
+  let handled = (): void => undefined
+  const handling = new Promise<void>((resolve) => {
+    handled = resolve
+  })
+  const { desk, gateway } = await serve({ onConnect: () => handling })
+  gateway.give(1)
+  const draining = drain(desk)
+  await gateway.until('leave')
+  gateway.say({ type: 'leave' })
+  handled()
+  await gateway.until('ping')
+  expect(gateway.said.slice(-2)).toEqual([{ type: 'ack', client: 1, event: 1 }, { type: 'ping' }])
+  for (let turns = 0; turns < 20; turns++) await turn()
+  expect(draining.isOver).toBe(false)
+  gateway.say({ type: 'pong' })
+  await draining.promise
+})
+
+it('a gateway that dies meanwhile is not waited for', async () => {
+  const { desk, gateway } = await serve({ onConnect: () => undefined })
+  gateway.give(1)
+  await gateway.until('ack')
+  const draining = drain(desk)
+  await gateway.until('leave')
+  gateway.say({ type: 'leave' })
+  await gateway.until('ping')
+  gateway.die()
+  await draining.promise
+})
+
+it('a client that is handed on while it leaves is not its own any more: when the gateway dies, it tells its end to nobody', async () => {
+  const gone: string[] = []
+  const handled: (() => void)[] = []
+  const hooks: Partial<ClientHooks> = {
+    onConnect: (client: Client) =>
+      client.id === 'fake.1' ? undefined : new Promise<void>((resolve) => handled.push(resolve)),
+    onClose: (client: Client) => void gone.push(client.id),
+  }
+  const { desk, gateway } = await serve(hooks)
+  for (const client of [1, 2, 3]) gateway.give(client)
+  await gateway.until('ack')
+  const draining = drain(desk)
+  await gateway.until('leave')
+  gateway.say({ type: 'leave' })
+  // the second one was busy at that moment, and is handed on later; the third one stays busy
+  for (let turns = 0; turns < 20; turns++) await turn()
+  handled[0]?.()
+  for (let turns = 0; turns < 20; turns++) await turn()
+  expect(desk.figures()).toMatchObject({ clients: 1 })
+  gateway.die()
+  while (desk.figures()['gateways'] !== 0) await turn()
+  handled[1]?.()
+  await draining.promise
+  expect(gone).toEqual(['fake.3'])
+})

@@ -49,6 +49,8 @@ export class Client {
   #isBusy = false
   /** Events wait until it is known whether its gateway lives. */
   #isHeld = false
+  /** The last event that is handled, until its gateway is told; 0: it is. */
+  #handled = 0
   /** It is another worker's now. */
   #isRevoked = false
   #isClosed = false
@@ -205,10 +207,20 @@ export class Client {
 
   #settle(event: Event): void {
     this.#isBusy = false
-    if (!this.#isRevoked && this.#link.isOpen)
-      this.#link.write({ type: 'ack', client: this.#number, event: event.event })
+    if (!this.#isRevoked && this.#link.isOpen) this.#acknowledge(event.event)
     if (event.kind === 'close' || this.#isRevoked) this.#home.onGone(this)
     else if (this.#events.length === 0) this.#home.onIdle(this)
+  }
+
+  /** Once for all that is handled in a turn, and behind what was sent meanwhile. */
+  #acknowledge(event: number): void {
+    if (this.#handled === 0) this.#link.defer(this)
+    this.#handled = event
+  }
+
+  writeLate(): void {
+    if (this.#link.isOpen) this.#link.write({ type: 'ack', client: this.#number, event: this.#handled })
+    this.#handled = 0
   }
 
   /** @returns null when it is done. */

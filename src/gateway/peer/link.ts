@@ -6,7 +6,7 @@ import { connect, type Socket } from 'node:net'
 import { basename } from 'node:path'
 import { type ErrorCode, ShiftworkError } from '../../index.ts'
 import type { Data, Delivery, Request } from '../types.ts'
-import { Outbox, PacketReader } from '../wire/packets.ts'
+import { type LateWriter, Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
 import { shorten } from '../wire/shorten.ts'
 import { Pending } from './pending.ts'
@@ -102,9 +102,15 @@ export class PeerLink implements Target {
     writeRecord(this.#outbox, record)
   }
 
+  /** Lets somebody write at the end of this turn, after everything else. */
+  defer(writer: LateWriter): void {
+    this.#outbox.defer(writer)
+  }
+
   /** Resolves when the gateway has taken everything that was written so far, or is gone. */
   confirm(): Promise<void> {
     if (!this.#isOpen) return Promise.resolve()
+    this.#outbox.flush()
     return new Promise((resolve) => this.#ping(resolve))
   }
 

@@ -65,6 +65,11 @@ export class PacketReader {
   }
 }
 
+/** Has something to write that is best written last, once for the whole turn. */
+export interface LateWriter {
+  writeLate(): void
+}
+
 /** Collects records and sends them as packets: at the end of the turn, or when there are many. */
 export class Outbox implements Sink {
   readonly #send: (packet: Buffer) => void
@@ -73,6 +78,7 @@ export class Outbox implements Sink {
   #from = 0
   #at = 0
   #timer: NodeJS.Immediate | null = null
+  #late: LateWriter[] = []
 
   constructor(send: (packet: Buffer) => void) {
     this.#send = send
@@ -102,8 +108,17 @@ export class Outbox implements Sink {
     this.#at = this.#from + HEAD_BYTES
   }
 
+  /** Lets somebody write when this turn's records are sent, after all of them. */
+  defer(writer: LateWriter): void {
+    this.#late.push(writer)
+    this.#timer ??= setImmediate(() => this.flush())
+  }
+
   /** Sends what is there. */
   flush(): void {
+    const late = this.#late
+    if (late.length > 0) this.#late = []
+    for (const writer of late) writer.writeLate()
     if (this.#timer) clearImmediate(this.#timer)
     this.#timer = null
     if (this.#at === this.#from) return

@@ -11,7 +11,7 @@ import type { GatewaySettings } from '../options.ts'
 import { makeLinkDir } from '../peer/places.ts'
 import type { ClientRequest, ClientState, Data, Request } from '../types.ts'
 import { MAX_PACKET_BYTES } from '../wire/limits.ts'
-import { PACKETS } from '../wire/packets.ts'
+import { PACKETS, packetOf } from '../wire/packets.ts'
 import { WIRE_VERSION, type WireRecord } from '../wire/records.ts'
 import { Clients } from './clients.ts'
 import { Dispatch } from './dispatch.ts'
@@ -22,8 +22,11 @@ import { isWebSocket, Queue } from './queue.ts'
 import { answer, deliver } from './requests.ts'
 import { sweep } from './sweep.ts'
 
-/** A peer from which nothing comes for so long, not even a ping, is frozen: others get its clients. */
-const LINK_SILENCE_MS = 30_000
+/**
+ * A peer that is silent for so long is asked for a sign of life; after as long again it is frozen, and others get its
+ * clients. A worker relies on it: see `DOUBT_MS` of its links.
+ */
+const LINK_SILENCE_MS = 15_000
 /** What may wait for a peer that reads slowly, before it is taken for frozen. */
 const MAX_LINK_BUFFER_BYTES = 64 * 1024 * 1024
 
@@ -63,7 +66,7 @@ export class Hub {
       protocol: { ...PACKETS, input: (buffer, connection) => this.#links.get(connection)?.measure(buffer) ?? 0 },
       maxMessageBytes: MAX_PACKET_BYTES,
       maxSendBufferBytes: MAX_LINK_BUFFER_BYTES,
-      idleTimeoutMs: LINK_SILENCE_MS,
+      heartbeat: { everyMs: LINK_SILENCE_MS, maxMissed: 1, data: packetOf({ type: 'ping' }) },
       // what clients have said is handled while this gateway leaves
       partsLast: true,
       onConnect: (connection) => {
@@ -154,6 +157,8 @@ export class Hub {
         return
       case 'ping':
         link.write({ type: 'pong' })
+        return
+      case 'pong':
         return
       default:
         throw new RangeError(`a peer says ${record.type}`)

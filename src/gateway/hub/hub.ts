@@ -52,7 +52,7 @@ export class Hub {
       redelivers: settings.delivery === 'at-least-once',
       onRelieved: (client) => this.#queue.noteRelieved(client),
     })
-    this.#queue = new Queue(settings.queue, this.#dispatch)
+    this.#queue = new Queue(settings.queue, { dispatch: this.#dispatch, clients: this.#clients })
     this.#farewell = new Farewell(this.#dispatch)
   }
 
@@ -75,7 +75,7 @@ export class Hub {
       onMessage: (connection, packet) => this.#links.get(connection)?.read(packet),
       onClose: (connection) => this.#lose(connection),
     })
-    this.#queue.watch(() => this.#clients.all())
+    this.#queue.watch()
   }
 
   /** For `status`. */
@@ -121,9 +121,9 @@ export class Hub {
   closed(connection: Connection): void {
     const client = this.#byConnection.get(connection)
     if (!client || client.isClosed) return
-    this.#queue.forget(client)
     this.#clients.close(client)
     this.#dispatch.push(client, 'close', NOTHING)
+    this.#queue.noteClosed(client)
     this.#farewell.note(client)
     this.#noteIdle()
   }

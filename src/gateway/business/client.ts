@@ -189,7 +189,12 @@ export class Client {
   }
 
   #advance(): void {
-    while (!this.#isBusy && !this.#isHeld) {
+    while (!this.#isBusy && !this.#isHeld && this.#events.length > 0) {
+      const doubt = this.#link.isOpen ? this.#link.doubt : null
+      if (doubt) {
+        this.#holdUntil(doubt)
+        return
+      }
       const event = this.#events.shift()
       if (!event) return
       this.#isBusy = true
@@ -203,6 +208,17 @@ export class Client {
       }
       this.#settle(event)
     }
+  }
+
+  /** Nothing is begun before its gateway has said something: another worker may have the client by now. */
+  #holdUntil(certainty: Promise<void>): void {
+    this.#isHeld = true
+    void certainty.then(() => {
+      // a link that is lost has said what to do
+      if (!this.#link.isOpen) return
+      this.#isHeld = false
+      this.#advance()
+    })
   }
 
   #settle(event: Event): void {

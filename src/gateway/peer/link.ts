@@ -33,6 +33,11 @@ export interface Introduction {
 const PING_EVERY_MS = 5_000
 /** A gateway that says nothing for so long, not even to a ping, is frozen. */
 const SILENCE_MS = 30_000
+/**
+ * After so long without a word from it, it is asked before it is believed that a client is still ours: it may have taken a
+ * process for frozen that was one, and has given its clients to others. Well below what it waits.
+ */
+const DOUBT_MS = 20_000
 /** What may wait for a gateway that reads slowly. */
 const MAX_BUFFER_BYTES = 64 * 1024 * 1024
 const CONNECT_MS = 5_000
@@ -49,6 +54,7 @@ export class PeerLink implements Target {
   readonly #onPongs: (() => void)[] = []
   #request = 0
   #heardAt = performance.now()
+  #doubt: Promise<void> | null = null
   #isOpen = false
 
   private constructor(gateway: string, socket: Socket, hooks: LinkHooks) {
@@ -91,6 +97,19 @@ export class PeerLink implements Target {
 
   get isOpen(): boolean {
     return this.#isOpen
+  }
+
+  /** Null: our clients are ours. Otherwise it may have given us up; settles when it has not, or the link is lost. */
+  get doubt(): Promise<void> | null {
+    this.#noteSilence()
+    return this.#doubt
+  }
+
+  #noteSilence(): void {
+    if (performance.now() - this.#heardAt <= DOUBT_MS) return
+    this.#doubt ??= this.confirm().then(() => {
+      this.#doubt = null
+    })
   }
 
   /** Commands that have no answer yet. */
@@ -152,6 +171,8 @@ export class PeerLink implements Target {
   }
 
   #read(chunk: Buffer): void {
+    // what was read may have waited for us as long
+    this.#noteSilence()
     this.#heardAt = performance.now()
     try {
       for (const packet of this.#reader.take(chunk)) readRecords(packet, (record) => this.#take(record))
@@ -173,6 +194,9 @@ export class PeerLink implements Target {
       case 'reply':
         if (record.isError) this.#pending.take(record.request)?.reject(errorOf(record.value))
         else this.#pending.take(record.request)?.resolve(record.value)
+        return
+      case 'ping':
+        this.write({ type: 'pong' })
         return
       case 'pong':
         this.#onPongs.shift()?.()

@@ -4,7 +4,7 @@
  */
 import type { Protocol } from '../../index.ts'
 import { PACKET_HEAD_BYTES as HEAD_BYTES, MAX_PACKET_BYTES } from './limits.ts'
-import type { Sink } from './records.ts'
+import { type Sink, type WireRecord, writeRecord } from './records.ts'
 
 /** So much is collected before it is sent without waiting for the end of the turn. */
 const FULL_BYTES = 64 * 1024
@@ -30,6 +30,17 @@ function lengthOf(buffer: Buffer): number {
   if (length <= HEAD_BYTES || length > MAX_PACKET_BYTES)
     throw new RangeError(`a packet says that it has ${length} bytes`)
   return length
+}
+
+/** One record as a packet of its own. */
+export function packetOf(record: WireRecord): Buffer {
+  let packet: Buffer = Buffer.alloc(0)
+  const outbox = new Outbox((bytes) => {
+    packet = bytes
+  })
+  writeRecord(outbox, record)
+  outbox.flush()
+  return packet
 }
 
 /** The same for a plain socket. */

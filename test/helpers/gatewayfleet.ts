@@ -18,7 +18,7 @@ export interface Caller {
   try(command: string, ...args: unknown[]): Promise<Outcome>
 }
 
-/** Commands as JSON: bytes as `{ bytes: base64 }`. */
+/** Commands as JSON: bytes as `{ bytes: base64 }`, long texts as `{ repeat: length }`; `many` gives one so many times at once. */
 const COMMANDS = `
 export const revive = (value) => {
   if (value === null || typeof value !== 'object') return value
@@ -27,7 +27,15 @@ export const revive = (value) => {
   if (Array.isArray(value)) return value.map(revive)
   return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, revive(entry)]))
 }
+/** What each of many of the same command came to, counted. */
+const many = async (target, count, command, args) => {
+  const outcomes = await Promise.all(Array.from({ length: count }, () => attempt(target, command, args)))
+  const counts = {}
+  for (const { value, error } of outcomes) counts[error ?? JSON.stringify(value)] = (counts[error ?? JSON.stringify(value)] ?? 0) + 1
+  return { value: counts }
+}
 export const attempt = async (target, command, args) => {
+  if (command === 'many') return many(target, ...args.slice(0, 2), args.slice(2).map(revive))
   try {
     return { value: await target[command](...args.map(revive)) }
   } catch (error) {
@@ -53,7 +61,7 @@ export const hooks = {
   },
   onMessage: async (client, data, info) => {
     const text = String(data)
-    if (!text.startsWith('{')) return client.send('heard ' + text)
+    if (!text.startsWith('{')) return client.send('heard ' + (text.length < 1024 ? text : text.length + ' characters'))
     const { ask, on, command, args } = JSON.parse(text)
     const target = on === 'client' ? client : on === 'look' ? { look: async () => look(client) } : client.gateways
     const outcome = on === 'look' ? { value: look(client) } : await attempt(target, command, args)

@@ -9,7 +9,7 @@ import type { Data, Delivery, Request } from '../types.ts'
 import { type LateWriter, Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
 import { shorten } from '../wire/shorten.ts'
-import { Pending } from './pending.ts'
+import { Pending, type Waiting } from './pending.ts'
 
 /** A gateway that commands can be given to, near or far. */
 export interface Target {
@@ -52,6 +52,7 @@ export class PeerLink implements Target {
   readonly #pending: Pending
   /** What is called when the pings that are under way are answered, in their order. */
   readonly #onPongs: (() => void)[] = []
+  #welcome: Waiting | null = null
   #request = 0
   #heardAt = performance.now()
   #doubt: Promise<void> | null = null
@@ -61,9 +62,7 @@ export class PeerLink implements Target {
     this.gateway = gateway
     this.#socket = socket
     this.#hooks = hooks
-    this.#pending = new Pending((deadlineMs) => {
-      return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${gateway} has not answered within ${deadlineMs} ms`)
-    })
+    this.#pending = new Pending((deadlineMs) => this.#late(deadlineMs))
     this.#outbox = new Outbox((packet) => socket.write(packet))
     const timer = setInterval(() => this.#showLife(), PING_EVERY_MS).unref()
     socket.on('close', () => {
@@ -73,13 +72,13 @@ export class PeerLink implements Target {
   }
 
   /**
-   * Opens a link. It does not keep the process alive, what is asked over it does.
+   * Opens a link. Neither that nor the link keeps the process alive, what is asked over it does.
    * @throws the system's error when nobody listens; ShiftworkError `ERR_CONNECT` for another version.
    */
   static async open(path: string, introduction: Introduction, hooks: LinkHooks): Promise<PeerLink> {
-    const socket = await dial(path)
+    const socket = (await dial(path)).unref()
     const link = new PeerLink(basename(path, '.sock'), socket, hooks)
-    const welcomed = link.#pending.wait(0, CONNECT_MS)
+    const welcomed = link.#welcomed()
     socket.on('data', (chunk: Buffer) => link.#read(chunk))
     // it closes, and that is heard
     socket.on('error', () => undefined)
@@ -91,8 +90,20 @@ export class PeerLink implements Target {
       socket.destroy()
       throw error
     }
-    socket.unref()
+    socket.setTimeout(0)
     return link
+  }
+
+  #welcomed(): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#welcome = { resolve, reject }
+      // its clock keeps no process alive
+      this.#socket.setTimeout(CONNECT_MS, () => reject(this.#late(CONNECT_MS)))
+    })
+  }
+
+  #late(deadlineMs: number): ShiftworkError {
+    return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${this.gateway} has not answered within ${deadlineMs} ms`)
   }
 
   get isOpen(): boolean {
@@ -166,7 +177,12 @@ export class PeerLink implements Target {
         ),
       )
     this.#request = this.#request === LAST_REQUEST ? 1 : this.#request + 1
-    write(this.#request)
+    try {
+      write(this.#request)
+    } catch (error) {
+      // too long, or no JSON: nothing of it was written
+      return Promise.reject(error)
+    }
     return this.#pending.wait(this.#request, deadlineMs)
   }
 
@@ -208,14 +224,15 @@ export class PeerLink implements Target {
 
   #meet(value: unknown): void {
     const { version } = (value ?? {}) as { version?: unknown }
-    const waiting = this.#pending.take(0)
     if (version === WIRE_VERSION) {
       this.#isOpen = true
-      waiting?.resolve(undefined)
+      this.#welcome?.resolve(undefined)
       return
     }
     const message = `The gateway ${this.gateway} speaks version ${String(version)} of links, this is ${WIRE_VERSION}`
-    waiting?.reject(new ShiftworkError('ERR_CONNECT', message, { hint: 'Restart its group: reload --force NAME.' }))
+    this.#welcome?.reject(
+      new ShiftworkError('ERR_CONNECT', message, { hint: 'Restart its group: reload --force NAME.' }),
+    )
   }
 
   #showLife(): void {
@@ -226,6 +243,7 @@ export class PeerLink implements Target {
   #lose(): void {
     const wasOpen = this.#isOpen
     this.#isOpen = false
+    this.#welcome?.reject(lost(this.gateway))
     this.#pending.rejectAll(lost(this.gateway))
     for (const resolve of this.#onPongs.splice(0)) resolve()
     if (wasOpen) this.#hooks.onClosed(this)

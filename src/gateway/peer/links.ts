@@ -66,6 +66,11 @@ export class Links {
     return this.#failing
   }
 
+  /** Where gateways may be that are not for this user. */
+  get forbidden(): string[] {
+    return this.#options.places.forbidden
+  }
+
   /** Sends what is written, and opens no link any more. */
   close(): void {
     this.#isClosed = true

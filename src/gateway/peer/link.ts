@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import { basename } from 'node:path'
-import { type ErrorCode, ShiftworkError } from '../../index.ts'
+import { ShiftworkError } from '../../index.ts'
 import type { Data, Delivery, Request } from '../types.ts'
 import { Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
@@ -36,7 +36,8 @@ const SILENCE_MS = 30_000
 /** What may wait for a gateway that reads slowly. */
 const MAX_BUFFER_BYTES = 64 * 1024 * 1024
 const CONNECT_MS = 5_000
-const LAST_REQUEST = 0xffff_ffff
+/** Not a question's number: the wait for the welcome. */
+const WELCOME = 0
 
 export class PeerLink implements Target {
   readonly gateway: string
@@ -47,7 +48,6 @@ export class PeerLink implements Target {
   readonly #pending: Pending
   /** What is called when the pings that are under way are answered, in their order. */
   readonly #onPongs: (() => void)[] = []
-  #request = 0
   #heardAt = performance.now()
   #isOpen = false
 
@@ -73,7 +73,7 @@ export class PeerLink implements Target {
   static async open(path: string, introduction: Introduction, hooks: LinkHooks): Promise<PeerLink> {
     const socket = await dial(path)
     const link = new PeerLink(basename(path, '.sock'), socket, hooks)
-    const welcomed = link.#pending.wait(0, CONNECT_MS)
+    const welcomed = link.#pending.wait(WELCOME, CONNECT_MS)
     socket.on('data', (chunk: Buffer) => link.#read(chunk))
     // it closes, and that is heard
     socket.on('error', () => undefined)
@@ -140,9 +140,9 @@ export class PeerLink implements Target {
           `${MAX_BUFFER_BYTES} bytes wait for gateway ${this.gateway} already`,
         ),
       )
-    this.#request = this.#request === LAST_REQUEST ? 1 : this.#request + 1
-    write(this.#request)
-    return this.#pending.wait(this.#request, deadlineMs)
+    const request = this.#pending.next()
+    write(request)
+    return this.#pending.wait(request, deadlineMs)
   }
 
   #read(chunk: Buffer): void {
@@ -162,11 +162,8 @@ export class PeerLink implements Target {
         this.#meet(record.value)
         return
       case 'sent':
-        this.#pending.take(record.request)?.resolve(record.delivery)
-        return
       case 'reply':
-        if (record.isError) this.#pending.take(record.request)?.reject(errorOf(record.value))
-        else this.#pending.take(record.request)?.resolve(record.value)
+        this.#pending.settle(record)
         return
       case 'pong':
         this.#onPongs.shift()?.()
@@ -178,7 +175,7 @@ export class PeerLink implements Target {
 
   #meet(value: unknown): void {
     const { version } = (value ?? {}) as { version?: unknown }
-    const waiting = this.#pending.take(0)
+    const waiting = this.#pending.take(WELCOME)
     if (version === WIRE_VERSION) {
       this.#isOpen = true
       waiting?.resolve(undefined)
@@ -207,11 +204,6 @@ function lost(gateway: string): ShiftworkError {
     'ERR_CONNECTION_CLOSED',
     `The link to gateway ${gateway} is closed: nobody knows what it has done`,
   )
-}
-
-function errorOf(value: unknown): ShiftworkError {
-  const { code, message, hint } = value as { code: ErrorCode; message: string; hint: string | null }
-  return new ShiftworkError(code, message, { hint: hint ?? undefined })
 }
 
 function dial(path: string): Promise<Socket> {

@@ -266,6 +266,52 @@ describe('two fleets and one Redis', () => {
     await until('it is there again', async () => (await counts(anna)) === 2)
   })
 
+  it('connections that Redis cuts are opened again, and neither they nor reloads leave one behind', async () => {
+    const { redis, here, anna, bert } = await pair()
+    const connections = (): Promise<number> =>
+      redis.with(async (client) => (await client.clientList()).filter(({ name }) => name === 'shiftwork').length)
+    // two of each gateway and of each business worker
+    expect(await connections()).toBe(8)
+    for (const type of ['PUBSUB', 'NORMAL']) {
+      await redis.with((client) => client.sendCommand(['CLIENT', 'KILL', 'TYPE', type]))
+      await until('it is back', async () => (await counts(anna)) === 2 && (await counts(bert)) === 2)
+      expect(await anna.do('sendTo', bert.id, `after ${type}`)).toBe('sent')
+      await until('no connection too many', async () => (await connections()) === 8)
+    }
+    expect((await here.project.reload()).code).toBe(0)
+    await until('those of the old worker are closed', async () => (await connections()) === 8)
+    expect(await anna.do('sendTo', bert.id, 'after the reload')).toBe('sent')
+  })
+
+  it('a Redis that answers nothing holds up neither a reload nor a stop', async () => {
+    const { redis, here, anna } = await pair()
+    redis.freeze()
+    const { code, summary } = await here.project.reload()
+    expect(code).toBe(0)
+    expect(summary.replaced.map(({ connectionsCut }) => connectionsCut)).toEqual([0])
+    await until(
+      'its successor handles clients',
+      async () => (await anna.attempt('sendTo', anna.id, 'to myself')).result === 'sent',
+    )
+    anna.close()
+    const stopped = await here.project.shiftwork('stop')
+    expect(stopped.code).toBe(0)
+    expect(stopped.ms).toBeLessThan(8_000)
+    redis.thaw()
+  })
+
+  it('a gateway that was killed while Redis was away is gone when it is back', async () => {
+    const { redis, here, there, anna, bert } = await pair()
+    await redis.stop()
+    await until('it is known', async () => (await anna.attempt('count')).error?.code === 'ERR_BUS')
+    const [pid = 0] = await there.project.pids('gateway')
+    await kill(there.project, pid)
+    await redis.start()
+    await until('it is back', async () => (await counts(anna)) === 1)
+    expect(await anna.do('sendTo', bert.id, 'too late')).toBe('gone')
+    expect(await (await here.client()).do('count')).toBe(2)
+  })
+
   it('a password is in no log and in no answer, and a wrong one is told', async () => {
     const redis = await RedisServer.start({ password: 'pass%word' })
     const urlWith = (password: string): string => redis.url.replace('//', `//:${password}@`)

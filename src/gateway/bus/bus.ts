@@ -7,6 +7,7 @@ import { ShiftworkError } from '../../index.ts'
 import type { BusAddress } from './address.ts'
 import { backoffMs } from './backoff.ts'
 import type { Broker, OpenBroker } from './broker.ts'
+import { SILENT_AFTER_MS } from './members.ts'
 import { decodeMessage, decodeNews, encodeMessage, encodeNews, type Message, type News } from './message.ts'
 import { openRedis } from './redis.ts'
 import { within } from './within.ts'
@@ -21,6 +22,8 @@ export interface BusUser {
   takeNews(news: News): void
   /** Answers that were under way are lost. */
   lost(error: ShiftworkError): void
+  /** All whom it knew when the connection was lost are known again. */
+  readonly hasEverybody: boolean
 }
 
 export interface BusOptions {
@@ -57,6 +60,9 @@ export class Bus {
   #timer: NodeJS.Timeout | null = null
   /** null: it was never away. */
   #backAt: number | null = null
+  /** So long that some may have come whom nobody here knows; also when it was away from the beginning. */
+  #wasAwayForLong = true
+  #beatAt = -Infinity
   /** From the clock of this process to that of the broker. */
   #clockOffset = 0
   #waitingBytes = 0
@@ -84,6 +90,7 @@ export class Bus {
   get doubt(): string | null {
     if (!this.isUp) return `${this.#options.address.shown} is away: ${this.#reason}`
     if (this.#backAt === null || performance.now() - this.#backAt > RETURN_MS) return null
+    if (!this.#wasAwayForLong && this.#options.user.hasEverybody) return null
     return `${this.#options.address.shown} was away until a moment ago: others may not be back yet`
   }
 
@@ -212,8 +219,11 @@ export class Bus {
     }
     this.#broker = broker
     this.#attempts = 0
+    const now = performance.now()
+    this.#wasAwayForLong = now - this.#beatAt > SILENT_AFTER_MS
+    this.#beatAt = now
     if (this.#state === 'away') {
-      this.#backAt = performance.now()
+      this.#backAt = now
       this.#log(`the bus ${this.#options.address.shown} is back`)
     }
     this.#state = 'up'
@@ -227,7 +237,9 @@ export class Bus {
       if (this.#broker === broker) this.#lose(messageOf(error))
       return
     }
-    if (this.#broker === broker) this.#timer = setTimeout(() => void this.#beat(broker), BEAT_EVERY_MS).unref()
+    if (this.#broker !== broker) return
+    this.#beatAt = performance.now()
+    this.#timer = setTimeout(() => void this.#beat(broker), BEAT_EVERY_MS).unref()
   }
 
   #lose(reason: string): void {

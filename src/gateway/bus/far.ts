@@ -9,7 +9,7 @@ import type { BusAddress } from './address.ts'
 import type { Broker, OpenBroker } from './broker.ts'
 import { Bus, type BusUser } from './bus.ts'
 import { FarGateway } from './far-gateway.ts'
-import { Members } from './members.ts'
+import { Members, SILENT_AFTER_MS } from './members.ts'
 import type { Message, News } from './message.ts'
 import { within } from './within.ts'
 
@@ -24,6 +24,8 @@ export class Far implements BusUser {
   readonly #bus: Bus
   readonly #members = new Members()
   readonly #gateways = new Map<string, FarGateway>()
+  /** Who was there when the connection was lost, and when that was. */
+  readonly #former = new Map<string, number>()
 
   constructor({ address, open }: FarOptions) {
     this.#bus = new Bus({ address, user: this, ...(open && { open }) })
@@ -146,7 +148,16 @@ export class Far implements BusUser {
     else this.#forget(news.gone)
   }
 
+  get hasEverybody(): boolean {
+    const now = performance.now()
+    const isKnown = (gateway: string): boolean => ['live', 'gone'].includes(this.#members.standing(gateway, now))
+    return [...this.#former].every(([gateway, lostAt]) => now - lostAt > SILENT_AFTER_MS || isKnown(gateway))
+  }
+
   lost(error: ShiftworkError): void {
+    const now = performance.now()
+    for (const [gateway, lostAt] of this.#former) if (now - lostAt > SILENT_AFTER_MS) this.#former.delete(gateway)
+    for (const gateway of this.#members.live(now)) this.#former.set(gateway, now)
     for (const gateway of this.#gateways.values()) gateway.lose(error)
   }
 }

@@ -88,6 +88,9 @@ export class Post implements BusUser {
     // it asks nobody
   }
 
+  /** It knows nobody. */
+  readonly hasEverybody = true
+
   lost(): void {
     // who has asked something does not wait for the answer any more
   }

@@ -219,11 +219,29 @@ describe('a broker that is away', () => {
     expect(one.asked).toEqual([])
   })
 
-  it('that has just come back may not know everybody: until then nothing is said to be whole, or gone', async () => {
+  it('that was away for a moment is believed as soon as all are back who were there', async () => {
+    const [one, far] = [gateway(), peer()]
+    await pass()
+    const missing = createGatewayId()
+    broker.members.set(missing, performance.now() + 100_000)
+    await pass(2_000)
+    broker.stop()
+    broker.state = 'up'
+    await pass(1_000)
+    expect(await names(far)).toEqual([one.name])
+    expect((await far.all(DEADLINE_MS)).missing).toMatchObject([{ gateway: 'bus' }])
+    expect(await send(far, missing)).toBe('ERR_BUS')
+    broker.members.set(missing, performance.now() + 100_000)
+    await pass(2_000)
+    expect((await far.all(DEADLINE_MS)).missing).toEqual([])
+    expect(await send(far, createGatewayId())).toBe('gone')
+  })
+
+  it('that was away for long may not know everybody: for a while nothing is said to be whole, or gone', async () => {
     const [one, far] = [gateway(), peer()]
     await pass()
     broker.stop()
-    await pass(5_000)
+    await pass(10_000)
     broker.state = 'up'
     await pass(1_000)
     expect(await names(far)).toEqual([one.name])

@@ -15,7 +15,7 @@ import { within } from './within.ts'
 
 export interface FarOptions {
   readonly address: BusAddress
-  readonly open?: OpenBroker
+  readonly open?: OpenBroker | undefined
 }
 
 export class Far implements BusUser {
@@ -28,7 +28,7 @@ export class Far implements BusUser {
   readonly #former = new Map<string, number>()
 
   constructor({ address, open }: FarOptions) {
-    this.#bus = new Bus({ address, user: this, ...(open && { open }) })
+    this.#bus = new Bus({ address, user: this, open })
   }
 
   get isUp(): boolean {

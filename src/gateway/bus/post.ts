@@ -16,7 +16,7 @@ export interface PostOptions {
   readonly gateway: string
   /** @throws anything for what nobody asks for. */
   answer(record: Asked): Answer
-  readonly open?: OpenBroker
+  readonly open?: OpenBroker | undefined
 }
 
 const LEAVE_MS = 1_000
@@ -33,7 +33,7 @@ export class Post implements BusUser {
   constructor({ address, gateway, answer, open }: PostOptions) {
     this.name = gateway
     this.#answer = answer
-    this.#bus = new Bus({ address, user: this, ...(open && { open }) })
+    this.#bus = new Bus({ address, user: this, open })
   }
 
   get isUp(): boolean {

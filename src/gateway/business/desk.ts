@@ -23,7 +23,7 @@ export interface DeskOptions {
   readonly places: Places
   readonly hooks: ClientHooks
   readonly deadlineMs: number | undefined
-  readonly bus: string | undefined
+  readonly bus?: string | undefined
 }
 
 /** One gateway's clients here, by their numbers there. */

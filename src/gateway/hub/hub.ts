@@ -9,10 +9,10 @@ import { Absence } from '../absence.ts'
 import { createClientId, createGatewayId } from '../ids.ts'
 import type { GatewaySettings } from '../options.ts'
 import { makeLinkDir } from '../peer/places.ts'
-import type { ClientRequest, ClientState, Data, Request } from '../types.ts'
+import type { ClientRequest, ClientState, Request } from '../types.ts'
 import { MAX_PACKET_BYTES } from '../wire/limits.ts'
 import { PACKETS, packetOf } from '../wire/packets.ts'
-import { WIRE_VERSION, type WireRecord } from '../wire/records.ts'
+import { type Answer, type Asked, WIRE_VERSION, type WireRecord } from '../wire/records.ts'
 import { Clients } from './clients.ts'
 import { Dispatch } from './dispatch.ts'
 import { Farewell } from './farewell.ts'
@@ -146,12 +146,7 @@ export class Hub {
       case 'ack':
         this.#acknowledge(link, record)
         return
-      case 'send': {
-        const client = this.#clients.find(record.to)
-        const delivery = client ? deliver(client, record.data) : 'gone'
-        link.write({ type: 'sent', request: record.request, delivery })
-        return
-      }
+      case 'send':
       case 'request':
         link.write(this.answer(record))
         return
@@ -172,10 +167,19 @@ export class Hub {
     this.#noteIdle()
   }
 
-  /** Does what somebody asks for. */
-  answer({ request, value, data }: { request: number; value: unknown; data: Data | null }): WireRecord {
+  /**
+   * Does what somebody asks for, over a link or from another machine.
+   * @returns what they are told.
+   * @throws TypeError for what nobody asks for.
+   */
+  answer(record: Asked): Answer {
+    const { request, data } = record
+    if (record.type === 'send') {
+      const client = this.#clients.find(record.to)
+      return { type: 'sent', request, delivery: client ? deliver(client, record.data) : 'gone' }
+    }
     try {
-      const told = answer(value as Request, data, {
+      const told = answer(record.value as Request, data, {
         clients: this.#clients,
         maxSessionBytes: this.#settings.maxSessionBytes,
         tell: (client: HubClient, change: ClientState) => this.#dispatch.tell(client, change),

@@ -68,7 +68,8 @@ export class Commands {
   /**
    * Sends to one client.
    * @returns what became of it. Rejects with `ERR_NO_ANSWER`, `ERR_CONNECTION_CLOSED` (its gateway is gone: nobody knows),
-   * `ERR_SEND_BUFFER_FULL`, `ERR_MESSAGE_TOO_LARGE`.
+   * `ERR_SEND_BUFFER_FULL`, `ERR_MESSAGE_TOO_LARGE`, `ERR_BUS` (it may be of another machine, which cannot be reached: it
+   * was not sent).
    */
   sendTo(clientId: string, data: Data, { deadlineMs = this.#deadlineMs }: SendOptions = {}): Promise<Delivery> {
     return checked(
@@ -228,9 +229,17 @@ export class Commands {
       return await target.request(request, data, deadline.leftMs)
     } catch (error) {
       if (!(error instanceof ShiftworkError) || error.code !== 'ERR_CONNECTION_CLOSED') throw error
-      const isAlive = (await this.#reach.find(target.gateway, deadline.leftMs)) !== null
-      if (isAlive) throw error
+      if (await this.#mayLive(target.gateway, deadline)) throw error
       return null
+    }
+  }
+
+  async #mayLive(gateway: string, deadline: Deadline): Promise<boolean> {
+    try {
+      return (await this.#reach.find(gateway, deadline.leftMs)) !== null
+    } catch {
+      // nobody knows
+      return true
     }
   }
 
@@ -345,7 +354,9 @@ function missed(gateway: string, error: unknown): Missing {
 
 function failIfMissing(missing: readonly Missing[]): void {
   const [first] = missing
-  if (first) throw new ShiftworkError('ERR_NO_ANSWER', first.reason, { facts: { missing } })
+  if (!first) return
+  const code = missing.some(({ gateway }) => gateway === EVERY_FAR_GATEWAY) ? 'ERR_BUS' : 'ERR_NO_ANSWER'
+  throw new ShiftworkError(code, first.reason, { facts: { missing } })
 }
 
 /**

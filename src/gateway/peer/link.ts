@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import { basename } from 'node:path'
-import { type ErrorCode, ShiftworkError } from '../../index.ts'
+import { ShiftworkError } from '../../index.ts'
 import type { Data, Delivery, Request } from '../types.ts'
 import { type LateWriter, Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
@@ -41,7 +41,6 @@ const DOUBT_MS = 20_000
 /** What may wait for a gateway that reads slowly. */
 const MAX_BUFFER_BYTES = 64 * 1024 * 1024
 const CONNECT_MS = 5_000
-const LAST_REQUEST = 0xffff_ffff
 
 export class PeerLink implements Target {
   readonly gateway: string
@@ -53,7 +52,6 @@ export class PeerLink implements Target {
   /** What is called when the pings that are under way are answered, in their order. */
   readonly #onPongs: (() => void)[] = []
   #welcome: Waiting | null = null
-  #request = 0
   #heardAt = performance.now()
   #doubt: Promise<void> | null = null
   #isOpen = false
@@ -176,14 +174,14 @@ export class PeerLink implements Target {
           `${MAX_BUFFER_BYTES} bytes wait for gateway ${this.gateway} already`,
         ),
       )
-    this.#request = this.#request === LAST_REQUEST ? 1 : this.#request + 1
+    const request = this.#pending.next()
     try {
-      write(this.#request)
+      write(request)
     } catch (error) {
       // too long, or no JSON: nothing of it was written
       return Promise.reject(error)
     }
-    return this.#pending.wait(this.#request, deadlineMs)
+    return this.#pending.wait(request, deadlineMs)
   }
 
   #read(chunk: Buffer): void {
@@ -205,11 +203,8 @@ export class PeerLink implements Target {
         this.#meet(record.value)
         return
       case 'sent':
-        this.#pending.take(record.request)?.resolve(record.delivery)
-        return
       case 'reply':
-        if (record.isError) this.#pending.take(record.request)?.reject(errorOf(record.value))
-        else this.#pending.take(record.request)?.resolve(record.value)
+        this.#pending.settle(record)
         return
       case 'ping':
         this.write({ type: 'pong' })
@@ -255,11 +250,6 @@ function lost(gateway: string): ShiftworkError {
     'ERR_CONNECTION_CLOSED',
     `The link to gateway ${gateway} is closed: nobody knows what it has done`,
   )
-}
-
-function errorOf(value: unknown): ShiftworkError {
-  const { code, message, hint } = value as { code: ErrorCode; message: string; hint: string | null }
-  return new ShiftworkError(code, message, { hint: hint ?? undefined })
 }
 
 function dial(path: string): Promise<Socket> {

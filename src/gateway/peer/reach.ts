@@ -20,7 +20,7 @@ export class LocalReach implements Reach {
   }
 
   async #look(gateway: string, deadlineMs: number): Promise<Target | null> {
-    await this.#settle(deadlineMs)
+    await this.#settle(deadlineMs, gateway)
     const target = this.#links.find(gateway)
     if (target) return target
     const reason = this.#links.failing.get(gateway) ?? (this.#links.awaited.includes(gateway) ? late(gateway) : null)
@@ -47,8 +47,8 @@ export class LocalReach implements Reach {
   }
 
   /** Until it is known who is there, or that has taken its share of the time: those that are there get the rest. */
-  async #settle(deadlineMs: number): Promise<void> {
-    const settling = this.#links.settle()
+  async #settle(deadlineMs: number, gateway?: string): Promise<void> {
+    const settling = this.#links.settle(gateway)
     if (!settling) return
     let timer: NodeJS.Timeout | undefined
     const isLate = new Promise<void>((resolve) => {

@@ -13,7 +13,7 @@ const CHUNK_BYTES = 64 * 1024
 /** As a protocol of a listener: whole packets without their heads come in, whole packets go out. */
 export const PACKETS: Protocol<Buffer, Uint8Array> = {
   input: measurePacket,
-  decode: (bytes) => bytes.subarray(HEAD_BYTES),
+  decode: (bytes) => recordsOf(bytes),
   encode: (bytes) => bytes,
 }
 
@@ -74,6 +74,11 @@ export class PacketReader {
   #join(): void {
     this.#parts = [Buffer.concat(this.#parts)]
   }
+}
+
+/** What stands in a whole packet. */
+export function recordsOf(packet: Buffer): Buffer {
+  return packet.subarray(HEAD_BYTES)
 }
 
 /** Has something to write that is best written last, once for the whole turn. */

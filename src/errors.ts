@@ -30,6 +30,7 @@ export type ErrorCode =
   | 'ERR_TIMEOUT'
   | 'ERR_ANSWERED'
   | 'ERR_BAD_REQUEST'
+  | 'ERR_BUS'
 
 export interface ErrorDetails {
   hint?: string | undefined

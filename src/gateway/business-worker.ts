@@ -39,7 +39,7 @@ export class BusinessWorker implements ClientHooks {
     this.worker.onWorkerStart = async (worker) => {
       const { name } = worker
       const places = placesOf(linkDir === undefined ? {} : { linkDir })
-      this.#desk = new Desk({ name, places, hooks: this, deadlineMs: links.deadlineMs })
+      this.#desk = new Desk({ name, places, hooks: this, deadlineMs, bus })
       await this.onWorkerStart?.(worker)
       this.#checkHooks(name)
       await this.#desk.ready()
@@ -49,7 +49,7 @@ export class BusinessWorker implements ClientHooks {
     this.worker.onWorkerStop = async (worker, reason) => {
       await this.#desk?.drain()
       await this.onWorkerStop?.(worker, reason)
-      this.#desk?.close()
+      await this.#desk?.close()
     }
   }
 

@@ -4,6 +4,9 @@
  */
 import { resolve } from 'node:path'
 import { ShiftworkError, stateDirOf, Worker } from '../index.ts'
+import { parseBusAddress } from './bus/address.ts'
+import { Far } from './bus/far.ts'
+import { BusReach } from './bus/reach.ts'
 import { checkLinks, DEFAULT_DEADLINE_MS, type LinkOptions } from './options.ts'
 import { Commands } from './peer/commands.ts'
 import { Links } from './peer/links.ts'
@@ -19,10 +22,12 @@ export interface GatewayClientOptions extends LinkOptions {
 
 export class GatewayClient extends Commands {
   readonly #links: Links
+  readonly #far: Far | null
 
   /** @throws ShiftworkError `ERR_OPTION`: outside a worker it must be said where the gateways are. */
   constructor(options: GatewayClientOptions = {}) {
     checkLinks('GatewayClient', { ...options })
+    const far = options.bus === undefined ? null : new Far({ address: parseBusAddress(options.bus) })
     const links = new Links({
       places: placesOf(options),
       introduction: { role: 'client', name: '' },
@@ -32,14 +37,18 @@ export class GatewayClient extends Commands {
       },
       onClosed: () => undefined,
       onLost: () => undefined,
+      onDead: (gateway) => far?.bury(gateway),
     })
-    super(new LocalReach(links), options.deadlineMs ?? DEFAULT_DEADLINE_MS)
+    const near = new LocalReach(links)
+    super(far ? new BusReach(near, far) : near, options.deadlineMs ?? DEFAULT_DEADLINE_MS)
     this.#links = links
+    this.#far = far
   }
 
   /** Sends what is written, and closes all links. */
   disconnect(): void {
     this.#links.close()
+    void this.#far?.close()
   }
 }
 

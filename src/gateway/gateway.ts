@@ -4,6 +4,8 @@
  */
 import { resolve } from 'node:path'
 import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
+import { parseBusAddress } from './bus/address.ts'
+import { Post } from './bus/post.ts'
 import { checkHooks } from './hooks.ts'
 import { Hub } from './hub/hub.ts'
 import {
@@ -34,6 +36,7 @@ export class Gateway {
   /** Asked in the gateway before the handshake of a WebSocket is answered; as of a Worker. */
   onWebSocketConnect: Worker['onWebSocketConnect'] = null
   #hub: Hub | null = null
+  #post: Post | null = null
 
   /**
    * @param listen an address of any protocol but HTTP and UDP: `websocket://0.0.0.0:7272`, `text+tls://…`.
@@ -43,7 +46,7 @@ export class Gateway {
     const worker = new Worker(listen, { reloadable: false, ...(options as WorkerOptions) }) as Worker
     const check = (): GatewaySettings => {
       const { maxMessageBytes } = worker
-      return checkGateway({ listen, queue, delivery, maxSessionBytes, linkDir, maxMessageBytes })
+      return checkGateway({ listen, queue, delivery, maxSessionBytes, linkDir, bus, maxMessageBytes })
     }
     worker.onCheck = check
     this.worker = worker
@@ -52,17 +55,27 @@ export class Gateway {
     worker.onMessage = (connection, message) => hub().said(connection, message)
     worker.onClose = (connection) => hub().closed(connection)
     worker.onWebSocketConnect = (connection, request) => this.onWebSocketConnect?.(connection, request)
-    worker.onStatus = () => this.#hub?.figures() ?? {}
+    worker.onStatus = () => ({ ...this.#hub?.figures(), ...(this.#post && { bus: this.#post.isUp ? 1 : 0 }) })
     worker.onWorkerStart = async () => {
-      this.#hub = new Hub(check())
-      await this.#hub.open(linkDir === undefined ? linkDirOf(Worker.stateDir as string) : resolve(linkDir))
+      const opened = new Hub(check())
+      this.#hub = opened
+      await opened.open(linkDir === undefined ? linkDirOf(Worker.stateDir as string) : resolve(linkDir))
+      // after its socket: who sees it on the bus can see that it is of this machine
+      if (bus !== undefined) this.#post = postOf(opened, bus)
+      await this.#post?.ready()
       await this.onWorkerStart?.(worker)
       // without it, everybody would come in
       checkHooks(`Gateway "${worker.name}"`, { onWebSocketConnect: this.onWebSocketConnect })
     }
     worker.onWorkerStop = async (_, reason) => {
       await this.#hub?.drain()
+      await this.#post?.leave()
       await this.onWorkerStop?.(worker, reason)
     }
   }
+}
+
+function postOf(hub: Hub, bus: string): Post {
+  const address = parseBusAddress(bus)
+  return new Post({ address, gateway: hub.id, answer: (record) => hub.answer(record) })
 }

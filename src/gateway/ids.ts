@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto'
 const SEPARATOR = '.'
 const GATEWAY_BYTES = 9
 const CLIENT_BYTES = 15
+const GATEWAY_ID = /^[\w-]{12}$/
 
 /** Never used again: a gateway that is started anew has another name, and its clients have other ids. */
 export function createGatewayId(): string {
@@ -13,6 +14,11 @@ export function createGatewayId(): string {
 
 export function createClientId(gateway: string): string {
   return gateway + SEPARATOR + randomBytes(CLIENT_BYTES).toString('base64url')
+}
+
+/** Whether a gateway could have this name. */
+export function isGatewayId(name: string): boolean {
+  return GATEWAY_ID.test(name)
 }
 
 /** Of what is no id of a client: the name of no gateway. */

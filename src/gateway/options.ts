@@ -1,5 +1,6 @@
 /** The options of gateways and of those who talk to them, checked; what they are where the user has said nothing. */
 import { ShiftworkError } from '../index.ts'
+import { parseBusAddress } from './bus/address.ts'
 
 /** What a gateway keeps for clients whose messages are not handled yet. */
 export interface QueueOptions {
@@ -32,7 +33,10 @@ export interface LinkOptions {
   linkDir?: string
   /** Default 5 000 ms: a command that has no answer by then is rejected, or says who is missing. */
   deadlineMs?: number
-  /** `redis://host:port`: reach the gateways of other machines, too. Needs the package `redis`. Default: this machine. */
+  /**
+   * `redis://host:port`, `rediss://user:password@host:port/namespace`: reach the gateways of other machines, too, those of
+   * the same namespace. Needs the package `redis`. Default: this machine alone.
+   */
   bus?: string
 }
 
@@ -96,11 +100,12 @@ function checkListen(listen: unknown): void {
 }
 
 /** How gateways are found and asked. @throws ShiftworkError `ERR_OPTION` */
-export function checkLinks(owner: string, { linkDir, deadlineMs }: Readonly<Record<string, unknown>>): void {
+export function checkLinks(owner: string, { linkDir, deadlineMs, bus }: Readonly<Record<string, unknown>>): void {
   if (linkDir !== undefined && (typeof linkDir !== 'string' || linkDir === ''))
     wrong('linkDir', linkDir, 'the path of a directory', owner)
   if (deadlineMs !== undefined && !(isCount(deadlineMs) && (deadlineMs as number) <= MAX_TIMER_MS))
     wrong('deadlineMs', deadlineMs, `a whole number from 1 to ${MAX_TIMER_MS}`, owner)
+  if (bus !== undefined) parseBusAddress(bus, owner)
 }
 
 function isCount(value: unknown): boolean {

@@ -3,8 +3,10 @@
  * worker, from the web worker, or from a program of its own. Ids, answers and messages come as lines of text.
  */
 import { expect } from 'vitest'
+import type { ConnectionList } from '../../src/ipc/connections.ts'
 import { get } from './client.ts'
 import { LineClient } from './lines.ts'
+import { until } from './processes.ts'
 import { Project, type ProjectOptions, type Running } from './project.ts'
 
 /** What a command came to. */
@@ -16,7 +18,7 @@ export interface Caller {
   try(command: string, ...args: unknown[]): Promise<Outcome>
 }
 
-/** Commands as JSON: bytes as `{ bytes: base64 }`. */
+/** Commands as JSON: bytes as `{ bytes: base64 }`, long texts as `{ repeat: length }`; `many` gives one so many times at once. */
 const COMMANDS = `
 export const revive = (value) => {
   if (value === null || typeof value !== 'object') return value
@@ -25,7 +27,15 @@ export const revive = (value) => {
   if (Array.isArray(value)) return value.map(revive)
   return Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, revive(entry)]))
 }
+/** What each of many of the same command came to, counted. */
+const many = async (target, count, command, args) => {
+  const outcomes = await Promise.all(Array.from({ length: count }, () => attempt(target, command, args)))
+  const counts = {}
+  for (const { value, error } of outcomes) counts[error ?? JSON.stringify(value)] = (counts[error ?? JSON.stringify(value)] ?? 0) + 1
+  return { value: counts }
+}
 export const attempt = async (target, command, args) => {
+  if (command === 'many') return many(target, ...args.slice(0, 2), args.slice(2).map(revive))
   try {
     return { value: await target[command](...args.map(revive)) }
   } catch (error) {
@@ -51,7 +61,7 @@ export const hooks = {
   },
   onMessage: async (client, data, info) => {
     const text = String(data)
-    if (!text.startsWith('{')) return client.send('heard ' + text)
+    if (!text.startsWith('{')) return client.send('heard ' + (text.length < 1024 ? text : text.length + ' characters'))
     const { ask, on, command, args } = JSON.parse(text)
     const target = on === 'client' ? client : on === 'look' ? { look: async () => look(client) } : client.gateways
     const outcome = on === 'look' ? { value: look(client) } : await attempt(target, command, args)
@@ -173,14 +183,14 @@ export interface Look {
 
 export class GatewayFleet {
   readonly project: Project
-  readonly running: Running
   readonly port: number
-  readonly guests: Guest[] = []
+  readonly #running: Running | null
   readonly #webPort: number
 
-  private constructor(project: Project, running: Running, ports: { gateway: number; web: number }) {
+  /** One that runs already. */
+  constructor(project: Project, ports: { gateway: number; web: number }, running: Running | null = null) {
     this.project = project
-    this.running = running
+    this.#running = running
     this.port = ports.gateway
     this.#webPort = ports.web
   }
@@ -198,38 +208,51 @@ export class GatewayFleet {
     const project = Project.create(GatewayFleet.files(options), options.project)
     const running = await project.start('js', options.words)
     const ports = { gateway: await project.port('gateway'), web: await project.port('web') }
-    return new GatewayFleet(project, running, ports)
+    return new GatewayFleet(project, ports, running)
   }
 
-  async come(): Promise<Guest> {
-    const guest = await Guest.come(this.port)
-    this.guests.push(guest)
-    return guest
+  /** What its processes have said so far. */
+  get output(): string {
+    return `${this.#running?.stdout}${this.#running?.stderr}`
   }
 
-  /** So many on each of two gateway processes: the kernel chooses, so some more may come and leave again. */
+  come(): Promise<Guest> {
+    return Guest.come(this.port)
+  }
+
+  /** So many on each of two gateway processes: the kernel chooses, so some more come, and leave again. */
   async comeToBoth(count: number): Promise<[Guest[], Guest[]]> {
     const byGateway = new Map<string, Guest[]>()
-    for (let tries = 0; tries < 500; tries++) {
-      const full = [...byGateway.values()].filter((guests) => guests.length >= count)
-      if (full.length === 2) break
-      const guest = await Guest.come(this.port)
-      const others = byGateway.get(guest.gateway) ?? []
-      byGateway.set(guest.gateway, others)
-      if (others.length >= count) {
-        guest.close()
-        await this.until(guest.id, false)
-      } else others.push(guest)
-    }
-    const [one, other] = [...byGateway.values()]
-    if (!one || !other) throw new Error('all clients came to one gateway')
-    this.guests.push(...one, ...other)
+    const isEnough = (): boolean => [...byGateway.values()].filter((guests) => guests.length >= count).length === 2
+    await until('clients have come to both gateways', async () => {
+      // together: who comes alone, comes to the one that came to be the first
+      for (const guest of await Promise.all(Array.from({ length: 2 * count + 2 }, () => this.come()))) {
+        const others = byGateway.get(guest.gateway) ?? []
+        byGateway.set(guest.gateway, others)
+        others.push(guest)
+      }
+      return isEnough()
+    })
+    const [one = [], other = []] = byGateway.values()
+    const extra = [...one.splice(count), ...other.splice(count)]
+    for (const guest of extra) guest.close()
+    for (const guest of extra) await this.until(guest.id, false)
     return [one, other]
   }
 
   /** Waits until a client is known, or is not. */
   async until(id: string, isOnline: boolean): Promise<void> {
     await expect.poll(() => this.web.try('isOnline', id), { timeout: 20_000 }).toEqual({ value: isOnline })
+  }
+
+  /** The gateway process that holds a guest. */
+  async pidOf(guest: Guest): Promise<number> {
+    const { stdout } = await this.project.shiftwork('connections', '--json')
+    const { connections } = JSON.parse(stdout) as ConnectionList
+    const port = guest.lines.socket.localPort
+    const row = connections.find(({ remote }) => remote === `127.0.0.1:${port}`)
+    if (!row?.pid) throw new Error(`${guest.id} is not listed: ${stdout}`)
+    return row.pid
   }
 
   /** The web worker of the same fleet. */

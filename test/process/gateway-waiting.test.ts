@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { kill } from '../helpers/faults.ts'
+import { freeze, kill, thaw } from '../helpers/faults.ts'
 import {
   answeringApp,
   businessStart,
@@ -264,5 +264,33 @@ describe('a business worker that is busy', () => {
     expect(held?.map(({ answered }) => answered)).toEqual(before)
     await expectAllAnswered(project, swarm)
     expect(await project.pids('business')).toContain(first?.pid)
+  })
+  it('one that is frozen: its clients are answered by the other after half a minute, and when it goes on it handles nothing of theirs', async () => {
+    const slow = `if (what === 'slow') await delay(1_000)`
+    const start = gatewayStart({ business: { count: 2 } })
+    const project = Project.create({ 'start.js': start, 'app.js': answeringApp(slow) })
+    await project.start()
+    const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 20 })
+    onTestFinished(() => swarm.close())
+    for (const client of swarm.clients) client.say()
+    await swarm.quiet()
+    const victim = swarm.clients[0]?.pid ?? 0
+    for (const client of swarm.clients)
+      for (let number = 2; number <= 7; number++) client.say(number === 2 ? 'slow' : '')
+    const begun = (): number => handledIn(project).filter(({ number }) => number === 2).length
+    await until('all are at it', () => begun() === 20)
+    await freeze(project, victim)
+    await swarm.quiet()
+    await thaw(project, victim)
+    // who comes now is given to the one that has no clients
+    const next = await Swarm.open({ port: await project.port('gateway'), clients: 1 })
+    onTestFinished(() => next.close())
+    next.clients[0]?.say()
+    await next.quiet()
+    expect(next.clients[0]?.pid).toBe(victim)
+    expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 20 } })
+    // the last one is the newcomer's; of the others, those that were begun before
+    const again = expectHandledInOrder(handledIn(project).slice(0, -1), swarm)
+    expect(again).toBe(10)
   })
 })

@@ -176,6 +176,7 @@ describe('only one place knows', () => {
       cookie: ['protocols/http/cookies.ts'],
       '@fastify/busboy': ['protocols/http/multipart.ts'],
       '@fastify/send': ['protocols/http/send-file.ts'],
+      redis: ['gateway/bus/redis.ts'],
     }
     for (const [name, allowed] of Object.entries(ALLOWED))
       for (const path of importersOf(name)) expect(allowed, `${path} imports ${name}`).toContain(path)
@@ -212,12 +213,20 @@ describe('only one place knows', () => {
   it('the dependencies are few, and no other package is imported', () => {
     const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       dependencies: Record<string, string>
+      peerDependencies: Record<string, string>
+      peerDependenciesMeta: Record<string, { optional: boolean }>
     }
     const dependencies = Object.keys(manifest.dependencies)
+    const wanted = Object.keys(manifest.peerDependencies)
+    expect(wanted).toEqual(['redis'])
+    expect(wanted.every((name) => manifest.peerDependenciesMeta[name]?.optional === true)).toBe(true)
     const ALLOWED = ['@fastify/busboy', '@fastify/send', 'chokidar', 'cookie', 'picocolors', 'ws', 'yargs']
     expect(dependencies.filter((name) => !ALLOWED.includes(name))).toEqual([])
     const isOutside = (target: string): boolean => !target.endsWith('.ts') && !target.startsWith('node:')
-    expect(offences((_, target) => isOutside(target) && !dependencies.includes(target))).toEqual([])
+    const isLate = (target: string, how: Import): boolean => how.isDynamic && wanted.includes(target)
+    expect(
+      offences((_, target, how) => isOutside(target) && !dependencies.includes(target) && !isLate(target, how)),
+    ).toEqual([])
   })
 })
 

@@ -49,6 +49,8 @@ export class Client {
   #isBusy = false
   /** Events wait until it is known whether its gateway lives. */
   #isHeld = false
+  /** The last event that is handled, until its gateway is told; 0: it is. */
+  #handled = 0
   /** It is another worker's now. */
   #isRevoked = false
   #isClosed = false
@@ -187,7 +189,12 @@ export class Client {
   }
 
   #advance(): void {
-    while (!this.#isBusy && !this.#isHeld) {
+    while (!this.#isBusy && !this.#isHeld && this.#events.length > 0) {
+      const doubt = this.#link.isOpen ? this.#link.doubt : null
+      if (doubt) {
+        this.#holdUntil(doubt)
+        return
+      }
       const event = this.#events.shift()
       if (!event) return
       this.#isBusy = true
@@ -203,12 +210,33 @@ export class Client {
     }
   }
 
+  /** Nothing is begun before its gateway has said something: another worker may have the client by now. */
+  #holdUntil(certainty: Promise<void>): void {
+    this.#isHeld = true
+    void certainty.then(() => {
+      // a link that is lost has said what to do
+      if (!this.#link.isOpen) return
+      this.#isHeld = false
+      this.#advance()
+    })
+  }
+
   #settle(event: Event): void {
     this.#isBusy = false
-    if (!this.#isRevoked && this.#link.isOpen)
-      this.#link.write({ type: 'ack', client: this.#number, event: event.event })
+    if (!this.#isRevoked && this.#link.isOpen) this.#acknowledge(event.event)
     if (event.kind === 'close' || this.#isRevoked) this.#home.onGone(this)
     else if (this.#events.length === 0) this.#home.onIdle(this)
+  }
+
+  /** Once for all that is handled in a turn, and behind what was sent meanwhile. */
+  #acknowledge(event: number): void {
+    if (this.#handled === 0) this.#link.defer(this)
+    this.#handled = event
+  }
+
+  writeLate(): void {
+    if (this.#link.isOpen) this.#link.write({ type: 'ack', client: this.#number, event: this.#handled })
+    this.#handled = 0
   }
 
   /** @returns null when it is done. */

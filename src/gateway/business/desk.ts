@@ -4,6 +4,9 @@
  */
 import { ShiftworkError } from '../../index.ts'
 import { Absence } from '../absence.ts'
+import { parseBusAddress } from '../bus/address.ts'
+import { Far } from '../bus/far.ts'
+import { BusReach } from '../bus/reach.ts'
 import { DEFAULT_DEADLINE_MS } from '../options.ts'
 import { Commands } from '../peer/commands.ts'
 import type { PeerLink } from '../peer/link.ts'
@@ -20,6 +23,7 @@ export interface DeskOptions {
   readonly places: Places
   readonly hooks: ClientHooks
   readonly deadlineMs: number | undefined
+  readonly bus?: string | undefined
 }
 
 /** One gateway's clients here, by their numbers there. */
@@ -29,6 +33,7 @@ export class Desk implements ClientHome {
   readonly hooks: ClientHooks
   readonly commands: Commands
   readonly #links: Links
+  readonly #far: Far | null
   readonly #absence: Absence
   readonly #books = new Map<PeerLink, Book>()
   /** Gateways that have not yet said that nothing new comes. */
@@ -39,7 +44,7 @@ export class Desk implements ClientHome {
   #onDone: () => void = () => undefined
   redelivered = 0
 
-  constructor({ name, places, hooks, deadlineMs = DEFAULT_DEADLINE_MS }: DeskOptions) {
+  constructor({ name, places, hooks, deadlineMs = DEFAULT_DEADLINE_MS, bus }: DeskOptions) {
     this.hooks = hooks
     // a gateway that starts beside this worker is seen at once
     places.prepare()
@@ -50,17 +55,20 @@ export class Desk implements ClientHome {
       onRecord: (link, record) => this.#take(link, record),
       onClosed: (link) => this.#hold(link),
       onLost: (link, isAlive) => this.#lost(link, isAlive),
+      onDead: (gateway) => this.#far?.bury(gateway),
     })
     this.#absence = new Absence(() => {
       if (this.#phase !== 'serving' || this.#links.all().length > 0) return null
       return `this business worker has no gateway; it looks for them in ${places.directories().linkDirs.join(', ')}`
     })
-    this.commands = new Commands(new LocalReach(this.#links), deadlineMs)
+    const near = new LocalReach(this.#links)
+    this.#far = bus === undefined ? null : new Far({ address: parseBusAddress(bus) })
+    this.commands = new Commands(this.#far ? new BusReach(near, this.#far) : near, deadlineMs)
   }
 
-  /** All gateways that are there are linked. */
+  /** All gateways of this machine are linked, and the bus is up or known to be away. */
   async ready(): Promise<void> {
-    await this.#links.settle()
+    await Promise.all([this.#links.settle(), this.#far?.ready()])
   }
 
   /** From now on it takes clients. */
@@ -77,6 +85,7 @@ export class Desk implements ClientHome {
       gateways: this.#links.all().length,
       clients: books.reduce((sum, book) => sum + book.size, 0),
       redelivered: this.redelivered,
+      ...(this.#far && { bus: this.#far.isUp ? 1 : 0 }),
     }
   }
 
@@ -95,8 +104,9 @@ export class Desk implements ClientHome {
     await Promise.all(this.#links.all().map((link) => link.confirm()))
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#links.close()
+    await this.#far?.close()
   }
 
   // ---- links -------------------------------------------------------------------------------------------------------

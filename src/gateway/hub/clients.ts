@@ -16,6 +16,11 @@ export class Clients {
     return this.#byId.size
   }
 
+  /** Those that are gone and whose events are not all handled. */
+  get gone(): number {
+    return this.#byNumber.size - this.#byId.size
+  }
+
   /** Also those that are gone and whose events are not all handled. */
   all(): IterableIterator<HubClient> {
     return this.#byNumber.values()

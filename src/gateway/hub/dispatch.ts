@@ -61,6 +61,14 @@ export class Dispatch {
     return true
   }
 
+  /** Nobody will be told that this client has come and gone: it is closed, and no worker ever heard of it. */
+  forgetUnheard(client: HubClient): void {
+    this.#unowned.delete(client)
+    this.events -= client.line.size
+    this.byteLength -= client.line.byteLength
+    this.#options.clients.forget(client)
+  }
+
   /** Tells its worker what has changed about it. */
   tell(client: HubClient, value: unknown): void {
     client.owner?.write({ type: 'state', client: client.number, value })

@@ -9,10 +9,10 @@ import { Absence } from '../absence.ts'
 import { createClientId, createGatewayId } from '../ids.ts'
 import type { GatewaySettings } from '../options.ts'
 import { makeLinkDir } from '../peer/places.ts'
-import type { ClientRequest, ClientState, Data, Request } from '../types.ts'
+import type { ClientRequest, ClientState, Request } from '../types.ts'
 import { MAX_PACKET_BYTES } from '../wire/limits.ts'
-import { PACKETS } from '../wire/packets.ts'
-import { WIRE_VERSION, type WireRecord } from '../wire/records.ts'
+import { PACKETS, packetOf } from '../wire/packets.ts'
+import { type Answer, type Asked, WIRE_VERSION, type WireRecord } from '../wire/records.ts'
 import { Clients } from './clients.ts'
 import { Dispatch } from './dispatch.ts'
 import { Farewell } from './farewell.ts'
@@ -22,8 +22,11 @@ import { isWebSocket, Queue } from './queue.ts'
 import { answer, deliver } from './requests.ts'
 import { sweep } from './sweep.ts'
 
-/** A peer from which nothing comes for so long, not even a ping, is frozen: others get its clients. */
-const LINK_SILENCE_MS = 30_000
+/**
+ * A peer that is silent for so long is asked for a sign of life; after as long again it is frozen, and others get its
+ * clients. A worker relies on it: see `DOUBT_MS` of its links.
+ */
+const LINK_SILENCE_MS = 15_000
 /** What may wait for a peer that reads slowly, before it is taken for frozen. */
 const MAX_LINK_BUFFER_BYTES = 64 * 1024 * 1024
 
@@ -49,7 +52,7 @@ export class Hub {
       redelivers: settings.delivery === 'at-least-once',
       onRelieved: (client) => this.#queue.noteRelieved(client),
     })
-    this.#queue = new Queue(settings.queue, this.#dispatch)
+    this.#queue = new Queue(settings.queue, { dispatch: this.#dispatch, clients: this.#clients })
     this.#farewell = new Farewell(this.#dispatch)
   }
 
@@ -63,7 +66,7 @@ export class Hub {
       protocol: { ...PACKETS, input: (buffer, connection) => this.#links.get(connection)?.measure(buffer) ?? 0 },
       maxMessageBytes: MAX_PACKET_BYTES,
       maxSendBufferBytes: MAX_LINK_BUFFER_BYTES,
-      idleTimeoutMs: LINK_SILENCE_MS,
+      heartbeat: { everyMs: LINK_SILENCE_MS, maxMissed: 1, data: packetOf({ type: 'ping' }) },
       // what clients have said is handled while this gateway leaves
       partsLast: true,
       onConnect: (connection) => {
@@ -72,7 +75,7 @@ export class Hub {
       onMessage: (connection, packet) => this.#links.get(connection)?.read(packet),
       onClose: (connection) => this.#lose(connection),
     })
-    this.#queue.watch(() => this.#clients.all())
+    this.#queue.watch()
   }
 
   /** For `status`. */
@@ -118,9 +121,9 @@ export class Hub {
   closed(connection: Connection): void {
     const client = this.#byConnection.get(connection)
     if (!client || client.isClosed) return
-    this.#queue.forget(client)
     this.#clients.close(client)
     this.#dispatch.push(client, 'close', NOTHING)
+    this.#queue.noteClosed(client)
     this.#farewell.note(client)
     this.#noteIdle()
   }
@@ -143,17 +146,14 @@ export class Hub {
       case 'ack':
         this.#acknowledge(link, record)
         return
-      case 'send': {
-        const client = this.#clients.find(record.to)
-        const delivery = client ? deliver(client, record.data) : 'gone'
-        link.write({ type: 'sent', request: record.request, delivery })
-        return
-      }
+      case 'send':
       case 'request':
         link.write(this.answer(record))
         return
       case 'ping':
         link.write({ type: 'pong' })
+        return
+      case 'pong':
         return
       default:
         throw new RangeError(`a peer says ${record.type}`)
@@ -167,10 +167,19 @@ export class Hub {
     this.#noteIdle()
   }
 
-  /** Does what somebody asks for. */
-  answer({ request, value, data }: { request: number; value: unknown; data: Data | null }): WireRecord {
+  /**
+   * Does what somebody asks for, over a link or from another machine.
+   * @returns what they are told.
+   * @throws TypeError for what nobody asks for.
+   */
+  answer(record: Asked): Answer {
+    const { request, data } = record
+    if (record.type === 'send') {
+      const client = this.#clients.find(record.to)
+      return { type: 'sent', request, delivery: client ? deliver(client, record.data) : 'gone' }
+    }
     try {
-      const told = answer(value as Request, data, {
+      const told = answer(record.value as Request, data, {
         clients: this.#clients,
         maxSessionBytes: this.#settings.maxSessionBytes,
         tell: (client: HubClient, change: ClientState) => this.#dispatch.tell(client, change),

@@ -65,6 +65,12 @@ export class Line {
     return undefined
   }
 
+  /** No worker ever had anything of it, and no message waits. */
+  get isUnheard(): boolean {
+    const [first] = this.#events
+    return first?.number === 1 && this.#handedOver === 0 && !first.isRedelivered && !this.nextMessage
+  }
+
   push(kind: EventKind, bytes: Uint8Array, cameAt: number): ClientEvent {
     const event = { number: ++this.#lastNumber, kind, bytes, cameAt, isRedelivered: false }
     this.#events.push(event)

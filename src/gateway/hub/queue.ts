@@ -1,9 +1,12 @@
 /** What becomes of a client that says more than is handled: it waits, loses its eldest messages, or is sent away. */
 import type { Connection, WebSocketConnection } from '../../index.ts'
 import type { QueueLimits } from '../options.ts'
+import type { Clients } from './clients.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { HubClient } from './model.ts'
 
+/** So many clients that are gone are kept for a worker to hear of them; a load balancer's probes would fill the memory. */
+const MAX_GONE = 5_000
 /** How often messages are looked for that wait for too long. */
 const LOOK_MS = 1_000
 /** One that waits speaks again when no more than so much of its limits is taken. */
@@ -14,6 +17,7 @@ const TRY_AGAIN_LATER = 1013
 export class Queue {
   readonly #limits: QueueLimits
   readonly #dispatch: Dispatch
+  readonly #clients: Clients
   readonly #paused = new Set<HubClient>()
   #timer: NodeJS.Timeout | null = null
   /** Some stay paused for what all have together, and not for what they have themselves. */
@@ -21,8 +25,9 @@ export class Queue {
   dropped = 0
   closed = 0
 
-  constructor(limits: QueueLimits, dispatch: Dispatch) {
+  constructor(limits: QueueLimits, { dispatch, clients }: { dispatch: Dispatch; clients: Clients }) {
     this.#limits = limits
+    this.#clients = clients
     this.#dispatch = dispatch
   }
 
@@ -31,11 +36,11 @@ export class Queue {
   }
 
   /** Looks from now on for what waits for too long. */
-  watch(clients: () => Iterable<HubClient>): void {
+  watch(): void {
     if (this.#limits.overflow === 'wait') return
     this.#timer = setInterval(() => {
       const before = performance.now() - this.#limits.maxMs
-      for (const client of clients()) if (client.line.waiting > 0) this.#expire(client, before)
+      for (const client of this.#clients.all()) if (client.line.waiting > 0) this.#expire(client, before)
     }, LOOK_MS).unref()
   }
 
@@ -52,6 +57,15 @@ export class Queue {
       return
     }
     while (this.#dispatch.dropOldest(client, before)) this.dropped++
+    if (client.isClosed) this.noteClosed(client)
+  }
+
+  /** It has gone, and so many are gone that one is not kept that had nothing to say. */
+  noteClosed(client: HubClient): void {
+    this.forget(client)
+    if (this.#clients.gone <= MAX_GONE || client.owner || !client.line.isUnheard) return
+    this.#dispatch.forgetUnheard(client)
+    this.dropped++
   }
 
   /** A message of this client was put into its line. */

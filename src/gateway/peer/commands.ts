@@ -2,7 +2,7 @@
  * Everything that can be asked of gateways, for whoever has links to them. A command about one client goes to
  * its gateway; one about many goes once to each gateway, and says which ones have not answered.
  */
-import { ShiftworkError } from '../../index.ts'
+import { type ErrorCode, ShiftworkError } from '../../index.ts'
 import { gatewayOf } from '../ids.ts'
 import type {
   ClientInfo,
@@ -68,7 +68,8 @@ export class Commands {
   /**
    * Sends to one client.
    * @returns what became of it. Rejects with `ERR_NO_ANSWER`, `ERR_CONNECTION_CLOSED` (its gateway is gone: nobody knows),
-   * `ERR_SEND_BUFFER_FULL`, `ERR_MESSAGE_TOO_LARGE`.
+   * `ERR_SEND_BUFFER_FULL`, `ERR_MESSAGE_TOO_LARGE`, `ERR_BUS` (it may be of another machine, which cannot be reached: it
+   * was not sent).
    */
   sendTo(clientId: string, data: Data, { deadlineMs = this.#deadlineMs }: SendOptions = {}): Promise<Delivery> {
     return checked(
@@ -128,19 +129,12 @@ export class Commands {
   async #sendEach(to: Selection, data: Data, deadline: Deadline): Promise<Deliveries> {
     const { targets, missing } = await this.#someTargets(deadline)
     const request: Request = { do: 'send', to }
-    const told = await Promise.all(
-      targets.map((target) =>
-        target.request(request, data, deadline.leftMs).catch((error: unknown) => missed(target.gateway, error)),
-      ),
+    const { values, missing: silent } = await collect(targets, (target) =>
+      target.request(request, data, deadline.leftMs),
     )
-    const done = told.filter((result): result is Omit<Deliveries, 'missing'> => !isMissing(result))
-    const sum = (name: 'sent' | 'buffered' | 'full'): number => done.reduce((total, result) => total + result[name], 0)
-    return {
-      sent: sum('sent'),
-      buffered: sum('buffered'),
-      full: sum('full'),
-      missing: [...missing, ...told.filter(isMissing)],
-    }
+    const told = values as Omit<Deliveries, 'missing'>[]
+    const sum = (name: 'sent' | 'buffered' | 'full'): number => told.reduce((total, value) => total + value[name], 0)
+    return { sent: sum('sent'), buffered: sum('buffered'), full: sum('full'), missing: [...missing, ...silent] }
   }
 
   // ---- one client --------------------------------------------------------------------------------------------------
@@ -235,9 +229,17 @@ export class Commands {
       return await target.request(request, data, deadline.leftMs)
     } catch (error) {
       if (!(error instanceof ShiftworkError) || error.code !== 'ERR_CONNECTION_CLOSED') throw error
-      const isAlive = (await this.#reach.find(target.gateway, deadline.leftMs)) !== null
-      if (isAlive) throw error
+      if (await this.#mayLive(target.gateway, deadline)) throw error
       return null
+    }
+  }
+
+  async #mayLive(gateway: string, deadline: Deadline): Promise<boolean> {
+    try {
+      return (await this.#reach.find(gateway, deadline.leftMs)) !== null
+    } catch {
+      // nobody knows
+      return true
     }
   }
 
@@ -274,7 +276,7 @@ export class Commands {
       const after = target.gateway === afterGateway ? Number(afterNumber) : 0
       // one more than is wanted says that there is a next page
       const request: Request = { do: 'clients', of: selectionOf(where, []), limit: limit + 1 - found.length, after }
-      const told = ((await this.#unlessDead(target, request, { data: null, deadline })) ?? []) as [string, number][]
+      const [told = []] = (await this.#lookAt([target], request, deadline)) as [string, number][][]
       found.push(...told.map(([id, number]) => ({ id, place: `${target.gateway}:${number}` })))
     }
     const items = found.slice(0, limit)
@@ -302,17 +304,22 @@ export class Commands {
   /** Asks each gateway; rejects unless all have answered. */
   async #askEach(request: Request): Promise<unknown[]> {
     const deadline = new Deadline(this.#deadlineMs)
-    const targets = await this.#everyTarget(deadline)
-    const told = await Promise.all(targets.map((target) => this.#unlessDead(target, request, { data: null, deadline })))
-    return told.filter((value) => value !== null)
+    return this.#lookAt(await this.#everyTarget(deadline), request, deadline)
+  }
+
+  /** @returns what those tell that live; rejects unless all of them have answered. */
+  async #lookAt(targets: readonly Target[], request: Request, deadline: Deadline): Promise<unknown[]> {
+    const ask = (target: Target): Promise<unknown> => this.#unlessDead(target, request, { data: null, deadline })
+    const { values, missing } = await collect(targets, ask)
+    failIfMissing(missing)
+    return values.filter((value) => value !== null)
   }
 
   /** All gateways; rejects when one is out of reach. */
   async #everyTarget(deadline: Deadline): Promise<Target[]> {
     const { targets, missing } = await this.#someTargets(deadline)
-    const [first] = missing
-    if (!first) return targets
-    throw new ShiftworkError('ERR_NO_ANSWER', first.reason, { facts: { missing } })
+    failIfMissing(missing)
+    return targets
   }
 
   /** Those that are within reach. Rejects when there is none at all. */
@@ -323,12 +330,33 @@ export class Commands {
   }
 }
 
-function isMissing(result: unknown): result is Missing {
-  return 'reason' in (result as object)
+/** That nobody has answered, and nothing else that may be wrong. */
+const SILENCE: readonly ErrorCode[] = ['ERR_NO_ANSWER', 'ERR_CONNECTION_CLOSED', 'ERR_SEND_BUFFER_FULL', 'ERR_BUS']
+
+/** What each of them tells, and who tells nothing. Rejects with what is wrong with the question. */
+async function collect(
+  targets: readonly Target[],
+  ask: (target: Target) => Promise<unknown>,
+): Promise<{ values: unknown[]; missing: Missing[] }> {
+  const settled = await Promise.allSettled(targets.map(async (target) => ask(target)))
+  const values: unknown[] = []
+  const missing: Missing[] = []
+  for (const [index, result] of settled.entries())
+    if (result.status === 'fulfilled') values.push(result.value)
+    else missing.push(missed(targets[index]?.gateway ?? '', result.reason))
+  return { values, missing }
 }
 
 function missed(gateway: string, error: unknown): Missing {
-  return { gateway, reason: error instanceof Error ? error.message : String(error) }
+  if (error instanceof ShiftworkError && SILENCE.includes(error.code)) return { gateway, reason: error.message }
+  throw error
+}
+
+function failIfMissing(missing: readonly Missing[]): void {
+  const [first] = missing
+  if (!first) return
+  const code = missing.some(({ gateway }) => gateway === EVERY_FAR_GATEWAY) ? 'ERR_BUS' : 'ERR_NO_ANSWER'
+  throw new ShiftworkError(code, first.reason, { facts: { missing } })
 }
 
 /**

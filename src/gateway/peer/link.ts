@@ -4,12 +4,12 @@
  */
 import { connect, type Socket } from 'node:net'
 import { basename } from 'node:path'
-import { type ErrorCode, ShiftworkError } from '../../index.ts'
+import { ShiftworkError } from '../../index.ts'
 import type { Data, Delivery, Request } from '../types.ts'
-import { Outbox, PacketReader } from '../wire/packets.ts'
+import { type LateWriter, Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
 import { shorten } from '../wire/shorten.ts'
-import { Pending } from './pending.ts'
+import { Pending, type Waiting } from './pending.ts'
 
 /** A gateway that commands can be given to, near or far. */
 export interface Target {
@@ -33,10 +33,14 @@ export interface Introduction {
 const PING_EVERY_MS = 5_000
 /** A gateway that says nothing for so long, not even to a ping, is frozen. */
 const SILENCE_MS = 30_000
+/**
+ * After so long without a word from it, it is asked before it is believed that a client is still ours: it may have taken a
+ * process for frozen that was one, and has given its clients to others. Well below what it waits.
+ */
+const DOUBT_MS = 20_000
 /** What may wait for a gateway that reads slowly. */
 const MAX_BUFFER_BYTES = 64 * 1024 * 1024
 const CONNECT_MS = 5_000
-const LAST_REQUEST = 0xffff_ffff
 
 export class PeerLink implements Target {
   readonly gateway: string
@@ -47,17 +51,16 @@ export class PeerLink implements Target {
   readonly #pending: Pending
   /** What is called when the pings that are under way are answered, in their order. */
   readonly #onPongs: (() => void)[] = []
-  #request = 0
+  #welcome: Waiting | null = null
   #heardAt = performance.now()
+  #doubt: Promise<void> | null = null
   #isOpen = false
 
   private constructor(gateway: string, socket: Socket, hooks: LinkHooks) {
     this.gateway = gateway
     this.#socket = socket
     this.#hooks = hooks
-    this.#pending = new Pending((deadlineMs) => {
-      return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${gateway} has not answered within ${deadlineMs} ms`)
-    })
+    this.#pending = new Pending((deadlineMs) => this.#late(deadlineMs))
     this.#outbox = new Outbox((packet) => socket.write(packet))
     const timer = setInterval(() => this.#showLife(), PING_EVERY_MS).unref()
     socket.on('close', () => {
@@ -67,13 +70,13 @@ export class PeerLink implements Target {
   }
 
   /**
-   * Opens a link. It does not keep the process alive, what is asked over it does.
+   * Opens a link. Neither that nor the link keeps the process alive, what is asked over it does.
    * @throws the system's error when nobody listens; ShiftworkError `ERR_CONNECT` for another version.
    */
   static async open(path: string, introduction: Introduction, hooks: LinkHooks): Promise<PeerLink> {
-    const socket = await dial(path)
+    const socket = (await dial(path)).unref()
     const link = new PeerLink(basename(path, '.sock'), socket, hooks)
-    const welcomed = link.#pending.wait(0, CONNECT_MS)
+    const welcomed = link.#welcomed()
     socket.on('data', (chunk: Buffer) => link.#read(chunk))
     // it closes, and that is heard
     socket.on('error', () => undefined)
@@ -85,12 +88,37 @@ export class PeerLink implements Target {
       socket.destroy()
       throw error
     }
-    socket.unref()
+    socket.setTimeout(0)
     return link
+  }
+
+  #welcomed(): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.#welcome = { resolve, reject }
+      // its clock keeps no process alive
+      this.#socket.setTimeout(CONNECT_MS, () => reject(this.#late(CONNECT_MS)))
+    })
+  }
+
+  #late(deadlineMs: number): ShiftworkError {
+    return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${this.gateway} has not answered within ${deadlineMs} ms`)
   }
 
   get isOpen(): boolean {
     return this.#isOpen
+  }
+
+  /** Null: our clients are ours. Otherwise it may have given us up; settles when it has not, or the link is lost. */
+  get doubt(): Promise<void> | null {
+    this.#noteSilence()
+    return this.#doubt
+  }
+
+  #noteSilence(): void {
+    if (performance.now() - this.#heardAt <= DOUBT_MS) return
+    this.#doubt ??= this.confirm().then(() => {
+      this.#doubt = null
+    })
   }
 
   /** Commands that have no answer yet. */
@@ -102,9 +130,15 @@ export class PeerLink implements Target {
     writeRecord(this.#outbox, record)
   }
 
+  /** Lets somebody write at the end of this turn, after everything else. */
+  defer(writer: LateWriter): void {
+    this.#outbox.defer(writer)
+  }
+
   /** Resolves when the gateway has taken everything that was written so far, or is gone. */
   confirm(): Promise<void> {
     if (!this.#isOpen) return Promise.resolve()
+    this.#outbox.flush()
     return new Promise((resolve) => this.#ping(resolve))
   }
 
@@ -140,12 +174,19 @@ export class PeerLink implements Target {
           `${MAX_BUFFER_BYTES} bytes wait for gateway ${this.gateway} already`,
         ),
       )
-    this.#request = this.#request === LAST_REQUEST ? 1 : this.#request + 1
-    write(this.#request)
-    return this.#pending.wait(this.#request, deadlineMs)
+    const request = this.#pending.next()
+    try {
+      write(request)
+    } catch (error) {
+      // too long, or no JSON: nothing of it was written
+      return Promise.reject(error)
+    }
+    return this.#pending.wait(request, deadlineMs)
   }
 
   #read(chunk: Buffer): void {
+    // what was read may have waited for us as long
+    this.#noteSilence()
     this.#heardAt = performance.now()
     try {
       for (const packet of this.#reader.take(chunk)) readRecords(packet, (record) => this.#take(record))
@@ -162,11 +203,11 @@ export class PeerLink implements Target {
         this.#meet(record.value)
         return
       case 'sent':
-        this.#pending.take(record.request)?.resolve(record.delivery)
-        return
       case 'reply':
-        if (record.isError) this.#pending.take(record.request)?.reject(errorOf(record.value))
-        else this.#pending.take(record.request)?.resolve(record.value)
+        this.#pending.settle(record)
+        return
+      case 'ping':
+        this.write({ type: 'pong' })
         return
       case 'pong':
         this.#onPongs.shift()?.()
@@ -178,14 +219,15 @@ export class PeerLink implements Target {
 
   #meet(value: unknown): void {
     const { version } = (value ?? {}) as { version?: unknown }
-    const waiting = this.#pending.take(0)
     if (version === WIRE_VERSION) {
       this.#isOpen = true
-      waiting?.resolve(undefined)
+      this.#welcome?.resolve(undefined)
       return
     }
     const message = `The gateway ${this.gateway} speaks version ${String(version)} of links, this is ${WIRE_VERSION}`
-    waiting?.reject(new ShiftworkError('ERR_CONNECT', message, { hint: 'Restart its group: reload --force NAME.' }))
+    this.#welcome?.reject(
+      new ShiftworkError('ERR_CONNECT', message, { hint: 'Restart its group: reload --force NAME.' }),
+    )
   }
 
   #showLife(): void {
@@ -196,6 +238,7 @@ export class PeerLink implements Target {
   #lose(): void {
     const wasOpen = this.#isOpen
     this.#isOpen = false
+    this.#welcome?.reject(lost(this.gateway))
     this.#pending.rejectAll(lost(this.gateway))
     for (const resolve of this.#onPongs.splice(0)) resolve()
     if (wasOpen) this.#hooks.onClosed(this)
@@ -207,11 +250,6 @@ function lost(gateway: string): ShiftworkError {
     'ERR_CONNECTION_CLOSED',
     `The link to gateway ${gateway} is closed: nobody knows what it has done`,
   )
-}
-
-function errorOf(value: unknown): ShiftworkError {
-  const { code, message, hint } = value as { code: ErrorCode; message: string; hint: string | null }
-  return new ShiftworkError(code, message, { hint: hint ?? undefined })
 }
 
 function dial(path: string): Promise<Socket> {

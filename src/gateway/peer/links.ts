@@ -16,6 +16,8 @@ export interface LinksOptions {
   onClosed(link: PeerLink): void
   /** @param isAlive another link to the same gateway was opened; false: the gateway is dead. */
   onLost(link: PeerLink, isAlive: boolean): void
+  /** Nobody listens at its socket, or that is gone; said again while it lies there. */
+  onDead(gateway: string): void
 }
 
 /** Changes are told by the kernel; where they are not, they are seen within so long. */
@@ -40,12 +42,15 @@ export class Links {
     this.#look()
   }
 
-  /** Every gateway that is there now has a link, or is known to have none. Null: that is so. */
-  settle(): Promise<void> | null {
+  /**
+   * Every gateway that is there now has a link, or is known to have none. Null: that is so.
+   * @param one only this one.
+   */
+  settle(one?: string): Promise<void> | null {
     if (this.#options.places.hasChanged) this.#look()
-    const { awaited } = this
+    const awaited = this.awaited.filter((gateway) => one === undefined || gateway === one)
     if (awaited.length === 0) return null
-    return Promise.all(awaited.map((gateway) => this.#opening.get(gateway))).then(() => this.settle() ?? undefined)
+    return Promise.all(awaited.map((gateway) => this.#opening.get(gateway))).then(() => this.settle(one) ?? undefined)
   }
 
   /** Those of which nothing is known yet. */
@@ -64,6 +69,11 @@ export class Links {
   /** Those that are there and cannot be reached, and why. */
   get failing(): ReadonlyMap<string, string> {
     return this.#failing
+  }
+
+  /** Where gateways may be that are not for this user. */
+  get forbidden(): string[] {
+    return this.#options.places.forbidden
   }
 
   /** Sends what is written, and opens no link any more. */
@@ -124,6 +134,7 @@ export class Links {
     const link = this.#lost.get(gateway)
     this.#lost.delete(gateway)
     if (link) this.#options.onLost(link, false)
+    this.#options.onDead(gateway)
   }
 
   #lose(link: PeerLink): void {

@@ -1,7 +1,10 @@
 /**
- * Questions that wait for their answers, each with a deadline. One clock for all of them: a timer for each
+ * Questions to a gateway that wait for their answers, each with a deadline. One clock for all of them: a timer for each
  * would cost more than the question.
  */
+import { type ErrorCode, ShiftworkError } from '../../index.ts'
+import type { Answer } from '../wire/records.ts'
+
 export interface Waiting {
   resolve(value: unknown): void
   reject(error: unknown): void
@@ -14,11 +17,13 @@ interface Entry extends Waiting {
 
 /** A deadline is kept as exactly as this. */
 const TICK_MS = 25
+const LAST_QUESTION = 0xffff_ffff
 
 export class Pending {
   readonly #entries = new Map<number, Entry>()
   readonly #late: (deadlineMs: number) => Error
   #clock: NodeJS.Timeout | null = null
+  #last = 0
 
   /** @param late what a question is rejected with whose deadline is over. */
   constructor(late: (deadlineMs: number) => Error) {
@@ -27,6 +32,12 @@ export class Pending {
 
   get size(): number {
     return this.#entries.size
+  }
+
+  /** A number for a new question; 0 is never one. */
+  next(): number {
+    this.#last = this.#last === LAST_QUESTION ? 1 : this.#last + 1
+    return this.#last
   }
 
   /** Keeps the process alive until it is settled. */
@@ -46,6 +57,14 @@ export class Pending {
     this.#entries.delete(question)
     if (this.#entries.size === 0) this.#clock?.unref()
     return entry
+  }
+
+  /** A gateway has answered; too late, that is dropped. @throws TypeError for what is no answer. */
+  settle(answer: Answer): void {
+    const waiting = this.take(answer.request)
+    if (answer.type === 'sent') waiting?.resolve(answer.delivery)
+    else if (answer.isError) waiting?.reject(errorOf(answer.value))
+    else waiting?.resolve(answer.value)
   }
 
   /** Nothing will be answered any more. */
@@ -68,4 +87,9 @@ export class Pending {
     if (this.#clock) clearInterval(this.#clock)
     this.#clock = null
   }
+}
+
+function errorOf(value: unknown): ShiftworkError {
+  const { code, message, hint } = value as { code: ErrorCode; message: string; hint: string | null }
+  return new ShiftworkError(code, message, { hint: hint ?? undefined })
 }

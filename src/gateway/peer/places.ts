@@ -50,6 +50,12 @@ export class Places {
     return { linkDirs: stateDirs.map(linkDirOf), parents: [folder, ...stateDirs] }
   }
 
+  /** Directories that are another user's: there may be gateways, which are not for us. */
+  get forbidden(): string[] {
+    const { linkDirs, parents } = this.directories()
+    return [...parents, ...linkDirs].filter(isForbidden)
+  }
+
   /** Something may be there that was not at the last `list`. */
   get hasChanged(): boolean {
     return this.#seen === null || this.#state() !== this.#seen
@@ -72,6 +78,16 @@ export class Places {
     const times = [...parents, ...linkDirs].map(changedAt)
     if (times.some((at) => Math.abs(Date.now() - at) < BLUR_MS)) return null
     return times.join()
+  }
+}
+
+/** Whether something is there that this user may not see. */
+function isForbidden(directory: string): boolean {
+  try {
+    readdirSync(directory)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EACCES'
   }
 }
 

@@ -5,6 +5,9 @@ import type { Reach } from './commands.ts'
 import type { Target } from './link.ts'
 import type { Links } from './links.ts'
 
+/** One that is not linked by then is frozen. */
+const FINDING_SHARE = 0.5
+
 export class LocalReach implements Reach {
   readonly #links: Links
 
@@ -17,7 +20,7 @@ export class LocalReach implements Reach {
   }
 
   async #look(gateway: string, deadlineMs: number): Promise<Target | null> {
-    await this.#settle(deadlineMs)
+    await this.#settle(deadlineMs, gateway)
     const target = this.#links.find(gateway)
     if (target) return target
     const reason = this.#links.failing.get(gateway) ?? (this.#links.awaited.includes(gateway) ? late(gateway) : null)
@@ -30,16 +33,26 @@ export class LocalReach implements Reach {
     const targets = this.#links.all().sort((one, other) => (one.gateway < other.gateway ? -1 : 1))
     const failing = [...this.#links.failing].map(([gateway, reason]) => ({ gateway, reason }))
     const awaited = this.#links.awaited.map((gateway) => ({ gateway, reason: late(gateway) }))
-    return { targets, missing: [...failing, ...awaited] }
+    const missing = [...failing, ...awaited]
+    if (targets.length === 0 && missing.length === 0) this.#rejectForbidden()
+    return { targets, missing }
   }
 
-  /** Until it is known who is there, or there is no more time for it. */
-  async #settle(deadlineMs: number): Promise<void> {
-    const settling = this.#links.settle()
+  #rejectForbidden(): void {
+    const [directory] = this.#links.forbidden
+    if (directory === undefined) return
+    throw new ShiftworkError('ERR_STATE_DIR', `The gateways of ${directory} are another user's`, {
+      hint: 'Ask as that user, or give everybody a linkDir that both may use.',
+    })
+  }
+
+  /** Until it is known who is there, or that has taken its share of the time: those that are there get the rest. */
+  async #settle(deadlineMs: number, gateway?: string): Promise<void> {
+    const settling = this.#links.settle(gateway)
     if (!settling) return
     let timer: NodeJS.Timeout | undefined
     const isLate = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, deadlineMs)
+      timer = setTimeout(resolve, deadlineMs * FINDING_SHARE)
     })
     await Promise.race([settling, isLate])
     clearTimeout(timer)

@@ -4,7 +4,7 @@
  */
 import type { Protocol } from '../../index.ts'
 import { PACKET_HEAD_BYTES as HEAD_BYTES, MAX_PACKET_BYTES } from './limits.ts'
-import type { Sink } from './records.ts'
+import { type Sink, type WireRecord, writeRecord } from './records.ts'
 
 /** So much is collected before it is sent without waiting for the end of the turn. */
 const FULL_BYTES = 64 * 1024
@@ -13,7 +13,7 @@ const CHUNK_BYTES = 64 * 1024
 /** As a protocol of a listener: whole packets without their heads come in, whole packets go out. */
 export const PACKETS: Protocol<Buffer, Uint8Array> = {
   input: measurePacket,
-  decode: (bytes) => bytes.subarray(HEAD_BYTES),
+  decode: (bytes) => recordsOf(bytes),
   encode: (bytes) => bytes,
 }
 
@@ -30,6 +30,17 @@ function lengthOf(buffer: Buffer): number {
   if (length <= HEAD_BYTES || length > MAX_PACKET_BYTES)
     throw new RangeError(`a packet says that it has ${length} bytes`)
   return length
+}
+
+/** One record as a packet of its own. */
+export function packetOf(record: WireRecord): Buffer {
+  let packet: Buffer = Buffer.alloc(0)
+  const outbox = new Outbox((bytes) => {
+    packet = bytes
+  })
+  writeRecord(outbox, record)
+  outbox.flush()
+  return packet
 }
 
 /** The same for a plain socket. */
@@ -65,6 +76,16 @@ export class PacketReader {
   }
 }
 
+/** What stands in a whole packet. */
+export function recordsOf(packet: Buffer): Buffer {
+  return packet.subarray(HEAD_BYTES)
+}
+
+/** Has something to write that is best written last, once for the whole turn. */
+export interface LateWriter {
+  writeLate(): void
+}
+
 /** Collects records and sends them as packets: at the end of the turn, or when there are many. */
 export class Outbox implements Sink {
   readonly #send: (packet: Buffer) => void
@@ -73,6 +94,7 @@ export class Outbox implements Sink {
   #from = 0
   #at = 0
   #timer: NodeJS.Immediate | null = null
+  #late: LateWriter[] = []
 
   constructor(send: (packet: Buffer) => void) {
     this.#send = send
@@ -102,8 +124,17 @@ export class Outbox implements Sink {
     this.#at = this.#from + HEAD_BYTES
   }
 
+  /** Lets somebody write when this turn's records are sent, after all of them. */
+  defer(writer: LateWriter): void {
+    this.#late.push(writer)
+    this.#timer ??= setImmediate(() => this.flush())
+  }
+
   /** Sends what is there. */
   flush(): void {
+    const late = this.#late
+    if (late.length > 0) this.#late = []
+    for (const writer of late) writer.writeLate()
     if (this.#timer) clearImmediate(this.#timer)
     this.#timer = null
     if (this.#at === this.#from) return

@@ -44,6 +44,11 @@ export type WireRecord =
   | { readonly type: 'ping' }
   | { readonly type: 'pong' }
 
+/** What anybody may ask of a gateway, and gets an answer to. */
+export type Asked = Extract<WireRecord, { type: 'send' | 'request' }>
+/** And that answer. */
+export type Answer = Extract<WireRecord, { type: 'sent' | 'reply' }>
+
 const TYPES = [
   'hello',
   'welcome',

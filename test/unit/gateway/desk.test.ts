@@ -1,6 +1,6 @@
 /** A business worker that leaves: what it owes to its gateways before it is gone, and whose clients it still has. */
 import { setImmediate as turn } from 'node:timers/promises'
-import { expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import type { Client, ClientHooks } from '../../../src/gateway/business/client.ts'
 import { Desk } from '../../../src/gateway/business/desk.ts'
 import { Places } from '../../../src/gateway/peer/places.ts'
@@ -93,4 +93,35 @@ it('a client that is handed on while it leaves is not its own any more: when the
   handled[1]?.()
   await draining.promise
   expect(gone).toEqual(['fake.3'])
+})
+
+it('a worker that was frozen for long handles nothing before its gateway has said that it still has its clients', async () => {
+  const handled: string[] = []
+  let settle = (): void => undefined
+  const hooks: Partial<ClientHooks> = {
+    onConnect: (client: Client) =>
+      client.id === 'fake.1' &&
+      new Promise<void>((resolve) => {
+        settle = resolve
+      }),
+    onMessage: (client: Client) => void handled.push(client.id),
+  }
+  const { gateway } = await serve(hooks)
+  gateway.give(1)
+  gateway.give(2)
+  gateway.tell(1, 2, 'text')
+  await gateway.until('ack')
+  const now = performance.now.bind(performance)
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => now() + 25_000)
+  onTestFinished(() => clock.mockRestore())
+  // what it has taken before, and what it reads only now
+  settle()
+  gateway.tell(2, 2, 'text')
+  await gateway.until('ping')
+  for (let turns = 0; turns < 20; turns++) await turn()
+  expect(handled).toEqual([])
+  gateway.say({ type: 'pong' })
+  while (handled.length < 2) await turn()
+  expect(handled.sort()).toEqual(['fake.1', 'fake.2'])
+  expect(gateway.said.filter(({ type }) => type === 'ping')).toHaveLength(1)
 })

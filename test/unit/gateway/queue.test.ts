@@ -22,7 +22,7 @@ class Counter {
       redelivers: true,
       onRelieved: (client) => this.queue.noteRelieved(client),
     })
-    this.queue = new Queue({ ...LIMITS, ...limits }, this.dispatch)
+    this.queue = new Queue({ ...LIMITS, ...limits }, this)
   }
 
   come(): HubClient {
@@ -38,6 +38,12 @@ class Counter {
   say(client: HubClient, byteLength = 0): void {
     this.dispatch.push(client, 'text', new Uint8Array(byteLength))
     this.queue.noteAdded(client)
+  }
+
+  go(client: HubClient): void {
+    this.clients.close(client)
+    this.dispatch.push(client, 'close', new Uint8Array())
+    this.queue.noteClosed(client)
   }
 
   serve(): void {
@@ -112,7 +118,7 @@ describe('close', () => {
   it('one whose message waits for too long is sent away once; one that has said nothing is not', () => {
     vi.useFakeTimers()
     const counter = new Counter({ overflow: 'close' })
-    counter.queue.watch(() => counter.clients.all())
+    counter.queue.watch()
     const [silent, speaking] = [counter.come(), counter.come()]
     counter.say(speaking)
     vi.advanceTimersByTime(5_000)
@@ -121,5 +127,32 @@ describe('close', () => {
     expect(silent.connection.close).not.toHaveBeenCalled()
     expect(speaking.connection.close).toHaveBeenCalledTimes(1)
     expect(counter.queue.closed).toBe(1)
+  })
+})
+
+describe('clients that come and go while no worker is there', () => {
+  it('are kept, up to so many that had nothing to say; who had is always kept', () => {
+    const counter = new Counter({ maxTotalBytes: 1_000_000_000 })
+    for (let count = 0; count < 5_000; count++) counter.go(counter.come())
+    expect([counter.clients.gone, counter.queue.dropped]).toEqual([5_000, 0])
+    const speaking = counter.come()
+    counter.say(speaking)
+    counter.go(speaking)
+    for (let count = 0; count < 100; count++) counter.go(counter.come())
+    expect([counter.clients.gone, counter.queue.dropped]).toEqual([5_001, 100])
+    expect(counter.dispatch.events).toBe(5_000 * 2 + 3)
+    counter.serve()
+    expect(counter.link.held.size).toBe(5_001)
+    for (const client of [...counter.clients.all()]) counter.handle(client)
+    expect([counter.clients.gone, counter.dispatch.events, counter.dispatch.byteLength]).toEqual([0, 0, 0])
+  })
+
+  it('are kept when a worker has heard of them', () => {
+    const counter = new Counter({})
+    const clients = Array.from({ length: 5_001 }, () => counter.come())
+    counter.serve()
+    counter.dispatch.close(counter.link)
+    for (const client of clients) counter.go(client)
+    expect([counter.clients.gone, counter.queue.dropped]).toEqual([5_001, 0])
   })
 })

@@ -1,0 +1,101 @@
+/** A gateway of another machine, as one that commands can be given to. */
+import { ShiftworkError } from '../../index.ts'
+import type { Target } from '../peer/link.ts'
+import { Pending } from '../peer/pending.ts'
+import type { Data, Delivery, Request } from '../types.ts'
+import { Outbox, recordsOf } from '../wire/packets.ts'
+import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
+import type { Bus } from './bus.ts'
+import type { Message } from './message.ts'
+
+/** Redis cuts off who has 32 MB waiting in its subscription (client-output-buffer-limit). */
+const MAX_FAR_BYTES = 8 * 1024 * 1024
+
+export class FarGateway implements Target {
+  readonly gateway: string
+  readonly #bus: Bus
+  readonly #pending: Pending
+  readonly #outbox: Outbox
+  /** Requests in the packet that is being filled. */
+  #batch: number[] = []
+  /** The longest that one of them is waited for. */
+  #validMs = 0
+
+  constructor(gateway: string, bus: Bus) {
+    this.gateway = gateway
+    this.#bus = bus
+    this.#pending = new Pending((deadlineMs) => {
+      return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${gateway} has not answered within ${deadlineMs} ms`)
+    })
+    this.#outbox = new Outbox((packet) => void this.#publish(packet))
+  }
+
+  send(to: string, data: Data, deadlineMs: number): Promise<Delivery> {
+    return this.#ask({ type: 'send', request: this.#pending.next(), to, data }, deadlineMs) as Promise<Delivery>
+  }
+
+  request(value: Request, data: Data | null, deadlineMs: number): Promise<unknown> {
+    return this.#ask({ type: 'request', request: this.#pending.next(), value, data }, deadlineMs)
+  }
+
+  /** @throws RangeError, SyntaxError, TypeError for what is no answer. */
+  take({ version, records }: Message): void {
+    if (version === WIRE_VERSION) {
+      readRecords(records, (record) => {
+        if (record.type !== 'sent' && record.type !== 'reply') throw new RangeError(`a gateway says ${record.type}`)
+        this.#pending.settle(record)
+      })
+      return
+    }
+    const message = `The gateway ${this.gateway} speaks version ${version} on the bus, this is ${WIRE_VERSION}`
+    const hint = 'Run the same version of Shiftwork on all machines.'
+    this.lose(new ShiftworkError('ERR_BUS', message, { hint }))
+  }
+
+  /** Nothing that was asked will be answered. */
+  lose(error: ShiftworkError): void {
+    this.#pending.rejectAll(error)
+  }
+
+  /** Sends what is written. */
+  flush(): void {
+    this.#outbox.flush()
+  }
+
+  #ask(record: WireRecord & { request: number; data: Data | null }, deadlineMs: number): Promise<unknown> {
+    if (!this.#bus.isUp) return Promise.reject(this.#bus.error())
+    const byteLength = Buffer.byteLength(record.data ?? '')
+    if (byteLength > MAX_FAR_BYTES) return Promise.reject(tooLarge(byteLength))
+    writeRecord(this.#outbox, record)
+    this.#batch.push(record.request)
+    this.#validMs = Math.max(this.#validMs, deadlineMs)
+    return this.#pending.wait(record.request, deadlineMs)
+  }
+
+  async #publish(packet: Buffer): Promise<void> {
+    const [batch, validMs] = [this.#batch, this.#validMs]
+    this.#batch = []
+    this.#validMs = 0
+    const fail = (error: ShiftworkError): void => {
+      for (const request of batch) this.#pending.take(request)?.reject(error)
+    }
+    try {
+      if ((await this.#bus.publish(this.gateway, { records: recordsOf(packet), validMs })) === 0) fail(this.#unheard())
+    } catch (error) {
+      fail(error as ShiftworkError)
+    }
+  }
+
+  #unheard(): ShiftworkError {
+    return new ShiftworkError('ERR_BUS', `Gateway ${this.gateway} of another machine is not connected to the bus`, {
+      hint: 'It has died, or comes back in a moment: look at its log.',
+    })
+  }
+}
+
+function tooLarge(byteLength: number): ShiftworkError {
+  return new ShiftworkError(
+    'ERR_MESSAGE_TOO_LARGE',
+    `A message has ${byteLength} bytes, at most ${MAX_FAR_BYTES} are sent to another machine`,
+  )
+}

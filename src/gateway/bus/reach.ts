@@ -1,0 +1,32 @@
+/** How a process reaches gateways near and far: those of this machine over links, the others over the bus. */
+import type { Reach } from '../peer/commands.ts'
+import { Deadline } from '../peer/deadline.ts'
+import type { Target } from '../peer/link.ts'
+import type { LocalReach } from '../peer/reach.ts'
+import type { Missing } from '../types.ts'
+import type { Far } from './far.ts'
+
+export class BusReach implements Reach {
+  readonly #near: LocalReach
+  readonly #far: Far
+
+  constructor(near: LocalReach, far: Far) {
+    this.#near = near
+    this.#far = far
+  }
+
+  find(gateway: string, deadlineMs: number): Target | Promise<Target | null> {
+    const deadline = new Deadline(deadlineMs)
+    const found = this.#near.find(gateway, deadlineMs)
+    if (!(found instanceof Promise)) return found
+    return found.then((target) => target ?? this.#far.find(gateway, deadline.leftMs))
+  }
+
+  async all(deadlineMs: number): Promise<{ targets: Target[]; missing: Missing[] }> {
+    const [near, far] = await Promise.all([this.#near.all(deadlineMs), this.#far.all(deadlineMs)])
+    const known = new Set([...near.targets, ...near.missing].map(({ gateway }) => gateway))
+    const others = far.targets.filter(({ gateway }) => !known.has(gateway))
+    const targets = [...near.targets, ...others].sort((one, other) => (one.gateway < other.gateway ? -1 : 1))
+    return { targets, missing: [...near.missing, ...far.missing] }
+  }
+}

@@ -1,5 +1,7 @@
 /** Every command of gateways, from wherever it may be given, with clients on two gateway processes. */
 import { expect, it } from 'vitest'
+import { WebSocket } from 'ws'
+import type { ConnectionList } from '../../src/ipc/connections.ts'
 import { ask, type Caller, GatewayFleet, type Guest } from '../helpers/gatewayfleet.ts'
 
 /** Each kind of caller: a business worker, a worker of the fleet, a program that is none. */
@@ -244,3 +246,124 @@ it('a client that leaves by itself is nobody from the moment on when it knows', 
     expect(await ask(fleet.web, 'uids')).toEqual({ items: [], next: null })
   }
 })
+
+it('what is asked wrongly is told as one sentence, and nothing is done', async () => {
+  const fleet = await GatewayFleet.start()
+  const guest = await fleet.come()
+  await ask(fleet.web, 'join', guest.id, 'room')
+  const long = 'ä'.repeat(257)
+  const wrong: [sentence: string, command: string, ...args: unknown[]][] = [
+    ['The id of a client is text, not a number', 'sendTo', 7, 'x'],
+    ['The id of a client is text, not null', 'sendTo', null, 'x'],
+    ['The id of a client is text, not an object', 'info', { id: guest.id }],
+    ['Only text and bytes can be sent, not a number', 'sendTo', guest.id, 7],
+    ['Only text and bytes can be sent, not an object', 'sendToAll', { type: 'message' }],
+    ['Only text and bytes can be sent, not null', 'sendToGroup', 'room', null],
+    // what is undefined by mistake is not everybody
+    ['A group is text, not null', 'sendToGroup', null, 'x'],
+    ['A uid is text, not a number', 'sendToUid', 7, 'x'],
+    ['A uid is text, not null', 'sendToUid', ['anna', null], 'x'],
+    ['A group is text, and not empty', 'sendToGroup', '', 'x'],
+    ['A group is text, and not empty', 'join', guest.id, ''],
+    ['A group is text, and not empty', 'leave', guest.id, ''],
+    ['A group is text, and not empty', 'dissolve', ''],
+    ['A group has at most 512 bytes', 'join', guest.id, long],
+    ['A uid has at most 512 bytes', 'bindUid', guest.id, long],
+    ['A uid is text, and not empty', 'bindUid', guest.id, ''],
+    ['A uid is text, not null', 'isUidOnline', null],
+    ['A group is text, not null', 'count', { group: null }],
+    ['Clients are not found by groups, but by uid or group', 'count', { groups: ['room'] }],
+    ['Clients are not found by name, but by uid or group', 'clients', { name: 'x' }],
+    ['The id of a client is text, not a number', 'sendToAll', 'x', { exclude: [guest.id, 7] }],
+    ['deadlineMs is 0', 'sendTo', guest.id, 'x', { deadlineMs: 0 }],
+    ['deadlineMs is soon', 'sendToAll', 'x', { deadlineMs: 'soon' }],
+    ['A page has from 1 to 10000 entries', 'clients', {}, { limit: 0 }],
+    ['A page has from 1 to 10000 entries', 'uids', { limit: 10_001 }],
+    ['A page has from 1 to 10000 entries', 'groups', { limit: '5' }],
+    ['A page comes after `next` of the one before', 'groups', { after: 5 }],
+    ['A session is changed by an object of fields, not a string', 'setSession', guest.id, 'x'],
+    ['A session is changed by an object of fields, not an array', 'setSession', guest.id, [1]],
+    ['A session is changed by an object of fields, not null', 'setSession', guest.id, null],
+    ['A close code is 1000, or from 4000 to 4999', 'close', guest.id, { code: 1006 }],
+    ['A close code is 1000, or from 4000 to 4999', 'close', guest.id, { code: 5000 }],
+    ['A close reason is text of at most 123 bytes', 'close', guest.id, { reason: 'ä'.repeat(62) }],
+    ['Only text and bytes can be sent, not a number', 'close', guest.id, { data: 7 }],
+  ]
+  for (const caller of [fleet.web, fleet.business(guest)])
+    for (const [message, command, ...args] of wrong)
+      expect({ command, ...(await caller.try(command, ...args)) }).toMatchObject({
+        command,
+        error: 'ERR_OPTION',
+        message,
+      })
+  expect(await guest.heard()).toEqual([])
+  expect(await guest.look()).toMatchObject({ uid: null, groups: ['room'], session: {} })
+  // a place that is none is the beginning, or the end
+  for (const after of ['', 'x', 'x:y', ':', '~:1', `${guest.gateway}:x`])
+    expect((await fleet.web.try('clients', {}, { after })) as unknown).toHaveProperty('value')
+})
+
+it('status shows how gateways and business workers are linked, and connections the links', async () => {
+  const fleet = await GatewayFleet.start()
+  const [one, other] = await fleet.comeToBoth(2)
+  await ask(fleet.web, 'count')
+  const { groups } = await fleet.project.status()
+  const figures = (name: string): unknown[] =>
+    groups.filter((group) => group.name === name).flatMap(({ processes }) => processes.map((row) => row.figures))
+  const nothing = { queued: 0, handedOver: 0, redelivered: 0, dropped: 0, paused: 0 }
+  // two business workers, and the web worker's client
+  for (const row of figures('gateway')) expect(row).toMatchObject({ ...nothing, clients: 2, links: 3, workers: 2 })
+  const business = figures('business') as { gateways: number; clients: number; redelivered: number }[]
+  expect(business.map(({ gateways, redelivered }) => [gateways, redelivered])).toEqual([
+    [2, 0],
+    [2, 0],
+  ])
+  expect(business.reduce((sum, { clients }) => sum + clients, 0)).toBe(4)
+  const { stdout } = await fleet.project.shiftwork('connections', '--json')
+  const { connections } = JSON.parse(stdout) as ConnectionList
+  const rows = (protocol: string): number => connections.filter((row) => row.protocol === protocol).length
+  expect([rows('text'), rows('tcp')]).toEqual([4, 6])
+  for (const name of ['gateway', 'business']) expect((await fleet.project.shiftwork('status')).stdout).toContain(name)
+  for (const guest of [...one, ...other]) guest.close()
+})
+
+it('a WebSocket is told the code and the reason, and one that does not answer its goodbye is nobody all the same', async () => {
+  const gateways = "new Gateway('websocket://127.0.0.1:0', { name: 'gateway', count: 2 })"
+  const fleet = await GatewayFleet.start({ gateways })
+  for (const caller of [fleet.web, fleet.program]) {
+    for (const [options, told] of [
+      [{}, [1000, '', []]],
+      [{ code: 4321, reason: 'ünwanted', data: 'last words' }, [4321, 'ünwanted', ['last words']]],
+    ] as const) {
+      const { socket, id, messages } = await openWebSocket(fleet.port)
+      const closed = new Promise((resolve) => socket.once('close', (code, reason) => resolve([code, `${reason}`])))
+      expect(await ask(caller, 'close', id, options)).toBe(true)
+      expect([...((await closed) as unknown[]), messages]).toEqual(told)
+      expect(await ask(caller, 'isOnline', id)).toBe(false)
+    }
+  }
+  const { socket, id } = await openWebSocket(fleet.port)
+  await ask(fleet.web, 'bindUid', id, 'anna')
+  socket.pause()
+  expect(await ask(fleet.web, 'close', id)).toBe(true)
+  expect(await ask(fleet.web, 'isOnline', id)).toBe(false)
+  expect(await ask(fleet.web, 'count')).toBe(0)
+  expect(await ask(fleet.web, 'uids')).toEqual({ items: [], next: null })
+  expect(await ask(fleet.web, 'sendToUid', 'anna', 'x')).toEqual({ sent: 0, buffered: 0, full: 0, missing: [] })
+  expect(await ask(fleet.web, 'sendTo', id, 'x')).toBe('gone')
+  socket.terminate()
+})
+
+/** Greeted; what it hears from then on. */
+async function openWebSocket(port: number): Promise<{ socket: WebSocket; id: string; messages: string[] }> {
+  const socket = new WebSocket(`ws://127.0.0.1:${port}/`)
+  const messages: string[] = []
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject)
+    socket.on('message', (data: Buffer) => {
+      messages.push(data.toString())
+      resolve()
+    })
+  })
+  return { socket, id: messages.shift()?.split(' ')[1] ?? '', messages }
+}

@@ -23,7 +23,7 @@ export default defineConfig({
         },
       },
     ],
-    // real processes under load: with more files at a time the tests would measure the machine
-    maxWorkers: 2,
+    // real processes under load, which wait for much of their time: with more files at a time they would measure the machine
+    maxWorkers: 3,
   },
 })

@@ -5,6 +5,7 @@ import { Far } from '../../../../src/gateway/bus/far.ts'
 import { encodeMessage } from '../../../../src/gateway/bus/message.ts'
 import { Post } from '../../../../src/gateway/bus/post.ts'
 import { createGatewayId } from '../../../../src/gateway/ids.ts'
+import { Commands } from '../../../../src/gateway/peer/commands.ts'
 import type { Answer, Asked } from '../../../../src/gateway/wire/records.ts'
 import { FakeBroker } from './fake-broker.ts'
 
@@ -217,6 +218,17 @@ describe('a broker that is away', () => {
       missing: [{ gateway: 'bus', reason: 'redis://h:6379/test is away: connect ECONNREFUSED' }],
     })
     expect(one.asked).toEqual([])
+  })
+
+  it('leaves it open what became of a change that was under way: nobody is told that there is no such client', async () => {
+    const [one, far] = [gateway(), peer()]
+    await pass()
+    const reach = { find: far.find.bind(far), all: far.all.bind(far) }
+    broker.state = 'frozen'
+    const joining = new Commands(reach, DEADLINE_MS).join(`${one.name}.client`, 'room').catch(({ code }) => code)
+    await pass(1)
+    broker.stop()
+    expect(await joining).toBe('ERR_CONNECTION_CLOSED')
   })
 
   it('that was away for a moment is believed as soon as all are back who were there', async () => {

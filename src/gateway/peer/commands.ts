@@ -330,8 +330,15 @@ export class Commands {
   }
 }
 
-/** That nobody has answered, and nothing else that may be wrong. */
-const SILENCE: readonly ErrorCode[] = ['ERR_NO_ANSWER', 'ERR_CONNECTION_CLOSED', 'ERR_SEND_BUFFER_FULL', 'ERR_BUS']
+/** That a gateway was not reached, or has not answered, and nothing else that may be wrong. */
+const SILENCE: readonly ErrorCode[] = [
+  'ERR_NO_ANSWER',
+  'ERR_CONNECTION_CLOSED',
+  'ERR_SEND_BUFFER_FULL',
+  // between machines less is sent than on one
+  'ERR_MESSAGE_TOO_LARGE',
+  'ERR_BUS',
+]
 
 /** What each of them tells, and who tells nothing. Rejects with what is wrong with the question. */
 async function collect(

@@ -315,4 +315,13 @@ it('a message that is too large for the bus is refused, and costs nobody else an
   await pass()
   expect(await send(far, one.name, Buffer.alloc(8 * 1024 * 1024 + 1))).toBe('ERR_MESSAGE_TOO_LARGE')
   expect(await send(far, one.name, Buffer.alloc(8 * 1024 * 1024))).toBe('sent')
+  const reach = { find: far.find.bind(far), all: far.all.bind(far) }
+  // who is near may have got it already
+  const broadcast = new Commands(reach, DEADLINE_MS).sendToAll(Buffer.alloc(8 * 1024 * 1024 + 1))
+  expect(await broadcast).toMatchObject({
+    sent: 0,
+    missing: [
+      { gateway: one.name, reason: expect.stringContaining('at most 8388608 are sent to another machine') as string },
+    ],
+  })
 })

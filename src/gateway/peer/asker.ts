@@ -122,8 +122,10 @@ export class Asker {
   }
 }
 
-/** That nobody has answered, and nothing else that may be wrong. */
+/** That a gateway was not reached, or has not answered, and nothing else that may be wrong. */
 const SILENCE: readonly ErrorCode[] = ['ERR_NO_ANSWER', 'ERR_CONNECTION_CLOSED', 'ERR_SEND_BUFFER_FULL', 'ERR_BUS']
+/** Between machines less is sent than on one: the others may have it already. */
+const PARTIAL: readonly ErrorCode[] = [...SILENCE, 'ERR_MESSAGE_TOO_LARGE']
 
 /** What each of them tells, and who tells nothing. Rejects with what is wrong with the question. */
 async function collect(
@@ -131,16 +133,16 @@ async function collect(
   ask: (target: Target) => Promise<unknown>,
 ): Promise<{ values: unknown[]; missing: Missing[] }> {
   const settled = await Promise.allSettled(targets.map(async (target) => ask(target)))
-  const values: unknown[] = []
+  const values: unknown[] = settled.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const excused = values.length > 0 ? PARTIAL : SILENCE
   const missing: Missing[] = []
   for (const [index, result] of settled.entries())
-    if (result.status === 'fulfilled') values.push(result.value)
-    else missing.push(missed(targets[index]?.gateway ?? '', result.reason))
+    if (result.status === 'rejected') missing.push(missed(targets[index]?.gateway ?? '', result.reason, excused))
   return { values, missing }
 }
 
-function missed(gateway: string, error: unknown): Missing {
-  if (error instanceof ShiftworkError && SILENCE.includes(error.code)) return { gateway, reason: error.message }
+function missed(gateway: string, error: unknown, excused: readonly ErrorCode[]): Missing {
+  if (error instanceof ShiftworkError && excused.includes(error.code)) return { gateway, reason: error.message }
   throw error
 }
 

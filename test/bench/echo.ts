@@ -59,13 +59,21 @@ async function measure({ listen, other, load }: Kind, turns: number): Promise<Pa
   return pairs
 }
 
+interface Idle {
+  connections: number
+  entry: 'echo' | 'gateway'
+  what: string
+  atMost?: number
+}
+
 /** Resident memory of all processes for each WebSocket that is open and silent. */
-export async function idleSockets({ connections }: { connections: number }): Promise<Row> {
-  const site = new Site('js', 'echo')
+export async function idleSockets({ connections, entry, what, atMost }: Idle): Promise<Row> {
+  const site = new Site('js', entry)
   const [ours, bare] = [await site.start({ listen: 'websocket://127.0.0.1:0', count: 1 }), await site.launch('sockets')]
   const pair = { ours: await heldBytes(site, ours, connections), other: await heldBytes(site, bare, connections) }
   await site.end()
-  return compared(`per idle WebSocket, ${connections} open`, summarize([pair]), { format: kilobytes, atMost: 1.1 })
+  const label = `${what}, ${connections} open`
+  return compared(label, summarize([pair]), { format: kilobytes, ...(atMost !== undefined && { atMost }) })
 }
 
 async function heldBytes(site: Site, { port, pids }: Started, connections: number): Promise<number> {

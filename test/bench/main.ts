@@ -21,6 +21,7 @@ interface Section {
 
 const isQuick = process.argv.includes('--quick')
 const often = (full: number, quick: number): number => (isQuick ? quick : full)
+const IDLE = { connections: often(10_000, 1_000) }
 const idle = new IdleMasters()
 
 const SECTIONS: Section[] = [
@@ -37,13 +38,16 @@ const SECTIONS: Section[] = [
     other: 'node:net with a line splitter; ws; each in one process',
     measures: [
       () => echoes({ rounds: often(2, 1), turns: often(10, 4) }),
-      () => idleSockets({ connections: often(10_000, 1_000) }),
+      () => idleSockets({ ...IDLE, entry: 'echo', what: 'per idle WebSocket', atMost: 1.1 }),
     ],
   },
   {
-    what: 'Through a gateway and a business worker: wall time',
+    what: 'Through a gateway and a business worker: wall time, and memory',
     other: 'ws, in one process',
-    measures: [() => gatewayMessages({ turns: often(8, 4) })],
+    measures: [
+      () => gatewayMessages({ turns: often(8, 4) }),
+      () => idleSockets({ ...IDLE, entry: 'gateway', what: 'per idle client' }),
+    ],
   },
   {
     what: 'Wall time of the command',

@@ -250,3 +250,26 @@ it('what is no gateway, where gateways are looked for, is named as missing; what
   )
   expect(existsSync(join(links, 'file.sock'))).toBe(true)
 })
+
+it('who asks and never listens is cut off, and the gateway serves on', async () => {
+  const fleet = await GatewayFleet.start({ gateways: "new Gateway('text://127.0.0.1:0', { name: 'gateway' })" })
+  const guest = await fleet.come()
+  const [pid = 0] = await fleet.project.pids('gateway')
+  await ask(fleet.web, 'setSession', guest.id, { much: 'x'.repeat(15_000) })
+  const before = rssOf(pid)
+  const { socket, closed } = await openLink(socketsIn(fleet)[0] ?? '')
+  socket.pause()
+  const info: WireRecord = { type: 'request', request: 1, value: { do: 'info', client: guest.id }, data: null }
+  const questions = packed(...Array.from({ length: 500 }, () => info))
+  socket.write(packed(HELLO))
+  const flood = setInterval(() => socket.writableLength < 1024 * 1024 && socket.write(questions), 5)
+  // what it was told and has not read is not read to the end before it hears of that
+  socket.once('error', () => undefined)
+  await expect.poll(() => socket.errored !== null || socket.destroyed, { timeout: 60_000 }).toBe(true)
+  clearInterval(flood)
+  socket.destroy()
+  await closed
+  expect(rssOf(pid) - before).toBeLessThan(220 * 1024 * 1024)
+  expect(await ask(fleet.web, 'sendTo', guest.id, 'hello')).toBe('sent')
+  expect(await guest.heard()).toEqual(['hello'])
+})

@@ -33,8 +33,8 @@ const WRONG: Record<string, [sentence: string, hint: string]> = {
     'It must be wait, drop, close.',
   ],
   "new Gateway('text://127.0.0.1:0', { queue: { maxMessage: 3 } })": [
-    'Gateway: queue.maxMessage is',
-    'It must be one of',
+    'Gateway: queue has an unknown member "maxMessage"',
+    'Known members: ',
   ],
   "new Gateway('text://127.0.0.1:0', { queue: 7 })": ['Gateway: queue is 7', 'It must be an object.'],
   "new Gateway('text://127.0.0.1:0', { delivery: 'never' })": [

@@ -248,3 +248,59 @@ it.skipIf(!canBeNobody || process.getuid?.() !== 0)(
     guest.close()
   },
 )
+
+it('a protocol of your own behind a gateway says text or bytes: anything else costs its client the connection, and a value that it cannot encode, too', async () => {
+  const codec = `{
+    input: (buffer) => buffer.indexOf(10) + 1,
+    decode: (bytes) => (bytes[0] === 33 ? { object: true } : bytes.toString().trim()),
+    encode: (data) => { if (String(data).includes('never')) throw new Error('I never say that'); return data + '\\n' },
+  }`
+  const gateways = `new Gateway('tcp://127.0.0.1:0', { name: 'gateway', protocol: ${codec} })`
+  const fleet = await GatewayFleet.start({ gateways })
+  const [first, second, third] = [await fleet.come(), await fleet.come(), await fleet.come()]
+  first.lines.send('!')
+  await first.lines.closed()
+  expect(await ask(fleet.web, 'sendTo', second.id, 'never')).toBe('gone')
+  await second.lines.closed()
+  expect(await ask(fleet.web, 'sendToAll', 'hello')).toEqual({ sent: 1, buffered: 0, full: 0, missing: [] })
+  expect(await third.heard()).toEqual(['hello'])
+  expect(fleet.output).toContain('Behind a gateway a protocol decodes to text or bytes')
+})
+
+it('a GatewayClient that was disconnected says so; one in a gateway process finds its own gateway, too', async () => {
+  const gateways = `
+    const gateway = new Gateway('text://127.0.0.1:0', { name: 'gateway' })
+    gateway.onWorkerStart = () => {
+      const gateways = new GatewayClient()
+      setInterval(async () => console.log('counted ' + await gateways.count().catch(String)), 100).unref()
+    }`
+  const fleet = await GatewayFleet.start({ gateways })
+  const guest = await fleet.come()
+  await expect.poll(() => fleet.output, { timeout: 20_000 }).toContain('counted 1')
+  fleet.project.write(
+    'leaving.js',
+    `
+import { GatewayClient } from 'shiftwork/gateway'
+const gateways = new GatewayClient({ startFile: 'start.js' })
+console.log(await gateways.count())
+const last = gateways.sendToAll('last words')
+await Promise.resolve()
+gateways.disconnect()
+console.log(JSON.stringify(await last))
+for (const command of ['count', 'clients', 'uids']) await gateways[command]().catch((error) => console.log(error.code))
+await gateways.sendTo('${guest.id}', 'x').catch((error) => console.log(error.message))
+`,
+  )
+  const { code, stdout, stderr } = await fleet.project.exec(process.execPath, ['leaving.js'])
+  expect({ code, stderr, lines: stdout.trim().split('\n') }).toEqual({
+    code: 0,
+    stderr: '',
+    lines: [
+      '1',
+      '{"sent":1,"buffered":0,"full":0,"missing":[]}',
+      ...Array.from({ length: 3 }, () => 'ERR_CONNECTION_CLOSED'),
+      'The links to gateways were closed: nothing is sent',
+    ],
+  })
+  expect(await guest.heard()).toEqual(['last words'])
+})

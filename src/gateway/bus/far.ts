@@ -1,7 +1,7 @@
 /** All gateways on the bus, for whoever commands gateways: who they are, and what to say of those out of reach. */
 import { ShiftworkError } from '../../index.ts'
 import { createGatewayId, isGatewayId } from '../ids.ts'
-import { EVERY_FAR_GATEWAY } from '../peer/commands.ts'
+import { EVERY_FAR_GATEWAY } from '../peer/asker.ts'
 import { Deadline } from '../peer/deadline.ts'
 import type { Target } from '../peer/link.ts'
 import type { Missing } from '../types.ts'

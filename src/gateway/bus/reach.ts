@@ -1,9 +1,8 @@
 /** How a process reaches gateways near and far: those of this machine over links, the others over the bus. */
-import type { Reach } from '../peer/commands.ts'
+import type { Found, Reach } from '../peer/asker.ts'
 import { Deadline } from '../peer/deadline.ts'
 import type { Target } from '../peer/link.ts'
 import type { LocalReach } from '../peer/reach.ts'
-import type { Missing } from '../types.ts'
 import type { Far } from './far.ts'
 
 export class BusReach implements Reach {
@@ -22,11 +21,11 @@ export class BusReach implements Reach {
     return found.then((target) => target ?? this.#far.find(gateway, deadline.leftMs))
   }
 
-  async all(deadlineMs: number): Promise<{ targets: Target[]; missing: Missing[] }> {
+  async all(deadlineMs: number): Promise<Found> {
     const [near, far] = await Promise.all([this.#near.all(deadlineMs), this.#far.all(deadlineMs)])
     const known = new Set([...near.targets, ...near.missing].map(({ gateway }) => gateway))
     const others = far.targets.filter(({ gateway }) => !known.has(gateway))
     const targets = [...near.targets, ...others].sort((one, other) => (one.gateway < other.gateway ? -1 : 1))
-    return { targets, missing: [...near.missing, ...far.missing] }
+    return { ...near, targets, missing: [...near.missing, ...far.missing] }
   }
 }

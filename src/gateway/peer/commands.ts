@@ -2,15 +2,12 @@
  * Everything that can be asked of gateways, for whoever has links to them. A command about one client goes to
  * its gateway; one about many goes once to each gateway, and says which ones have not answered.
  */
-import { type ErrorCode, ShiftworkError } from '../../index.ts'
-import { gatewayOf } from '../ids.ts'
 import type {
   ClientInfo,
   CloseOptions,
   Data,
   Deliveries,
   Delivery,
-  Missing,
   Page,
   PageOptions,
   Request,
@@ -18,6 +15,7 @@ import type {
   Session,
   Where,
 } from '../types.ts'
+import { Asker, type Reach } from './asker.ts'
 import {
   checkClose,
   checkData,
@@ -33,17 +31,6 @@ import {
 import { Deadline } from './deadline.ts'
 import type { Target } from './link.ts'
 
-/** How the gateways are reached. */
-export interface Reach {
-  /**
-   * Of a client with this id; at once, where it is known. Rejects when it may be there and cannot be reached. Null: there
-   * is no such gateway.
-   */
-  find(gateway: string, deadlineMs: number): Target | null | Promise<Target | null>
-  /** All of them, in the order of their names, and which are known to be out of reach. */
-  all(deadlineMs: number): Promise<{ targets: Target[]; missing: Missing[] }>
-}
-
 export interface SendOptions {
   /** Ids of clients that do not get it. */
   exclude?: string | readonly string[]
@@ -51,15 +38,12 @@ export interface SendOptions {
   deadlineMs?: number
 }
 
-/** The name under which those are missing that nobody can name. */
-export const EVERY_FAR_GATEWAY = 'bus'
-
 export class Commands {
-  readonly #reach: Reach
+  readonly #asker: Asker
   readonly #deadlineMs: number
 
   constructor(reach: Reach, deadlineMs: number) {
-    this.#reach = reach
+    this.#asker = new Asker(reach)
     this.#deadlineMs = deadlineMs
   }
 
@@ -83,7 +67,7 @@ export class Commands {
   }
 
   #sendOne(clientId: string, data: Data, deadline: Deadline): Promise<Delivery> {
-    const found = this.#reach.find(gatewayOf(clientId), deadline.leftMs)
+    const found = this.#asker.find(clientId, deadline)
     const send = (target: Target | null): Promise<Delivery> | 'gone' =>
       target?.send(clientId, data, deadline.leftMs) ?? 'gone'
     // what a handler sends before it has settled is written before its message is acknowledged
@@ -127,14 +111,10 @@ export class Commands {
   }
 
   async #sendEach(to: Selection, data: Data, deadline: Deadline): Promise<Deliveries> {
-    const { targets, missing } = await this.#someTargets(deadline)
-    const request: Request = { do: 'send', to }
-    const { values, missing: silent } = await collect(targets, (target) =>
-      target.request(request, data, deadline.leftMs),
-    )
+    const { values, missing } = await this.#asker.some({ do: 'send', to }, { data, deadline })
     const told = values as Omit<Deliveries, 'missing'>[]
     const sum = (name: 'sent' | 'buffered' | 'full'): number => told.reduce((total, value) => total + value[name], 0)
-    return { sent: sum('sent'), buffered: sum('buffered'), full: sum('full'), missing: [...missing, ...silent] }
+    return { sent: sum('sent'), buffered: sum('buffered'), full: sum('full'), missing }
   }
 
   // ---- one client --------------------------------------------------------------------------------------------------
@@ -211,36 +191,9 @@ export class Commands {
   }
 
   /** Null: there is no such gateway, or no such client, or both have died meanwhile. */
-  async #ask(clientId: string, request: Request, data: Data | null = null): Promise<unknown> {
+  #ask(clientId: string, request: Request, data: Data | null = null): Promise<unknown> {
     checkId(clientId)
-    const deadline = new Deadline(this.#deadlineMs)
-    const found = this.#reach.find(gatewayOf(clientId), deadline.leftMs)
-    const target = found instanceof Promise ? await found : found
-    return target ? this.#unlessDead(target, request, { data, deadline }) : null
-  }
-
-  /** @returns null, when a gateway has died before it has answered: what it has done has died with its clients. */
-  async #unlessDead(
-    target: Target,
-    request: Request,
-    { data, deadline }: { data: Data | null; deadline: Deadline },
-  ): Promise<unknown> {
-    try {
-      return await target.request(request, data, deadline.leftMs)
-    } catch (error) {
-      if (!(error instanceof ShiftworkError) || error.code !== 'ERR_CONNECTION_CLOSED') throw error
-      if (await this.#mayLive(target.gateway, deadline)) throw error
-      return null
-    }
-  }
-
-  async #mayLive(gateway: string, deadline: Deadline): Promise<boolean> {
-    try {
-      return (await this.#reach.find(gateway, deadline.leftMs)) !== null
-    } catch {
-      // nobody knows
-      return true
-    }
+    return this.#asker.one(clientId, request, { data, deadline: new Deadline(this.#deadlineMs) })
   }
 
   // ---- all clients -------------------------------------------------------------------------------------------------
@@ -248,7 +201,9 @@ export class Commands {
   /** How many clients there are; rejects when a gateway does not answer, since the number would be wrong. */
   async count(where: Where = {}): Promise<number> {
     checkWhere(where)
-    return sumOf((await this.#askEach({ do: 'count', of: selectionOf(where, []) })) as number[])
+    return sumOf(
+      (await this.#asker.each({ do: 'count', of: selectionOf(where, []) }, new Deadline(this.#deadlineMs))) as number[],
+    )
   }
 
   async isUidOnline(uid: string): Promise<boolean> {
@@ -260,7 +215,8 @@ export class Commands {
   dissolve(group: string): Promise<number> {
     return checked(
       () => checkName('group', group),
-      async () => sumOf((await this.#askEach({ do: 'dissolve', group })) as number[]),
+      async () =>
+        sumOf((await this.#asker.each({ do: 'dissolve', group }, new Deadline(this.#deadlineMs))) as number[]),
     )
   }
 
@@ -271,12 +227,12 @@ export class Commands {
     const deadline = new Deadline(this.#deadlineMs)
     const [afterGateway = '', afterNumber = '0'] = page.after?.split(':') ?? []
     const found: { id: string; place: string }[] = []
-    for (const target of await this.#everyTarget(deadline)) {
+    for (const target of await this.#asker.all(deadline)) {
       if (target.gateway < afterGateway || found.length > limit) continue
       const after = target.gateway === afterGateway ? Number(afterNumber) : 0
       // one more than is wanted says that there is a next page
       const request: Request = { do: 'clients', of: selectionOf(where, []), limit: limit + 1 - found.length, after }
-      const [told = []] = (await this.#lookAt([target], request, deadline)) as [string, number][][]
+      const [told = []] = (await this.#asker.told([target], { request, deadline })) as [string, number][][]
       found.push(...told.map(([id, number]) => ({ id, place: `${target.gateway}:${number}` })))
     }
     const items = found.slice(0, limit)
@@ -295,68 +251,12 @@ export class Commands {
 
   async #names(list: 'uids' | 'groups', page: PageOptions): Promise<Page<string>> {
     const limit = checkLimit(page)
-    const lists = (await this.#askEach({ do: list, limit: limit + 1, after: page.after ?? null })) as string[][]
+    const request: Request = { do: list, limit: limit + 1, after: page.after ?? null }
+    const lists = (await this.#asker.each(request, new Deadline(this.#deadlineMs))) as string[][]
     const all = [...new Set(lists.flat())].sort()
     const items = all.slice(0, limit)
     return { items, next: all.length > limit ? (items.at(-1) ?? null) : null }
   }
-
-  /** Asks each gateway; rejects unless all have answered. */
-  async #askEach(request: Request): Promise<unknown[]> {
-    const deadline = new Deadline(this.#deadlineMs)
-    return this.#lookAt(await this.#everyTarget(deadline), request, deadline)
-  }
-
-  /** @returns what those tell that live; rejects unless all of them have answered. */
-  async #lookAt(targets: readonly Target[], request: Request, deadline: Deadline): Promise<unknown[]> {
-    const ask = (target: Target): Promise<unknown> => this.#unlessDead(target, request, { data: null, deadline })
-    const { values, missing } = await collect(targets, ask)
-    failIfMissing(missing)
-    return values.filter((value) => value !== null)
-  }
-
-  /** All gateways; rejects when one is out of reach. */
-  async #everyTarget(deadline: Deadline): Promise<Target[]> {
-    const { targets, missing } = await this.#someTargets(deadline)
-    failIfMissing(missing)
-    return targets
-  }
-
-  /** Those that are within reach. Rejects when there is none at all. */
-  async #someTargets(deadline: Deadline): Promise<{ targets: Target[]; missing: Missing[] }> {
-    const found = await this.#reach.all(deadline.leftMs)
-    if (found.targets.length > 0 || found.missing.length > 0) return found
-    throw new ShiftworkError('ERR_NOT_RUNNING', 'There is no gateway', { hint: 'Start a Gateway, or look at linkDir.' })
-  }
-}
-
-/** That nobody has answered, and nothing else that may be wrong. */
-const SILENCE: readonly ErrorCode[] = ['ERR_NO_ANSWER', 'ERR_CONNECTION_CLOSED', 'ERR_SEND_BUFFER_FULL', 'ERR_BUS']
-
-/** What each of them tells, and who tells nothing. Rejects with what is wrong with the question. */
-async function collect(
-  targets: readonly Target[],
-  ask: (target: Target) => Promise<unknown>,
-): Promise<{ values: unknown[]; missing: Missing[] }> {
-  const settled = await Promise.allSettled(targets.map(async (target) => ask(target)))
-  const values: unknown[] = []
-  const missing: Missing[] = []
-  for (const [index, result] of settled.entries())
-    if (result.status === 'fulfilled') values.push(result.value)
-    else missing.push(missed(targets[index]?.gateway ?? '', result.reason))
-  return { values, missing }
-}
-
-function missed(gateway: string, error: unknown): Missing {
-  if (error instanceof ShiftworkError && SILENCE.includes(error.code)) return { gateway, reason: error.message }
-  throw error
-}
-
-function failIfMissing(missing: readonly Missing[]): void {
-  const [first] = missing
-  if (!first) return
-  const code = missing.some(({ gateway }) => gateway === EVERY_FAR_GATEWAY) ? 'ERR_BUS' : 'ERR_NO_ANSWER'
-  throw new ShiftworkError(code, first.reason, { facts: { missing } })
 }
 
 /**

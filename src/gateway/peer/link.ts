@@ -55,6 +55,7 @@ export class PeerLink implements Target {
   #heardAt = performance.now()
   #doubt: Promise<void> | null = null
   #isOpen = false
+  #isLeaving = false
 
   private constructor(gateway: string, socket: Socket, hooks: LinkHooks) {
     this.gateway = gateway
@@ -155,10 +156,16 @@ export class PeerLink implements Target {
     return this.#ask((request) => this.write({ type: 'request', request, value, data }), deadlineMs)
   }
 
-  /** Sends what is written, and closes. */
+  /** Sends what is written, and closes when all that was asked is answered. */
   close(): void {
+    this.#isLeaving = true
     this.#outbox.flush()
-    this.#socket.end()
+    // what was asked in this turn may not have come here yet
+    setImmediate(() => this.#endIfDone())
+  }
+
+  #endIfDone(): void {
+    if (this.#isLeaving && this.#pending.size === 0) this.#socket.end()
   }
 
   destroy(): void {
@@ -205,6 +212,7 @@ export class PeerLink implements Target {
       case 'sent':
       case 'reply':
         this.#pending.settle(record)
+        this.#endIfDone()
         return
       case 'ping':
         this.write({ type: 'pong' })
@@ -231,6 +239,8 @@ export class PeerLink implements Target {
   }
 
   #showLife(): void {
+    // the last answer may not have come in time
+    this.#endIfDone()
     if (performance.now() - this.#heardAt > SILENCE_MS) this.#socket.destroy()
     else this.#ping(() => undefined)
   }

@@ -76,6 +76,10 @@ export class Links {
     return this.#options.places.forbidden
   }
 
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
   /** Sends what is written, and opens no link any more. */
   close(): void {
     this.#isClosed = true
@@ -101,7 +105,7 @@ export class Links {
       // a gateway that dies takes along those who wait at its door: asked again, it refuses
       .catch((error: unknown) => (isCut(error) ? open() : Promise.reject(error)))
       .then((link) => this.#opened(link))
-      .catch((error: unknown) => this.#failed(gateway, error))
+      .catch((error: unknown) => this.#failed({ gateway, path }, error))
       .finally(() => this.#opening.delete(gateway))
     this.#opening.set(gateway, opening)
   }
@@ -119,8 +123,9 @@ export class Links {
     this.#options.onOpened(link)
   }
 
-  #failed(gateway: string, error: unknown): void {
+  #failed({ gateway, path }: { gateway: string; path: string }, error: unknown): void {
     if (isRefused(error)) {
+      this.#options.places.doubt(path)
       this.#bury(gateway)
       return
     }

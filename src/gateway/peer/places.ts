@@ -8,6 +8,8 @@ const LINKS = 'links'
 const SUFFIX = '.sock'
 /** File systems tell times in steps: what was changed so recently may have been changed again unseen. */
 const BLUR_MS = 20
+/** So long may pass from when a socket is there until somebody listens, on a machine with much to do. */
+const YOUNG_MS = 2_000
 
 /** Where the gateways of this state directory put their sockets. */
 export function linkDirOf(stateDir: string): string {
@@ -59,6 +61,11 @@ export class Places {
   /** Something may be there that was not at the last `list`. */
   get hasChanged(): boolean {
     return this.#seen === null || this.#state() !== this.#seen
+  }
+
+  /** Nobody listens at this socket. One that is as young may be about to: it is worth another look. */
+  doubt(path: string): void {
+    if (Date.now() - changedAt(path) < YOUNG_MS) this.#seen = null
   }
 
   /** The path of each gateway's socket, whether somebody listens or not. */

@@ -1,7 +1,6 @@
 /** How a process reaches the gateways of its machine. */
 import { ShiftworkError } from '../../index.ts'
-import type { Missing } from '../types.ts'
-import type { Reach } from './commands.ts'
+import type { Found, Reach } from './asker.ts'
 import type { Target } from './link.ts'
 import type { Links } from './links.ts'
 
@@ -16,6 +15,7 @@ export class LocalReach implements Reach {
   }
 
   find(gateway: string, deadlineMs: number): Target | Promise<Target | null> {
+    if (this.#links.isClosed) return Promise.reject(closed())
     return this.#links.find(gateway) ?? this.#look(gateway, deadlineMs)
   }
 
@@ -28,22 +28,15 @@ export class LocalReach implements Reach {
     throw new ShiftworkError('ERR_NO_ANSWER', reason)
   }
 
-  async all(deadlineMs: number): Promise<{ targets: Target[]; missing: Missing[] }> {
+  async all(deadlineMs: number): Promise<Found> {
+    if (this.#links.isClosed) throw closed()
     await this.#settle(deadlineMs)
     const targets = this.#links.all().sort((one, other) => (one.gateway < other.gateway ? -1 : 1))
     const failing = [...this.#links.failing].map(([gateway, reason]) => ({ gateway, reason }))
     const awaited = this.#links.awaited.map((gateway) => ({ gateway, reason: late(gateway) }))
     const missing = [...failing, ...awaited]
-    if (targets.length === 0 && missing.length === 0) this.#rejectForbidden()
-    return { targets, missing }
-  }
-
-  #rejectForbidden(): void {
-    const [directory] = this.#links.forbidden
-    if (directory === undefined) return
-    throw new ShiftworkError('ERR_STATE_DIR', `The gateways of ${directory} are another user's`, {
-      hint: 'Ask as that user, or give everybody a linkDir that both may use.',
-    })
+    const [forbidden = null] = targets.length === 0 ? this.#links.forbidden : []
+    return { targets, missing, forbidden }
   }
 
   /** Until it is known who is there, or that has taken its share of the time: those that are there get the rest. */
@@ -57,6 +50,12 @@ export class LocalReach implements Reach {
     await Promise.race([settling, isLate])
     clearTimeout(timer)
   }
+}
+
+function closed(): ShiftworkError {
+  return new ShiftworkError('ERR_CONNECTION_CLOSED', 'The links to gateways were closed: nothing is sent', {
+    hint: 'Make a new GatewayClient.',
+  })
 }
 
 function late(gateway: string): string {

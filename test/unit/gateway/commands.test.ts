@@ -1,6 +1,7 @@
 /** Commands, given to gateways that are played: pages over several of them, who is missing, and those that die meanwhile. */
 import { describe, expect, it } from 'vitest'
-import { Commands, type Reach } from '../../../src/gateway/peer/commands.ts'
+import type { Reach } from '../../../src/gateway/peer/asker.ts'
+import { Commands } from '../../../src/gateway/peer/commands.ts'
 import type { Target } from '../../../src/gateway/peer/link.ts'
 import type { Data, Delivery, Missing, Request } from '../../../src/gateway/types.ts'
 import { type ErrorCode, ShiftworkError } from '../../../src/index.ts'
@@ -210,6 +211,15 @@ it('without any gateway what is for one client finds none, and everything else s
   expect(await commands.isOnline('a.1')).toBe(false)
   for (const asking of [commands.sendToAll('x'), commands.count(), commands.clients(), commands.dissolve('room')])
     await expect(asking).rejects.toMatchObject({ code: 'ERR_NOT_RUNNING' })
+})
+
+it('gateways of another user are no gateways, and that is said', async () => {
+  const reach = new FakeReach()
+  reach.all = async () => ({ targets: [], missing: [], forbidden: '/run/fleet' })
+  await expect(new Commands(reach, 1_000).count()).rejects.toMatchObject({
+    code: 'ERR_STATE_DIR',
+    message: "The gateways of /run/fleet are another user's",
+  })
 })
 
 it('a field that is undefined is removed, one inside a value is not there', async () => {

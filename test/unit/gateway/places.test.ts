@@ -69,3 +69,20 @@ it('a directory that cannot be made is one sentence', () => {
     }),
   )
 })
+
+it('a socket at which nobody listens yet is looked at again, an old one is not', () => {
+  const links = temporaryDirectory()
+  const path = join(links, 'A.sock')
+  writeFileSync(path, '')
+  const places = new Places({ linkDir: links })
+  age(links)
+  places.list()
+  expect(places.hasChanged).toBe(false)
+  places.doubt(path)
+  expect(places.hasChanged).toBe(true)
+  age(path)
+  places.list()
+  places.doubt(path)
+  places.doubt(join(links, 'gone.sock'))
+  expect(places.hasChanged).toBe(false)
+})

@@ -6,6 +6,7 @@ import { encodeMessage } from '../../../../src/gateway/bus/message.ts'
 import { Post } from '../../../../src/gateway/bus/post.ts'
 import { createGatewayId } from '../../../../src/gateway/ids.ts'
 import { Commands } from '../../../../src/gateway/peer/commands.ts'
+import type { Target } from '../../../../src/gateway/peer/link.ts'
 import type { Answer, Asked } from '../../../../src/gateway/wire/records.ts'
 import { FakeBroker } from './fake-broker.ts'
 
@@ -315,4 +316,21 @@ it('a message that is too large for the bus is refused, and costs nobody else an
   await pass()
   expect(await send(far, one.name, Buffer.alloc(8 * 1024 * 1024 + 1))).toBe('ERR_MESSAGE_TOO_LARGE')
   expect(await send(far, one.name, Buffer.alloc(8 * 1024 * 1024))).toBe('sent')
+  const near = { gateway: 'near', send: async () => 'sent', request: async () => ({ sent: 3, buffered: 0, full: 0 }) }
+  const all = async (deadlineMs: number) => {
+    const found = await far.all(deadlineMs)
+    return { ...found, targets: [near as Target, ...found.targets] }
+  }
+  const large = Buffer.alloc(8 * 1024 * 1024 + 1)
+  // who is near has got it
+  expect(await new Commands({ find: far.find.bind(far), all }, DEADLINE_MS).sendToAll(large)).toEqual({
+    sent: 3,
+    buffered: 0,
+    full: 0,
+    missing: [
+      { gateway: one.name, reason: expect.stringContaining('at most 8388608 are sent to another machine') as string },
+    ],
+  })
+  const alone = new Commands({ find: far.find.bind(far), all: far.all.bind(far) }, DEADLINE_MS)
+  await expect(alone.sendToAll(large)).rejects.toMatchObject({ code: 'ERR_MESSAGE_TOO_LARGE' })
 })

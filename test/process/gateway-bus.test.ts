@@ -260,7 +260,7 @@ describe('two fleets and one Redis', () => {
       missing: { gateway: string; reason: string }[]
     }
     expect(told).toMatchObject({ sent: 1, missing: [{ gateway: bert.gateway }] })
-    expect(told.missing[0]?.reason).toMatch(/has not answered within|was not heard of/)
+    expect(told.missing[0]?.reason).toMatch(/has not answered in time|was not heard of/)
     const { error } = await anna.attempt('count')
     expect(error?.message).toContain(bert.gateway)
     await thaw(there.project, pid)

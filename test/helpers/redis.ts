@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { createClient } from 'redis'
 import { onTestFinished } from 'vitest'
 import { freePort } from './cli.ts'
+import { readRow, until } from './processes.ts'
 
 export interface RedisOptions {
   /** Words before the command: `ip netns exec …`. */
@@ -78,8 +79,10 @@ export class RedisServer {
   }
 
   /** It takes connections and answers nothing. */
-  freeze(): void {
+  async freeze(): Promise<void> {
+    const pid = this.#child?.pid ?? 0
     this.#child?.kill('SIGSTOP')
+    await until('Redis is frozen', () => readRow(pid)?.state === 'T')
   }
 
   thaw(): void {

@@ -24,9 +24,7 @@ export class FarGateway implements Target {
   constructor(gateway: string, bus: Bus) {
     this.gateway = gateway
     this.#bus = bus
-    this.#pending = new Pending((deadlineMs) => {
-      return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${gateway} has not answered within ${deadlineMs} ms`)
-    })
+    this.#pending = new Pending(gateway)
     this.#outbox = new Outbox((packet) => void this.#publish(packet))
   }
 

@@ -9,7 +9,7 @@ import type { Data, Delivery, Request } from '../types.ts'
 import { type LateWriter, Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
 import { shorten } from '../wire/shorten.ts'
-import { Pending, type Waiting } from './pending.ts'
+import { noAnswerOf, Pending, type Waiting } from './pending.ts'
 
 /** A gateway that commands can be given to, near or far. */
 export interface Target {
@@ -61,7 +61,7 @@ export class PeerLink implements Target {
     this.gateway = gateway
     this.#socket = socket
     this.#hooks = hooks
-    this.#pending = new Pending((deadlineMs) => this.#late(deadlineMs))
+    this.#pending = new Pending(gateway)
     this.#outbox = new Outbox((packet) => socket.write(packet))
     const timer = setInterval(() => this.#showLife(), PING_EVERY_MS).unref()
     socket.on('close', () => {
@@ -97,12 +97,8 @@ export class PeerLink implements Target {
     return new Promise((resolve, reject) => {
       this.#welcome = { resolve, reject }
       // its clock keeps no process alive
-      this.#socket.setTimeout(CONNECT_MS, () => reject(this.#late(CONNECT_MS)))
+      this.#socket.setTimeout(CONNECT_MS, () => reject(noAnswerOf(this.gateway)))
     })
-  }
-
-  #late(deadlineMs: number): ShiftworkError {
-    return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${this.gateway} has not answered within ${deadlineMs} ms`)
   }
 
   get isOpen(): boolean {

@@ -12,7 +12,6 @@ export interface Waiting {
 
 interface Entry extends Waiting {
   readonly dueAt: number
-  readonly deadlineMs: number
 }
 
 /** A deadline is kept as exactly as this. */
@@ -21,13 +20,12 @@ const LAST_QUESTION = 0xffff_ffff
 
 export class Pending {
   readonly #entries = new Map<number, Entry>()
-  readonly #late: (deadlineMs: number) => Error
+  readonly #gateway: string
   #clock: NodeJS.Timeout | null = null
   #last = 0
 
-  /** @param late what a question is rejected with whose deadline is over. */
-  constructor(late: (deadlineMs: number) => Error) {
-    this.#late = late
+  constructor(gateway: string) {
+    this.#gateway = gateway
   }
 
   get size(): number {
@@ -46,7 +44,7 @@ export class Pending {
     this.#clock ??= setInterval(() => this.#tick(), TICK_MS)
     if (this.#entries.size === 0) this.#clock.ref()
     return new Promise((resolve, reject) => {
-      this.#entries.set(question, { resolve, reject, deadlineMs, dueAt: performance.now() + deadlineMs })
+      this.#entries.set(question, { resolve, reject, dueAt: performance.now() + deadlineMs })
     })
   }
 
@@ -79,14 +77,19 @@ export class Pending {
       return
     }
     const now = performance.now()
-    for (const [question, { dueAt, deadlineMs }] of this.#entries)
-      if (dueAt <= now) this.take(question)?.reject(this.#late(deadlineMs))
+    for (const [question, { dueAt }] of this.#entries)
+      if (dueAt <= now) this.take(question)?.reject(noAnswerOf(this.#gateway))
   }
 
   #stop(): void {
     if (this.#clock) clearInterval(this.#clock)
     this.#clock = null
   }
+}
+
+/** Not how long that was: finding the gateway has taken a part of it. */
+export function noAnswerOf(gateway: string): ShiftworkError {
+  return new ShiftworkError('ERR_NO_ANSWER', `Gateway ${gateway} has not answered in time`)
 }
 
 function errorOf(value: unknown): ShiftworkError {

@@ -5,6 +5,7 @@
  */
 import { rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { ShiftworkError } from '../../src/errors.ts'
 import { Lookout } from '../helpers/listening.ts'
 import { Random } from '../unit/random.ts'
 import { type GroupName, LISTENING } from './code.ts'
@@ -34,6 +35,8 @@ export interface Weathered {
   broken: string[]
 }
 
+/** For how long a master may answer no question. */
+const PATIENCE_MS = 10_000
 const LOOK_EVERY_MS = 300
 const SETTLE_TIMEOUT_MS = 60_000
 const LOG_TAIL = 60
@@ -112,13 +115,20 @@ class Storm {
     })
   }
 
-  /** What the master says, again and again. */
+  /**
+   * What the master says, again and again. A machine with much to do may keep it waiting for longer than one question
+   * waits for it: one that is frozen does not answer the next ones, either.
+   */
   async #look(): Promise<void> {
+    let answeredAt = performance.now()
     while (this.#isLooking) {
       try {
         this.#witness.status(await this.#fleet.status())
+        answeredAt = performance.now()
       } catch (error) {
-        if (!this.#step?.hasFreeze) this.#witness.broken.push(`status: ${error}`)
+        const isSilent = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
+        const isPatient = isSilent && performance.now() - answeredAt < PATIENCE_MS
+        if (!this.#step?.hasFreeze && !isPatient) this.#witness.broken.push(`status: ${error}`)
       }
       await delay(LOOK_EVERY_MS)
     }

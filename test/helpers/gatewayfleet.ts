@@ -85,13 +85,15 @@ export interface FleetOptions {
   gateways?: string
   /** Options of the business workers. */
   business?: Record<string, unknown>
+  /** Options of the web worker's GatewayClient. */
+  client?: Record<string, unknown>
   app?: string
   project?: ProjectOptions
   /** Words of the start command. */
   words?: readonly string[]
 }
 
-export function gatewayStart({ gateways, business = {} }: FleetOptions = {}): string {
+export function gatewayStart({ gateways, business = {}, client = {} }: FleetOptions = {}): string {
   return `
 import { readFileSync } from 'node:fs'
 import { Worker } from 'shiftwork'
@@ -102,7 +104,7 @@ const business = new BusinessWorker(${JSON.stringify({ name: 'business', count: 
 business.onWorkerStart = async () => Object.assign(business, (await import('./app.js')).hooks)
 const web = new Worker('http://127.0.0.1:0', { name: 'web', bakeMs: 50 })
 web.onWorkerStart = () => {
-  const gateways = new GatewayClient()
+  const gateways = new GatewayClient(${JSON.stringify(client)})
   web.onRequest = async (request, response) => {
     let text = ''
     for await (const chunk of request) text += chunk

@@ -14,7 +14,10 @@ export class LineClient {
   private constructor(socket: Socket) {
     this.socket = socket
     socket.setEncoding('utf8').on('data', (text: string) => {
-      const parts = (this.#rest + text).split('\n')
+      this.#rest += text
+      // a long line comes in many pieces, each of which would be searched again and again
+      if (!text.includes('\n')) return
+      const parts = this.#rest.split('\n')
       this.#rest = parts.pop() ?? ''
       this.lines.push(...parts)
       this.#tell()

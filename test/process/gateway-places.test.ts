@@ -1,5 +1,5 @@
 /** Where gateways and business workers find each other, and what their clients may speak. */
-import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
@@ -36,10 +36,7 @@ async function startAlso(project: Project, file: string, ...words: string[]): Pr
 
 /** Business workers and a web worker, without a gateway of their own. */
 function workStart(options: Record<string, unknown> = {}): string {
-  const text = gatewayStart({ gateways: '', business: options })
-  return 'linkDir' in options
-    ? text.replace('new GatewayClient()', `new GatewayClient(${JSON.stringify({ linkDir: options['linkDir'] })})`)
-    : text
+  return gatewayStart({ gateways: '', business: options, client: options })
 }
 
 it('gateways and business workers of two start files in one folder find each other, of two folders they do not', async () => {
@@ -220,9 +217,12 @@ it.skipIf(!canBeNobody || process.getuid?.() !== 0)(
 it.skipIf(!canBeNobody || process.getuid?.() !== 0)(
   'gateways of another user need a linkDir of theirs, and are told so',
   async () => {
-    const start = (options: string): string =>
-      gatewayStart({ gateways: `new Gateway('text://127.0.0.1:0', { name: 'gateway', user: 'nobody'${options} })` })
-    const project = Project.create({ ...GatewayFleet.files(), 'start.js': start('') })
+    const start = (links: { linkDir?: string }, business = {}): string => {
+      const options = JSON.stringify({ name: 'gateway', user: 'nobody', ...links })
+      const gateways = `new Gateway('text://127.0.0.1:0', ${options})`
+      return gatewayStart({ gateways, business: { ...business, ...links }, client: links })
+    }
+    const project = Project.create({ ...GatewayFleet.files(), 'start.js': start({}) })
     await asNobody(project, ['version'])
     const result = await project.through('js', 'start')
     expect(result.code).toBe(1)
@@ -230,17 +230,10 @@ it.skipIf(!canBeNobody || process.getuid?.() !== 0)(
       /Cannot make the directory .*links, where gateways and business workers meet[\s\S]*Give all of them a linkDir that their user may write to/,
     )
     const linkDir = openToAll(project, 'meet')
-    mkdirSync(join(project.dir, 'unused'), { recursive: true })
-    project.write(
-      'start.js',
-      start(`, linkDir: '${linkDir}'`)
-        .replace('"name":"business"', `"name":"business","user":"nobody","linkDir":"${linkDir}"`)
-        .replace('new GatewayClient()', `new GatewayClient({ linkDir: '${linkDir}' })`),
-    )
-    project.write(
-      'app.js',
-      project.read('app.js').replace('const note =', 'const note = () => undefined\nconst unused ='),
-    )
+    // what the business workers note
+    writeFileSync(join(project.dir, 'events.log'), '')
+    chmodSync(join(project.dir, 'events.log'), 0o666)
+    project.write('start.js', start({ linkDir }, { user: 'nobody' }))
     await project.start()
     const fleet = new GatewayFleet(project, { gateway: await project.port('gateway'), web: await project.port('web') })
     const guest = await fleet.come()

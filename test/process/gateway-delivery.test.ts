@@ -57,7 +57,9 @@ describe.each([
     expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 500 } })
     expect(swarm.repeats).toBe(0)
     expect(expectHandledInOrder(handledIn(project), swarm)).toBe(0)
-    expect(swarm.pids.size).toBe(21 * count)
+    // somebody of each generation; one of two may be replaced before anybody has said something to it
+    expect(swarm.pids.size).toBeGreaterThanOrEqual(21)
+    expect(swarm.pids.size).toBeLessThanOrEqual(21 * count)
     expect(await project.pids('gateway')).toEqual(before)
   })
 })

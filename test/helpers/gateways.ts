@@ -3,10 +3,10 @@
  * handled; and what such a ledger must say.
  */
 import { setTimeout as delay } from 'node:timers/promises'
-import { expect } from 'vitest'
+import { expect, onTestFinished } from 'vitest'
 import { GatewayClient } from '../../src/gateway/index.ts'
-import type { Project } from './project.ts'
-import type { Swarm } from './swarm.ts'
+import { Project } from './project.ts'
+import { Swarm, type SwarmOptions } from './swarm.ts'
 
 /** Each push is a message to every client. */
 const PUSH_EVERY_MS = 100
@@ -157,4 +157,18 @@ export function expectHandledInOrder(handled: readonly Handled[], { clients }: S
   }
   expect(clients.map(({ name }) => [name, last.get(name) ?? 0])).toEqual(clients.map(({ name, sent }) => [name, sent]))
   return again
+}
+
+/** A fleet of a gateway and business workers that serves. */
+export async function startFleet(options: FleetOptions, app = answeringApp()): Promise<Project> {
+  const project = Project.create({ 'start.js': gatewayStart(options), 'app.js': app })
+  await project.start()
+  return project
+}
+
+/** Clients of its gateway, until the test is over. */
+export async function openSwarm(project: Project, options: Omit<SwarmOptions, 'port'>): Promise<Swarm> {
+  const swarm = await Swarm.open({ port: await project.port('gateway'), ...options })
+  onTestFinished(() => swarm.close())
+  return swarm
 }

@@ -2,33 +2,21 @@
  * What a gateway promises of messages, while business workers are replaced, killed, and more or fewer: no client is
  * disconnected, and each message is handled, in order, once; again only when a worker was killed, and then it is marked.
  */
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { kill } from '../helpers/faults.ts'
 import {
   answeringApp,
   expectHandledInOrder,
-  type FleetOptions,
   figuresOf,
-  gatewayStart,
   handledIn,
+  openSwarm,
   Pusher,
+  startFleet,
 } from '../helpers/gateways.ts'
 import { until } from '../helpers/processes.ts'
-import { Project } from '../helpers/project.ts'
-import { Swarm, type SwarmOptions } from '../helpers/swarm.ts'
+import type { Project } from '../helpers/project.ts'
+import type { Swarm } from '../helpers/swarm.ts'
 import { Random } from '../unit/random.ts'
-
-async function startFleet(options: FleetOptions, app = answeringApp()): Promise<Project> {
-  const project = Project.create({ 'start.js': gatewayStart(options), 'app.js': app })
-  await project.start()
-  return project
-}
-
-async function openSwarm(project: Project, options: Omit<SwarmOptions, 'port'>): Promise<Swarm> {
-  const swarm = await Swarm.open({ port: await project.port('gateway'), ...options })
-  onTestFinished(() => swarm.close())
-  return swarm
-}
 
 describe.each([
   { count: 1, gateways: 1 },
@@ -124,7 +112,7 @@ describe.each([
     const sent = swarm.clients.reduce((sum, client) => sum + client.sent, 0)
     const { dropped, handedOver, queued } = await figuresOf(project)
     expect({ handedOver, queued }).toEqual({ handedOver: 0, queued: 0 })
-    expect(sent - handled.length).toBeGreaterThan(0)
+    // a kill may meet a worker that has nothing in hand; what it does lose is the next test's
     expect(dropped).toBeGreaterThanOrEqual(sent - handled.length)
   })
 })

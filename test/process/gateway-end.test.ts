@@ -2,31 +2,19 @@
  * The end of a gateway: its clients are told 1012, what they have said by then is handled, and their business
  * workers hear of each that it has gone, once. And the end of business workers beside it.
  */
-import { expect, it, onTestFinished } from 'vitest'
+import { expect, it } from 'vitest'
 import {
   answeringApp,
   expectHandledInOrder,
-  type FleetOptions,
   figuresOf,
-  gatewayStart,
   handledIn,
   linesOf,
+  openSwarm,
+  startFleet,
 } from '../helpers/gateways.ts'
 import { until } from '../helpers/processes.ts'
-import { Project } from '../helpers/project.ts'
-import { Swarm, type SwarmOptions } from '../helpers/swarm.ts'
-
-async function start(options: FleetOptions, app = answeringApp()): Promise<Project> {
-  const project = Project.create({ 'start.js': gatewayStart(options), 'app.js': app })
-  await project.start()
-  return project
-}
-
-async function open(project: Project, options: Omit<SwarmOptions, 'port'>): Promise<Swarm> {
-  const swarm = await Swarm.open({ port: await project.port('gateway'), ...options })
-  onTestFinished(() => swarm.close())
-  return swarm
-}
+import type { Project } from '../helpers/project.ts'
+import type { Swarm } from '../helpers/swarm.ts'
 
 /** Everyone was told 1012, and the business workers heard of each that it came and went: once, in first words. */
 async function expectParted(project: Project, swarm: Swarm): Promise<void> {
@@ -53,8 +41,8 @@ function expectAnsweredIsHandled(project: Project, { clients }: Swarm): void {
 }
 
 it('a gateway is replaced by force under load: each client is told 1012 behind the answers to what was handled, and onClose is called for each once', async () => {
-  const project = await start({ business: { count: 2 } })
-  const swarm = await open(project, { clients: 200, messagesPerSecond: 1_000 })
+  const project = await startFleet({ business: { count: 2 } })
+  const swarm = await openSwarm(project, { clients: 200, messagesPerSecond: 1_000 })
   swarm.speak()
   await swarm.more(1_000)
   const { code, summary } = await project.reload('gateway', '--force')
@@ -65,7 +53,7 @@ it('a gateway is replaced by force under load: each client is told 1012 behind t
   })
   await expectParted(project, swarm)
   expectAnsweredIsHandled(project, swarm)
-  const next = await open(project, { clients: 20, messagesPerSecond: 500 })
+  const next = await openSwarm(project, { clients: 20, messagesPerSecond: 500 })
   next.speak()
   await next.more(100)
   await next.quiet()
@@ -73,8 +61,8 @@ it('a gateway is replaced by force under load: each client is told 1012 behind t
 })
 
 it('a stop of gateways that are after their business workers: each client is told 1012 behind the answers to what was handled, and onClose is called for each once', async () => {
-  const project = await start({ gateway: { after: ['business'] }, business: { count: 2 } })
-  const swarm = await open(project, { clients: 200, messagesPerSecond: 1_000 })
+  const project = await startFleet({ gateway: { after: ['business'] }, business: { count: 2 } })
+  const swarm = await openSwarm(project, { clients: 200, messagesPerSecond: 1_000 })
   swarm.speak()
   await swarm.more(1_000)
   expect((await project.shiftwork('stop')).code).toBe(0)
@@ -83,8 +71,8 @@ it('a stop of gateways that are after their business workers: each client is tol
 })
 
 it('what clients have said before their gateway leaves is handled in full, also by handlers that need longer than its goodbyes', async () => {
-  const project = await start({}, answeringApp('await delay(60)'))
-  const swarm = await open(project, { clients: 5 })
+  const project = await startFleet({}, answeringApp('await delay(60)'))
+  const swarm = await openSwarm(project, { clients: 5 })
   for (const client of swarm.clients) for (let number = 0; number < 120; number++) client.say()
   await until('it has all', async () => {
     const { queued, handedOver } = await figuresOf(project)
@@ -97,8 +85,8 @@ it('what clients have said before their gateway leaves is handled in full, also 
 
 it('a stop while clients are paused and nobody handles what they say does not wait for them', async () => {
   const app = answeringApp(`if (what === 'hang') await new Promise(() => {})`)
-  const project = await start({ gateway: { queue: { maxMessages: 10 } }, business: { stopTimeoutMs: 500 } }, app)
-  const swarm = await open(project, { clients: 1 })
+  const project = await startFleet({ gateway: { queue: { maxMessages: 10 } }, business: { stopTimeoutMs: 500 } }, app)
+  const swarm = await openSwarm(project, { clients: 1 })
   const [client] = swarm.clients
   client?.say('hang')
   for (let number = 0; number < 100; number++) client?.say()

@@ -11,8 +11,8 @@ import { isHeldBy } from '../ipc/holder.ts'
 import { type Orphan, orphanHint, orphanLines, STUCK_HINT } from '../ipc/orphan.ts'
 import { isAlive } from '../os/processes.ts'
 
-/** A worker lets its address go as soon as it notices that its master is gone: within a second. */
-const LET_GO_MS = 2_000
+/** A worker lets its address go as soon as it notices that its master is gone: within a second, on a busy machine within a few. */
+const LET_GO_MS = 5_000
 const LOOK_MS = 20
 
 export class Inheritance {
@@ -29,7 +29,7 @@ export class Inheritance {
   }
 
   /**
-   * Binds; waits for an orphan that is in the way, until two seconds after the look.
+   * Binds; waits for an orphan that is in the way, until five seconds after the look.
    * @throws what `bind` throws; for an address that an orphan still has then, with all of them named.
    */
   async claim<T>(address: Address, bind: () => Promise<T>): Promise<T> {

@@ -160,11 +160,16 @@ export function serve(worker, isBytes) {
     }
   }
 
+  // pause stops between messages, of which bytes are one: what else was in it would be dropped
+  const roomOf = ({ context, isFull }) => {
+    if (context.slows && isFull) return new Promise((resolve) => { context.drained = resolve })
+  }
+
   const handleAll = (connection, parts) => {
     for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
       // one that is closed handles no message any more; of bytes, this is where messages are told apart
       if (connection.state !== 'open' && connection.state !== 'parting') return
-      const settling = handle(connection, part)
+      const settling = handle(connection, part) ?? roomOf(connection)
       if (settling) return settling.then(() => handleAll(connection, parts))
     }
   }
@@ -184,6 +189,7 @@ export function serve(worker, isBytes) {
   }
   worker.onBufferDrain = (connection) => {
     note(connection, 'drained')
+    connection.context.drained?.()
     if (connection.context.slows) connection.resume()
   }
 }

@@ -47,6 +47,7 @@ export class BusinessWorker implements ClientHooks {
     this.worker.onWorkerServing = () => this.#desk?.serve()
     this.worker.onStatus = () => this.#desk?.figures() ?? {}
     this.worker.onWorkerStop = async (worker, reason) => {
+      if (reason === 'orphaned') await this.#desk?.outlast(Worker.stateDir as string)
       await this.#desk?.drain()
       await this.onWorkerStop?.(worker, reason)
       await this.#desk?.close()

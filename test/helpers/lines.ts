@@ -66,6 +66,8 @@ export class LineClient {
   }
 
   #wait<T>(timeoutMs: number, look: () => T | undefined): Promise<T> {
+    // made here: so it says who waits
+    const failure = new Error(`not in ${timeoutMs} ms`)
     return new Promise((resolve, reject) => {
       const check = (): void => {
         const found = look()
@@ -76,7 +78,8 @@ export class LineClient {
       }
       const timer = setTimeout(() => {
         this.#watchers.delete(check)
-        reject(new Error(`not in ${timeoutMs} ms; the last lines were ${JSON.stringify(this.lines.slice(-5))}`))
+        failure.message += `; the last lines were ${JSON.stringify(this.lines.slice(-5))}`
+        reject(failure)
       }, timeoutMs)
       this.#watchers.add(check)
       check()

@@ -3,6 +3,7 @@
  * workers hear of each that it has gone, once. And the end of business workers beside it.
  */
 import { expect, it } from 'vitest'
+import { kill } from '../helpers/faults.ts'
 import {
   answeringApp,
   expectHandledInOrder,
@@ -68,6 +69,22 @@ it('a stop of gateways that are after their business workers: each client is tol
   expect((await project.shiftwork('stop')).code).toBe(0)
   await expectParted(project, swarm)
   expectAnsweredIsHandled(project, swarm)
+})
+
+it('F4 a killed master: gateway and business workers leave, and each client is told 1012 behind the answers to what was handled; the next start works', async () => {
+  const project = await startFleet({ business: { count: 2 } })
+  const swarm = await openSwarm(project, { clients: 200, messagesPerSecond: 1_000 })
+  swarm.speak()
+  await swarm.more(1_000)
+  await kill(project, (await project.status()).master.pid)
+  await until('all have left', () => project.processes.length === 0)
+  await expectParted(project, swarm)
+  expectAnsweredIsHandled(project, swarm)
+  await project.start()
+  const next = await openSwarm(project, { clients: 20 })
+  for (const client of next.clients) client.say()
+  await next.quiet()
+  expect(next.wrongs).toEqual([])
 })
 
 it('what clients have said before their gateway leaves is handled in full, also by handlers that need longer than its goodbyes', async () => {

@@ -26,6 +26,9 @@ export interface DeskOptions {
   readonly bus?: string | undefined
 }
 
+/** The gateways of a lost master leave with it, and take no longer over it: their goodbyes are spread, and wait for answers. */
+const OUTLAST_MS = 5_000
+
 /** One gateway's clients here, by their numbers there. */
 type Book = Map<number, Client>
 
@@ -38,9 +41,12 @@ export class Desk implements ClientHome {
   readonly #books = new Map<PeerLink, Book>()
   /** Gateways that have not yet said that nothing new comes. */
   readonly #leaving = new Set<PeerLink>()
+  /** Gateways that leave before this worker does. */
+  readonly #outlasted = new Set<PeerLink>()
+  #onOutlasted: () => void = () => undefined
   /** Clients that are not done, once nothing new can come. */
   #awaited: Set<Client> | null = null
-  #phase: 'ready' | 'serving' | 'leaving' = 'ready'
+  #phase: 'ready' | 'serving' | 'outlasting' | 'leaving' = 'ready'
   #onDone: () => void = () => undefined
   redelivered = 0
 
@@ -87,6 +93,24 @@ export class Desk implements ClientHome {
       redelivered: this.redelivered,
       ...(this.#far && { bus: this.#far.isUp ? 1 : 0 }),
     }
+  }
+
+  /**
+   * The master is lost, and the gateways of this state directory leave, too: handles what their clients have said, until
+   * they have left. Takes no clients of gateways that come now.
+   */
+  async outlast(stateDir: string): Promise<void> {
+    if (this.#phase !== 'serving') return
+    this.#phase = 'outlasting'
+    for (const link of this.#links.all()) if (link.stateDir === stateDir) this.#outlasted.add(link)
+    if (this.#outlasted.size === 0) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, OUTLAST_MS)
+      this.#onOutlasted = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
   }
 
   /** Takes nothing new, finishes what it has, and resolves when its gateways know that. */
@@ -149,6 +173,7 @@ export class Desk implements ClientHome {
 
   #lost(link: PeerLink, isAlive: boolean): void {
     this.#leaving.delete(link)
+    if (this.#outlasted.delete(link) && this.#outlasted.size === 0) this.#onOutlasted()
     const clients = [...(this.#books.get(link)?.values() ?? [])]
     for (const client of clients) {
       if (isAlive) client.revoke()

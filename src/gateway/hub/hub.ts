@@ -4,7 +4,7 @@
  * `queue` and `requests`.
  */
 import { join } from 'node:path'
-import { type Connection, listen, ShiftworkError, type WebSocketRequest } from '../../index.ts'
+import { type Connection, listen, ShiftworkError, type WebSocketRequest, Worker } from '../../index.ts'
 import { Absence } from '../absence.ts'
 import { createClientId, createGatewayId } from '../ids.ts'
 import type { GatewaySettings } from '../options.ts'
@@ -133,7 +133,7 @@ export class Hub {
   readonly #take = (link: HubLink, record: WireRecord): void => {
     switch (record.type) {
       case 'hello':
-        link.write({ type: 'welcome', value: { version: WIRE_VERSION, gateway: this.id, pid: process.pid } })
+        link.write({ type: 'welcome', value: this.#welcome() })
         return
       case 'serve':
         this.#dispatch.serve(link)
@@ -158,6 +158,11 @@ export class Hub {
       default:
         throw new RangeError(`a peer says ${record.type}`)
     }
+  }
+
+  /** Those of the same state directory have the same master. */
+  #welcome(): Record<string, unknown> {
+    return { version: WIRE_VERSION, gateway: this.id, pid: process.pid, stateDir: Worker.stateDir }
   }
 
   #acknowledge(link: HubLink, { client: number, event }: { client: number; event: number }): void {

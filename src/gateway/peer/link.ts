@@ -56,6 +56,7 @@ export class PeerLink implements Target {
   #doubt: Promise<void> | null = null
   #isOpen = false
   #isLeaving = false
+  #stateDir: string | null = null
 
   private constructor(gateway: string, socket: Socket, hooks: LinkHooks) {
     this.gateway = gateway
@@ -103,6 +104,11 @@ export class PeerLink implements Target {
 
   get isOpen(): boolean {
     return this.#isOpen
+  }
+
+  /** Of the fleet of this gateway. */
+  get stateDir(): string | null {
+    return this.#stateDir
   }
 
   /** Null: our clients are ours. Otherwise it may have given us up; settles when it has not, or the link is lost. */
@@ -222,9 +228,10 @@ export class PeerLink implements Target {
   }
 
   #meet(value: unknown): void {
-    const { version } = (value ?? {}) as { version?: unknown }
+    const { version, stateDir } = (value ?? {}) as { version?: unknown; stateDir?: unknown }
     if (version === WIRE_VERSION) {
       this.#isOpen = true
+      this.#stateDir = typeof stateDir === 'string' ? stateDir : null
       this.#welcome?.resolve(undefined)
       return
     }

@@ -151,6 +151,8 @@ function comeAgain(of: Stage, group: string): { end(): Promise<LineClient[]> } {
       const guest = await welcomed(of, group)
       if (!guest) continue
       connections.push(guest.client)
+      // it may have been told to end while it came
+      if (!isOn) guest.client.close()
       await guest.client.closed()
     }
   }

@@ -11,8 +11,10 @@ export interface LoadOptions {
   pauseMs: [number, number]
   /** A new connection for each request instead of keep-alive. */
   isShort?: boolean
-  /** What share of the requests asks for a slow answer (`/slow`). */
+  /** What share of the requests asks for a slow answer. */
   slowShare?: number
+  /** Default `/slow`. */
+  slowPath?: string
   request?: RequestOptions
   /** Each client ends when it is refused: for a server that goes away. */
   endsRefused?: boolean
@@ -131,8 +133,8 @@ export class Load {
   }
 
   #nextRequest(): RequestOptions {
-    const { request = {}, slowShare = 0, isShort } = this.#options
-    const path = Math.random() < slowShare ? '/slow' : (request.path ?? '/')
+    const { request = {}, slowShare = 0, slowPath = '/slow', isShort } = this.#options
+    const path = Math.random() < slowShare ? slowPath : (request.path ?? '/')
     const headers = isShort ? { ...request.headers, Connection: 'close' } : (request.headers ?? {})
     return { ...request, path, headers }
   }

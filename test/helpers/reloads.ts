@@ -6,7 +6,13 @@ import { Load, type LoadOptions, type LoadResult } from './load.ts'
 import type { Project } from './project.ts'
 
 /** A hundred clients that pause for up to 20 ms, one request in fifty asking for a slow answer. */
-export const KEEP_ALIVE = { clients: 100, pauseMs: [0, 20] as [number, number], slowShare: 0.02 }
+export const KEEP_ALIVE = {
+  clients: 100,
+  pauseMs: [0, 20] as [number, number],
+  slowShare: 0.02,
+  // most of them begin before the drain of their worker and end in it
+  slowPath: '/slow?ms=300',
+}
 
 /** Ten reloads, each of new code, under this load. Returns what the load came to. */
 export async function tenReloads(project: Project, load: Load): Promise<LoadResult> {

@@ -5,6 +5,7 @@
  */
 import type { Target } from './client.ts'
 import { Peer } from './peer.ts'
+import { Signal } from './signal.ts'
 import type { Speech } from './speeches.ts'
 
 export interface AsksOptions {
@@ -30,7 +31,7 @@ export class Asks {
   readonly unanswered: Unanswered[] = []
   readonly #options: AsksOptions
   readonly #loops: Promise<void>[]
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
   #isStopping = false
 
   constructor(options: AsksOptions) {
@@ -45,15 +46,8 @@ export class Asks {
   /** Waits for so many more answers. */
   more(count: number): Promise<void> {
     const until = this.answered.length + count
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (this.answered.length < until) return
-        this.#watchers.delete(look)
-        resolve()
-      }
-      this.#watchers.add(look)
-      look()
-    })
+    const instead = (): string => `${this.answered.length} of ${until} are there, ${this.unanswered.length} have none`
+    return this.#news.until(() => this.answered.length >= until, { what: `${count} more answers`, instead })
   }
 
   /** Lets every client have its answer. */
@@ -77,7 +71,7 @@ export class Asks {
       const reply = await line.ask(id)
       if (typeof reply !== 'string') {
         this.answered.push({ id, ...reply })
-        for (const watch of this.#watchers) watch()
+        this.#news.tell()
         return
       }
       this.unanswered.push({ id, how: reply, servedBy: line.servedBy })

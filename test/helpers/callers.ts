@@ -5,6 +5,7 @@
  */
 import type { Target } from './client.ts'
 import { FrameClient, frame, OPCODES } from './frames.ts'
+import { Signal } from './signal.ts'
 
 export interface CallersOptions {
   target: Target
@@ -34,7 +35,7 @@ export class Callers {
   readonly #options: CallersOptions
   readonly #loops: Promise<void>[]
   #isStopping = false
-  #watchers: (() => void)[] = []
+  readonly #news = new Signal()
 
   constructor(options: CallersOptions) {
     this.#options = options
@@ -44,9 +45,8 @@ export class Callers {
   /** Waits until so many more messages were answered. */
   more(count: number): Promise<void> {
     const until = this.result.answered + count
-    return new Promise((resolve) => {
-      this.#watchers.push(() => this.result.answered >= until && resolve())
-    })
+    const instead = (): string => JSON.stringify({ ...this.result, versions: [] })
+    return this.#news.until(() => this.result.answered >= until, { what: `${count} more answers`, instead })
   }
 
   /** Lets every client hear what it waits for. */
@@ -108,7 +108,7 @@ export class Callers {
     this.result.last.set(name, number)
     this.result.answered++
     this.result.versions.push(version)
-    for (const watch of this.#watchers) watch()
+    this.#news.tell()
   }
 
   async #until(name: string, number: number, client: FrameClient): Promise<void> {

@@ -6,6 +6,7 @@
 import { createSocket, type Socket } from 'node:dgram'
 import { onTestFinished } from 'vitest'
 import { until } from './processes.ts'
+import { Signal } from './signal.ts'
 
 /** What `udpApp` answers. */
 export interface Answer {
@@ -24,7 +25,7 @@ export class DatagramClient {
   onAnswer: () => void = () => undefined
   readonly #socket: Socket
   readonly #host: string
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
 
   private constructor(socket: Socket, host: string) {
     this.#socket = socket
@@ -32,7 +33,7 @@ export class DatagramClient {
     socket.on('message', (data) => {
       this.answers.push(data.toString())
       this.onAnswer()
-      for (const watch of this.#watchers) watch()
+      this.#news.tell()
     })
   }
 
@@ -62,36 +63,19 @@ export class DatagramClient {
     return this.answerTo(text)
   }
 
-  async answerTo(text: string, timeoutMs = PATIENCE_MS): Promise<Answer> {
+  answerTo(text: string, timeoutMs = PATIENCE_MS): Promise<Answer> {
     const find = (): Answer | undefined =>
       this.answers.map((answer) => JSON.parse(answer) as Answer).find(({ said }) => said === text)
-    await this.#until(() => find() !== undefined, { what: `an answer to ${text}`, timeoutMs })
-    return find() as Answer
+    return this.#news.wait(find, { what: `an answer to ${text}`, instead: this.#instead, timeoutMs })
   }
 
   /** Waits until so many have come. */
   count(number: number, timeoutMs = PATIENCE_MS): Promise<void> {
-    return this.#until(() => this.answers.length >= number, { what: `${number} answers`, timeoutMs })
+    const wait = { what: `${number} answers`, instead: this.#instead, timeoutMs }
+    return this.#news.until(() => this.answers.length >= number, wait)
   }
 
-  #until(isSo: () => boolean, { what, timeoutMs }: { what: string; timeoutMs: number }): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (then: () => void): void => {
-        clearTimeout(timer)
-        this.#watchers.delete(look)
-        then()
-      }
-      const look = (): void => {
-        if (isSo()) end(resolve)
-      }
-      const timer = setTimeout(
-        () => end(() => reject(new Error(`not within ${timeoutMs} ms: ${what}; ${this.answers.length} came`))),
-        timeoutMs,
-      )
-      this.#watchers.add(look)
-      look()
-    })
-  }
+  readonly #instead = (): string => `${this.answers.length} came`
 }
 
 const ENOUGH = 100

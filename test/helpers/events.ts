@@ -3,6 +3,7 @@
  * has seen last. What a browser would hide is kept: every event in order, and how each connection ended.
  */
 import { type ClientRequest, type IncomingMessage, get as request } from 'node:http'
+import { Signal } from './signal.ts'
 
 export interface ReadEvent {
   id: string
@@ -32,7 +33,7 @@ export class EventReader {
   #answer: IncomingMessage | null = null
   #isClosed = false
   readonly #options: EventReaderOptions
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
 
   constructor(options: EventReaderOptions) {
     this.#options = options
@@ -62,7 +63,7 @@ export class EventReader {
       this.#answer = null
       this.#end(answer.complete ? 'whole' : 'broken')
     })
-    this.#tell()
+    this.#news.tell()
   }
 
   #parse(text: string): void {
@@ -70,7 +71,7 @@ export class EventReader {
     const blocks = this.#buffer.split('\n\n')
     this.#buffer = blocks.pop() ?? ''
     for (const block of blocks) this.#note(block.split('\n'))
-    this.#tell()
+    this.#news.tell()
   }
 
   #note(lines: string[]): void {
@@ -89,12 +90,8 @@ export class EventReader {
   #end(how: 'whole' | 'broken' | 'refused'): void {
     if (this.#isClosed) return
     this.ends.push(how)
-    this.#tell()
+    this.#news.tell()
     if (this.retryMs !== null) setTimeout(() => this.#connect(), this.retryMs)
-  }
-
-  #tell(): void {
-    for (const watch of this.#watchers) watch()
   }
 
   /** Reads nothing more until `resume`. */
@@ -110,20 +107,8 @@ export class EventReader {
 
   /** Waits until this is true of it. */
   until(what: string, isTrue: (reader: this) => boolean, timeoutMs = 60_000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (!isTrue(this)) return
-        clearTimeout(timer)
-        this.#watchers.delete(look)
-        resolve()
-      }
-      const timer = setTimeout(() => {
-        this.#watchers.delete(look)
-        reject(new Error(`not in ${timeoutMs} ms: ${what}; ${this.events.length} events, ends: ${this.ends.join()}`))
-      }, timeoutMs)
-      this.#watchers.add(look)
-      look()
-    })
+    const instead = (): string => `${this.events.length} events, ends: ${this.ends.join()}`
+    return this.#news.until(() => isTrue(this), { what, instead, timeoutMs })
   }
 
   close(): void {

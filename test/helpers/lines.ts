@@ -1,5 +1,6 @@
 /** A client of `text://`: the lines that came, waited for one by one, and how the connection ended. */
 import { connect, type IpcNetConnectOpts, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { Signal } from './signal.ts'
 
 export class LineClient {
   readonly socket: Socket
@@ -9,7 +10,7 @@ export class LineClient {
   error: NodeJS.ErrnoException | null = null
   isClosed = false
   #rest = ''
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
 
   private constructor(socket: Socket) {
     this.socket = socket
@@ -20,14 +21,14 @@ export class LineClient {
       const parts = this.#rest.split('\n')
       this.#rest = parts.pop() ?? ''
       this.lines.push(...parts)
-      this.#tell()
+      this.#news.tell()
     })
     socket.on('error', (error) => {
       this.error = error
     })
     socket.on('close', () => {
       this.isClosed = true
-      this.#tell()
+      this.#news.tell()
     })
   }
 
@@ -42,10 +43,6 @@ export class LineClient {
     })
   }
 
-  #tell(): void {
-    for (const watch of [...this.#watchers]) watch()
-  }
-
   send(line: string): void {
     this.socket.write(`${line}\n`)
   }
@@ -53,7 +50,7 @@ export class LineClient {
   /** Waits for a line. @returns null when the connection closed before it came. */
   line(isMeant: (line: string) => boolean, timeoutMs = 60_000): Promise<string | null> {
     let seen = 0
-    return this.#wait(timeoutMs, () => {
+    return this.#wait('a line', timeoutMs, () => {
       // each once: they may be many, and long
       const found = this.lines.slice(seen).find(isMeant)
       seen = this.lines.length
@@ -62,28 +59,12 @@ export class LineClient {
   }
 
   closed(timeoutMs = 60_000): Promise<true> {
-    return this.#wait(timeoutMs, () => this.isClosed || undefined)
+    return this.#wait('its end', timeoutMs, () => this.isClosed || undefined)
   }
 
-  #wait<T>(timeoutMs: number, look: () => T | undefined): Promise<T> {
-    // made here: so it says who waits
-    const failure = new Error(`not in ${timeoutMs} ms`)
-    return new Promise((resolve, reject) => {
-      const check = (): void => {
-        const found = look()
-        if (found === undefined) return
-        clearTimeout(timer)
-        this.#watchers.delete(check)
-        resolve(found)
-      }
-      const timer = setTimeout(() => {
-        this.#watchers.delete(check)
-        failure.message += `; the last lines were ${JSON.stringify(this.lines.slice(-5))}`
-        reject(failure)
-      }, timeoutMs)
-      this.#watchers.add(check)
-      check()
-    })
+  #wait<T>(what: string, timeoutMs: number, look: () => T | undefined): Promise<T> {
+    const instead = (): string => `the last lines were ${JSON.stringify(this.lines.slice(-5))}`
+    return this.#news.wait(look, { what, instead, timeoutMs })
   }
 
   close(): void {

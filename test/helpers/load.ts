@@ -3,6 +3,7 @@
  * every request came to and which processes answered.
  */
 import { type Answer, Client, type Outcome, type RequestOptions, type Target, Unanswered } from './client.ts'
+import { Signal } from './signal.ts'
 
 export interface LoadOptions {
   target: Target
@@ -63,7 +64,7 @@ export class Load {
   readonly #loops: Promise<void>[]
   readonly #endsAt: number
   #isStopping = false
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
 
   constructor(options: LoadOptions) {
     this.#options = options
@@ -72,19 +73,15 @@ export class Load {
   }
 
   /** Waits until so many more requests were answered. */
-  more(count: number): Promise<void> {
+  async more(count: number): Promise<void> {
     const until = this.result.counts.answered + count
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const isOver = this.#isOver
-        if (this.result.counts.answered < until && !isOver) return
-        this.#watchers.delete(look)
-        if (isOver) reject(new Error(`the load is over after ${this.result.counts.answered} answers`))
-        else resolve()
-      }
-      this.#watchers.add(look)
-      look()
-    })
+    const look = (): true | undefined => {
+      if (this.result.counts.answered >= until) return true
+      if (this.#isOver) throw new Error(`the load is over after ${this.result.counts.answered} answers`)
+      return undefined
+    }
+    const instead = (): string => JSON.stringify(this.result.counts)
+    await this.#news.wait(look, { what: `${count} more answers`, instead, timeoutMs: 120_000 })
   }
 
   /** Lets every client finish its request. */
@@ -147,7 +144,7 @@ export class Load {
     this.result.byPid.set(reply.pid, (this.result.byPid.get(reply.pid) ?? 0) + 1)
     this.result.lastVersions.push(reply.version)
     if (this.result.lastVersions.length > 200) this.result.lastVersions.shift()
-    for (const watch of this.#watchers) watch()
+    this.#news.tell()
     return reply.pid
   }
 
@@ -156,7 +153,7 @@ export class Load {
     this.result.counts[outcome]++
     this.result.failed++
     if (this.result.errors.length < 20) this.result.errors.push(String(error))
-    for (const watch of this.#watchers) watch()
+    this.#news.tell()
     return outcome
   }
 

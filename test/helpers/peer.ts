@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { Target } from './client.ts'
+import { Signal } from './signal.ts'
 import type { Speech } from './speeches.ts'
 
 /** end: the other side has said that it is over · reset: it was torn down */
@@ -13,14 +14,16 @@ export class Peer {
   /** null: it is open. */
   ending: Ending | null = null
   readonly #speech: Speech
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
+  readonly #patienceMs: number
   #rest: Buffer = Buffer.alloc(0)
   #taken = 0
   #isWelcome: boolean
 
-  private constructor(socket: Socket, speech: Speech) {
+  private constructor(socket: Socket, speech: Speech, patienceMs: number) {
     this.socket = socket
     this.#speech = speech
+    this.#patienceMs = patienceMs
     this.#isWelcome = speech.greeting === undefined
     socket.on('data', (chunk: Buffer) => this.#read(chunk))
     socket.on('end', () => this.#end('end'))
@@ -28,12 +31,15 @@ export class Peer {
     socket.on('close', () => this.#end('reset'))
   }
 
-  /** Does not end by itself when the other side has ended. */
-  static async open(speech: Speech, target: Target): Promise<Peer> {
-    const peer = new Peer(await Peer.#connect(target), speech)
+  /**
+   * Does not end by itself when the other side has ended.
+   * @param patienceMs how long it waits for anything.
+   */
+  static async open(speech: Speech, target: Target, patienceMs = 60_000): Promise<Peer> {
+    const peer = new Peer(await Peer.#connect(target), speech, patienceMs)
     if (speech.greeting) {
       peer.write(speech.greeting)
-      await peer.#until(() => peer.#isWelcome || peer.ending !== null)
+      await peer.#until('a welcome', () => peer.#isWelcome || peer.ending !== null)
       if (peer.ending) throw new Error(`${peer.ending} before it was welcome`)
     }
     return peer
@@ -63,7 +69,7 @@ export class Peer {
 
   /** The next message that nobody has taken. @throws Error when it ends without one. */
   async next(): Promise<string> {
-    await this.#until(() => this.received.length > this.#taken || this.ending !== null)
+    await this.#until('a message', () => this.received.length > this.#taken || this.ending !== null)
     const message = this.received[this.#taken]
     if (message === undefined) throw new Error(`${this.ending} after ${JSON.stringify(this.received.slice(-3))}`)
     this.#taken++
@@ -93,7 +99,7 @@ export class Peer {
 
   /** Waits for the end. @returns the messages that nobody has taken, and how it ended. */
   async rest(): Promise<{ messages: string[]; ending: Ending | null }> {
-    await this.#until(() => this.ending !== null)
+    await this.#until('its end', () => this.ending !== null)
     const messages = this.received.slice(this.#taken)
     this.#taken = this.received.length
     return { messages, ending: this.ending }
@@ -109,34 +115,24 @@ export class Peer {
       const taken = this.#speech.welcome?.(this.#rest) ?? 0
       this.#isWelcome = taken > 0
       this.#rest = this.#rest.subarray(taken)
-      this.#look()
+      this.#news.tell()
     }
     if (!this.#isWelcome) return
     const { messages, taken, reply } = this.#speech.decode(this.#rest)
     this.#rest = this.#rest.subarray(taken)
     this.received.push(...messages)
     if (reply) this.write(reply)
-    if (messages.length > 0) this.#look()
+    if (messages.length > 0) this.#news.tell()
   }
 
   #end(how: Ending): void {
     this.ending ??= how
-    this.#look()
+    this.#news.tell()
   }
 
-  #look(): void {
-    for (const watch of this.#watchers) watch()
-  }
-
-  #until(isSo: () => boolean): Promise<void> {
-    return new Promise((resolve) => {
-      const look = (): void => {
-        if (!isSo()) return
-        this.#watchers.delete(look)
-        resolve()
-      }
-      this.#watchers.add(look)
-      look()
-    })
+  #until(what: string, isSo: () => boolean): Promise<void> {
+    const instead = (): string =>
+      `${this.received.length} messages have come, the last ${JSON.stringify(this.received.at(-1)?.slice(0, 100))}`
+    return this.#news.until(isSo, { what, instead, timeoutMs: this.#patienceMs })
   }
 }

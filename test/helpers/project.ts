@@ -21,6 +21,7 @@ import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import type { ReloadSummary, Status } from '../../src/ipc/status.ts'
 import { MARK, marked, type Row, until } from './processes.ts'
+import { Signal } from './signal.ts'
 
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '')
 export const BIN = join(REPOSITORY, 'bin/shiftwork.js')
@@ -212,7 +213,7 @@ export class Running {
   stdout = ''
   stderr = ''
   readonly #child: ChildProcess
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
   #result: Result | null = null
 
   constructor(child: ChildProcess) {
@@ -226,7 +227,7 @@ export class Running {
         const ms = performance.now() - startedAt
         this.#result ??= { code, signal, stdout: this.stdout, stderr: this.stderr, ms }
         resolve(this.#result)
-        for (const watch of this.#watchers) watch()
+        this.#news.tell()
       }
       child.once('error', (error) => end(null, error.message))
       child.once('close', end)
@@ -237,29 +238,18 @@ export class Running {
 
   #note(stream: 'stdout' | 'stderr', text: string): void {
     this[stream] += text
-    for (const watch of this.#watchers) watch()
+    this.#news.tell()
   }
 
   /** Waits for a line of its output. @throws when it ends before, or after `timeoutMs`. */
   line(pattern: RegExp, timeoutMs = 60_000): Promise<RegExpExecArray> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
-        if (match) finish(() => resolve(match))
-        else if (this.#result) finish(() => reject(new Error(`ended before ${pattern}:\n${this.stdout}${this.stderr}`)))
-      }
-      const timer = setTimeout(
-        () => finish(() => reject(new Error(`no ${pattern} in ${timeoutMs} ms:\n${this.stdout}${this.stderr}`))),
-        timeoutMs,
-      )
-      const finish = (then: () => void): void => {
-        clearTimeout(timer)
-        this.#watchers.delete(look)
-        then()
-      }
-      this.#watchers.add(look)
-      look()
-    })
+    const look = (): RegExpExecArray | undefined => {
+      const match = pattern.exec(this.stdout) ?? pattern.exec(this.stderr)
+      if (!match && this.#result) throw new Error(`ended before ${pattern}:\n${this.stdout}${this.stderr}`)
+      return match ?? undefined
+    }
+    const instead = (): string => `${this.stdout}${this.stderr}`
+    return this.#news.wait(look, { what: String(pattern), instead, timeoutMs })
   }
 
   kill(signal: NodeJS.Signals): void {

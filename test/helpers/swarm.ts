@@ -5,6 +5,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import { frame, HANDSHAKE, OPCODES, parseFrame } from './frames.ts'
+import { Signal } from './signal.ts'
 
 export interface SwarmOptions {
   port: number
@@ -132,7 +133,7 @@ export class Swarm {
   readonly isLossy: boolean
   readonly #ahead: number
   readonly #perTick: number
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
   #timer: NodeJS.Timeout | null = null
   #next = 0
   #due = 0
@@ -163,7 +164,7 @@ export class Swarm {
   }
 
   tell(): void {
-    for (const watch of this.#watchers) watch()
+    this.#news.tell()
   }
 
   /** From now on they speak, one after another. */
@@ -190,22 +191,7 @@ export class Swarm {
 
   /** @throws Error when that is not so in time, with what is wrong. */
   until(what: string, isSo: () => boolean, timeoutMs = 60_000): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const end = (then: () => void): void => {
-        clearTimeout(timer)
-        this.#watchers.delete(look)
-        then()
-      }
-      const look = (): void => {
-        if (isSo()) end(resolve)
-      }
-      const timer = setTimeout(
-        () => end(() => reject(new Error(`not in ${timeoutMs} ms: ${what}: ${this}`))),
-        timeoutMs,
-      )
-      this.#watchers.add(look)
-      look()
-    })
+    return this.#news.until(isSo, { what, instead: () => String(this), timeoutMs })
   }
 
   toString(): string {

@@ -44,6 +44,15 @@ function childrenOf(project: Project, pid: number): Children {
   return JSON.parse(project.read(`children-${pid}`)) as Children
 }
 
+/** What the shells were told to start runs: each as often as it is named. */
+async function begun(project: Project, ...titles: string[]): Promise<void> {
+  const countIn = (all: string[], title: string): number => all.filter((other) => other === title).length
+  await until(`${titles.join(', ')} run`, () => {
+    const running = project.processes.map(({ title }) => title)
+    return titles.every((title) => countIn(running, title) >= countIn(titles, title))
+  })
+}
+
 /** Ended at the end of the test: nobody else does. */
 function endLater(pid: number): void {
   onTestFinished(() => {
@@ -57,6 +66,7 @@ it('E8 children of a worker end with it, in a crash, a reload and a stop; one th
   const first = await project.pids('jobs')
   const [mine, others] = first.map((pid) => childrenOf(project, pid)) as [Children, Children]
   endLater(mine.free)
+  await begun(project, 'sleep 1001', 'sleep 1001', 'sleep 1002', 'sleep 100')
 
   await kill(project, first[0] ?? 0)
   await until('the log tells it', () => project.log.includes('processes behind'))
@@ -122,6 +132,7 @@ Worker.runAll()`,
     const names = readdirSync(project.dir)
     return names.includes('jobs') && names.includes('late')
   })
+  await begun(project, 'sleep 100', 'sleep 1004')
   await until('one serves', async () => (await project.pids('jobs')).length === 1)
   await kill(project, running.pid)
   await until('nothing is left', () => project.processes.length === 0, 5_000)

@@ -7,6 +7,7 @@ import { Client, get } from '../helpers/client.ts'
 import { DatagramClient } from '../helpers/datagrams.ts'
 import { ANY_PORT, change, copyOf, EXAMPLES, FLAVOURS } from '../helpers/examples.ts'
 import { Peer } from '../helpers/peer.ts'
+import { Signal } from '../helpers/signal.ts'
 import { speechOf } from '../helpers/speeches.ts'
 
 async function askWeb(port: number): Promise<string> {
@@ -96,7 +97,7 @@ class EventStream {
   readonly events: { event: string; data: Record<string, unknown> }[] = []
   isEnded = false
   readonly ended: Promise<void>
-  readonly #watchers = new Set<() => void>()
+  readonly #news = new Signal()
   #text = ''
 
   private constructor(response: IncomingMessage) {
@@ -105,7 +106,7 @@ class EventStream {
       response.once('close', () => {
         this.isEnded = true
         resolve()
-        this.#look()
+        this.#news.tell()
       })
     })
   }
@@ -126,11 +127,7 @@ class EventStream {
       expect(match, part).not.toBeNull()
       this.events.push({ event: match?.[1] ?? '', data: JSON.parse(match?.[2] ?? '') as Record<string, unknown> })
     }
-    this.#look()
-  }
-
-  #look(): void {
-    for (const watch of this.#watchers) watch()
+    this.#news.tell()
   }
 
   count(event: string): number {
@@ -138,18 +135,13 @@ class EventStream {
   }
 
   /** Waits until so many events of that name have come. */
-  until(event: string, count: number): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const isThere = this.count(event) >= count
-        if (!isThere && !this.isEnded) return
-        this.#watchers.delete(look)
-        if (isThere) resolve()
-        else reject(new Error(`the stream ended after ${this.count(event)} × ${event}`))
-      }
-      this.#watchers.add(look)
-      look()
-    })
+  async until(event: string, count: number): Promise<void> {
+    const look = (): true | undefined => {
+      if (this.count(event) >= count) return true
+      if (this.isEnded) throw new Error(`the stream ended after ${this.count(event)} × ${event}`)
+      return undefined
+    }
+    await this.#news.wait(look, { what: `${count} × ${event}`, instead: () => `${this.count(event)} came` })
   }
 }
 

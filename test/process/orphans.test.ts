@@ -274,7 +274,13 @@ it('G6 stop --force ends also what the workers had started: of orphans, and of a
       `import { spawn } from 'node:child_process'\nexport`,
     ),
   )
-  const first = await start(project)
+  const started = async (): Promise<Fleet> => {
+    const fleet = await start(project)
+    const theirs = (): number => project.processes.filter(({ title }) => title.includes('sleep 1006')).length
+    await until('each worker has a shell and a sleep', () => theirs() === 4)
+    return fleet
+  }
+  const first = await started()
   await freeze(project, first.workers[0])
   await kill(project, first.master, first.workers[1])
   const left = await orphansOf(project)
@@ -291,7 +297,7 @@ it('G6 stop --force ends also what the workers had started: of orphans, and of a
   })
   expect(project.processes).toEqual([])
 
-  const second = await start(project)
+  const second = await started()
   await freeze(project, second.master)
   const stopped = await project.shiftwork('stop', '--force')
   expect(stopped.stdout).toMatch(

@@ -38,7 +38,8 @@ interface State {
 }
 
 // nothing in here takes long: what hangs is said soon
-vi.setConfig({ testTimeout: 20_000 })
+const PATIENCE_MS = 20_000
+vi.setConfig({ testTimeout: 2 * PATIENCE_MS })
 
 /** Ids of all processes of all projects. */
 const ids = new Set<string>()
@@ -65,7 +66,7 @@ describe.each(SPEECHES)('$name', (speech) => {
 
   describe.each(TRANSPORTS)('%s', (transport) => {
     const open = async (): Promise<Peer> => {
-      const peer = await Peer.open(speech, places[transport])
+      const peer = await Peer.open(speech, places[transport], PATIENCE_MS)
       onTestFinished(() => peer.destroy())
       return peer
     }

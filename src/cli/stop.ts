@@ -86,9 +86,11 @@ export async function stopMaster(
 
 /** Its pid file and socket stay: the next start sees that they are stale, and may have replaced them already. */
 async function killAll(master: ProcessId, workers: readonly ProcessId[]): Promise<void> {
+  // stopped, it starts nobody any more, and its workers do not notice yet that it dies
+  signal(master, 'SIGSTOP')
   const late = childrenOf(master.pid)
-  signal(master, 'SIGKILL')
   for (const worker of [...workers, ...late]) signal(worker, 'SIGKILL')
+  signal(master, 'SIGKILL')
   await verifyGone([master, ...workers, ...late])
 }
 

@@ -76,7 +76,8 @@ export function runGate({ command, timeoutMs, cwd, onLine, onEnd }: GateOptions)
     if (whyEnded !== null) void untilGone(child).then(() => end(message))
     else {
       child.once('close', () => end(message))
-      setTimeout(() => end(message), LAST_LINES_MS)
+      // a master that had no time until now reads first what is there
+      setTimeout(() => setImmediate(() => end(message)), LAST_LINES_MS)
     }
   })
   return () => abort('was ended')

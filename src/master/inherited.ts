@@ -37,7 +37,8 @@ export class Inheritance {
       return await bind()
     } catch (error) {
       const isInUse = error instanceof ShiftworkError && error.code === 'ERR_ADDRESS_IN_USE'
-      if (!isInUse || !this.#isInTheWay(address)) throw error
+      if (!isInUse || this.#orphans.length === 0) throw error
+      // it may have let go since
       while (this.#isInTheWay(address)) {
         if (performance.now() >= this.#giveUpAt) throw this.#named(error)
         await delay(LOOK_MS)

@@ -2,7 +2,7 @@
  * The file descriptors of this process: how many it may have, how many it has, and how many are kept
  * for other uses than connections. Linux tells the limit; elsewhere nothing is known, and nothing watched.
  */
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** How many are in use, of how many. */
 export interface DescriptorUse {
@@ -20,7 +20,6 @@ export class Descriptors {
   /** With so many, or fewer, there is room again: apart from `fullAt`, so that one connection does not move it both ways. */
   readonly roomAt: number
   readonly #limit: number
-  #counted = 0
 
   /** @param limit how many this process may have. */
   constructor(limit: number) {
@@ -37,19 +36,16 @@ export class Descriptors {
     return limit === null ? null : new Descriptors(limit)
   }
 
-  /** Counts what is in use. Far below the limit it does not count, and `used` is the least that it can be. */
+  /** Counts what is in use. Far below the limit it does not count, and `used` is the most that it can be. */
   look(): DescriptorUse {
-    const lowest = lowestFree() ?? this.#limit
-    const isFar = Math.max(lowest, this.#counted) < this.#limit / 2
-    if (!isFar) this.#counted = countOpen() ?? this.#limit
-    return { used: isFar ? lowest : this.#counted, limit: this.#limit }
+    const places = countPlaces() ?? this.#limit
+    const isFar = places <= this.#limit / 2
+    return { used: isFar ? places : (countOpen() ?? this.#limit), limit: this.#limit }
   }
 
   /** The same, by the number that a descriptor has just got: everything below it is in use. */
   useBy(descriptor: number): DescriptorUse {
-    // a low number may be free the next moment, and says nothing of those above it: looked at by counting
-    this.#counted = descriptor + 1
-    return { used: this.#counted, limit: this.#limit }
+    return { used: descriptor + 1, limit: this.#limit }
   }
 }
 
@@ -64,14 +60,13 @@ function readLimit(): number | null {
   }
 }
 
-/** The kernel gives the lowest free number. */
-function lowestFree(): number | null {
+/** How many the kernel has a place for: a power of two that grows with the highest number, and is cheap to ask for. */
+function countPlaces(): number | null {
   try {
-    const descriptor = openSync('/dev/null', 'r')
-    closeSync(descriptor)
-    return descriptor
+    const places = /^FDSize:\s+(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
+    return places === undefined ? null : Number(places)
   } catch {
-    // not one is left
+    // not one is left to read it with
     return null
   }
 }

@@ -4,8 +4,12 @@
  */
 import { randomBytes } from 'node:crypto'
 import { type Answer, Client, type Target } from './client.ts'
+import { Signal } from './signal.ts'
 
 export const OPCODES = { more: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const
+
+/** Some wait for a heartbeat, or for the end of a long drain. */
+const PATIENCE_MS = 120_000
 
 export interface Frame {
   isFinal: boolean
@@ -99,7 +103,7 @@ export class FrameClient {
   #rest: Buffer
   #end: Farewell['end'] | null = null
   #read = 0
-  #wakes: (() => void)[] = []
+  readonly #news = new Signal()
 
   private constructor(client: Client, answer: Answer & { rest: Buffer }, answersClose: boolean) {
     this.client = client
@@ -112,7 +116,7 @@ export class FrameClient {
     })
     client.socket.on('close', () => {
       this.#end ??= 'closed'
-      this.#wake()
+      this.#news.tell()
     })
     this.#take(Buffer.alloc(0))
   }
@@ -149,12 +153,12 @@ export class FrameClient {
 
   /** Waits until there are more frames than so many, or the end. */
   more(frames: number): Promise<void> {
-    return this.#until(() => this.frames.length > frames || this.#end !== null)
+    return this.#until(`frame ${frames + 1}`, () => this.frames.length > frames || this.#end !== null)
   }
 
   /** The next frame that was not asked for before. @throws when the connection ends without it. */
   async next(): Promise<Frame> {
-    await this.#until(() => this.frames.length > this.#read || this.#end !== null)
+    await this.#until('a frame', () => this.frames.length > this.#read || this.#end !== null)
     const next = this.frames[this.#read++]
     if (!next) throw new Error(`${this.#end} after ${this.frames.length} frames`)
     return next
@@ -169,7 +173,7 @@ export class FrameClient {
 
   /** Waits for the end. */
   async farewell(): Promise<Farewell> {
-    await this.#until(() => this.#end !== null)
+    await this.#until('the end', () => this.#end !== null)
     const close = this.frames.find(({ opcode }) => opcode === OPCODES.close)?.payload
     const code = close ? (close.length < 2 ? 1005 : close.readUInt16BE()) : null
     return { code, reason: close?.toString('utf8', 2) ?? '', end: this.#end ?? 'closed', unread: this.#rest.length }
@@ -179,12 +183,9 @@ export class FrameClient {
     this.client.close()
   }
 
-  async #until(isSo: () => boolean): Promise<void> {
-    while (!isSo()) await new Promise<void>((resolve) => this.#wakes.push(resolve))
-  }
-
-  #wake(): void {
-    for (const wake of this.#wakes.splice(0)) wake()
+  #until(what: string, isSo: () => boolean): Promise<void> {
+    const instead = (): string => `${this.frames.length} frames came`
+    return this.#news.until(isSo, { what, instead, timeoutMs: PATIENCE_MS })
   }
 
   #take(chunk: Buffer): void {
@@ -195,6 +196,6 @@ export class FrameClient {
       if (parsed.frame.opcode === OPCODES.close && this.#answersClose)
         this.client.socket.write(frame(OPCODES.close, parsed.frame.payload))
     }
-    this.#wake()
+    this.#news.tell()
   }
 }

@@ -1,6 +1,7 @@
 /** WebSockets by hand: a client, and the text of an app whose own code takes upgrades. */
 import { randomBytes } from 'node:crypto'
 import { Client, type Target } from './client.ts'
+import { Signal } from './signal.ts'
 
 /** Opcodes (RFC 6455, 5.2). */
 const TEXT = 1
@@ -14,7 +15,7 @@ export class WebSocketClient {
   readonly #client: Client
   readonly #answersClose: boolean
   #buffer = Buffer.alloc(0)
-  #wake: () => void = () => undefined
+  readonly #news = new Signal()
 
   private constructor(client: Client, answersClose: boolean) {
     this.#client = client
@@ -48,23 +49,20 @@ export class WebSocketClient {
 
   /** Waits until this came. @throws when the connection ends without it. */
   async until(what: string | number): Promise<void> {
-    while (!this.received.includes(what)) {
+    const look = (): true | undefined => {
+      if (this.received.includes(what)) return true
       if (this.received.includes('end')) throw new Error(`ended after ${JSON.stringify(this.received)}`)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+      return undefined
     }
+    await this.#news.wait(look, { what: String(what), instead: () => JSON.stringify(this.received) })
   }
 
   /** Sends, and waits for the next text that comes. */
   async ask(text: string): Promise<string> {
     const from = this.received.length
     this.send(text)
-    while (this.received.length === from)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-    return String(this.received[from])
+    const answer = await this.#news.wait(() => this.received[from], { what: `an answer to ${text}` })
+    return String(answer)
   }
 
   close(): void {
@@ -97,7 +95,7 @@ export class WebSocketClient {
 
   #note(what: string | number): void {
     this.received.push(what)
-    this.#wake()
+    this.#news.tell()
   }
 }
 

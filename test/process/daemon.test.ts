@@ -25,8 +25,10 @@ function pidsOf(status: Status): number[] {
   return [status.master.pid, ...workers].sort((a, b) => a - b)
 }
 
+/** Ours: tsx runs esbuild beside a process whose start file it has not compiled before. */
 function alivePids(project: Project): number[] {
-  return project.processes.map((row) => row.pid).sort((a, b) => a - b)
+  const ours = project.processes.filter(({ title }) => !/\besbuild\b/.test(title))
+  return ours.map((row) => row.pid).sort((a, b) => a - b)
 }
 
 const FLAVOURS: [flavour: Flavour | 'shiftwork', startFile: string][] = [

@@ -71,8 +71,10 @@ export class Project {
   static create(files: Record<string, string>, options: ProjectOptions = {}): Project {
     const project = new Project(files, options)
     onTestFinished(async ({ task }) => {
+      const hasFailed = task.result?.state === 'fail'
+      if (hasFailed) console.error(`the log of ${project.root} ends with\n${lastLines(project.log)}`)
       await project.end()
-      if (task.result?.state !== 'fail') rmSync(project.root, { recursive: true, force: true })
+      if (!hasFailed) rmSync(project.root, { recursive: true, force: true })
     })
     return project
   }
@@ -204,6 +206,10 @@ export class Project {
       throw new Error(`left behind in ${this.root}: ${left.map((row) => `${row.pid} ${row.title}`).join('; ')}`)
     }
   }
+}
+
+function lastLines(log: string): string {
+  return log.split('\n').slice(-30).join('\n')
 }
 
 /** A program that runs: its output, its lines as they come, its end. */

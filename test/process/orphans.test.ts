@@ -1,7 +1,10 @@
 /** What a master that was killed has left: named, waited for, ended by force; and nobody else's processes are. F4, F5, G1, G6. */
 import { readFileSync, rmSync } from 'node:fs'
 import { expect, it, onTestFinished } from 'vitest'
+import { parseAddress } from '../../src/address.ts'
+import { ShiftworkError } from '../../src/errors.ts'
 import type { OrphanStatus } from '../../src/ipc/orphan.ts'
+import { Inheritance } from '../../src/master/inherited.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { freePort, type JsonError, oneJson } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
@@ -128,6 +131,25 @@ it('F4 an orphan that goes on within five seconds holds up the start, and no mor
   await thaw(project, workers[0])
   await starting.line(/^ready in /m)
   expect((await project.pids()).includes(workers[0])).toBe(false)
+})
+
+it('F4 an orphan that lets go of an address while that is tried is no reason to fail', async () => {
+  const port = await freePort()
+  const project = web(port)
+  const { master, workers } = await start(project)
+  await freeze(project, workers[0])
+  await kill(project, master)
+  await gone(workers[1])
+  const inheritance = await Inheritance.of(project.stateDir)
+  let tries = 0
+  const bind = async (): Promise<string> => {
+    if (++tries > 1) return 'bound'
+    // the kernel has said no already
+    await kill(project, workers[0])
+    throw new ShiftworkError('ERR_ADDRESS_IN_USE', 'in use by nobody who could be named')
+  }
+  expect(await inheritance.claim(parseAddress(`http://127.0.0.1:${port}`), bind)).toBe('bound')
+  expect(tries).toBe(2)
 })
 
 function masterIn(project: Project): number {

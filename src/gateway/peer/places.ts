@@ -63,9 +63,14 @@ export class Places {
     return this.#seen === null || this.#state() !== this.#seen
   }
 
-  /** Nobody listens at this socket. One that is as young may be about to: it is worth another look. */
-  doubt(path: string): void {
-    if (Date.now() - changedAt(path) < YOUNG_MS) this.#seen = null
+  /** Where nobody listens, somebody may be about to: this socket is as young as that. */
+  isYoung(path: string): boolean {
+    return Date.now() - changedAt(path) < YOUNG_MS
+  }
+
+  /** What was seen is worth another look. */
+  doubt(): void {
+    this.#seen = null
   }
 
   /** The path of each gateway's socket, whether somebody listens or not. */

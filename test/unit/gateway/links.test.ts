@@ -1,0 +1,68 @@
+/** Which gateways a process takes for dead: one that nobody has heard yet may be about to listen. */
+import { once } from 'node:events'
+import { renameSync, utimesSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { expect, it, onTestFinished, vi } from 'vitest'
+import { createGatewayId } from '../../../src/gateway/ids.ts'
+import { Links } from '../../../src/gateway/peer/links.ts'
+import { Places } from '../../../src/gateway/peer/places.ts'
+import { temporaryDirectory } from '../tempdir.ts'
+import { FakeGateway } from './fake-gateway.ts'
+
+/** The socket of a gateway at which nobody listens. */
+async function silentSocket(linkDir: string): Promise<{ gateway: string; path: string }> {
+  const gateway = createGatewayId()
+  const path = join(linkDir, `${gateway}.sock`)
+  const server = createServer().listen(join(linkDir, 'bound'))
+  await once(server, 'listening')
+  // its own name is removed when it closes
+  renameSync(join(linkDir, 'bound'), path)
+  server.close()
+  return { gateway, path }
+}
+
+function watch(places: Places): { links: Links; dead: string[] } {
+  const dead: string[] = []
+  const links = new Links({
+    places,
+    introduction: { role: 'client', name: '' },
+    onOpened: () => undefined,
+    onRecord: () => undefined,
+    onClosed: () => undefined,
+    onLost: () => undefined,
+    onDead: (gateway) => dead.push(gateway),
+  })
+  onTestFinished(() => links.close())
+  return { links, dead }
+}
+
+it('a socket at which nobody listens is a dead gateway only when it is old enough', async () => {
+  const linkDir = temporaryDirectory()
+  const { gateway, path } = await silentSocket(linkDir)
+  const hour = 3_600_000
+  utimesSync(path, new Date(Date.now() + hour), new Date(Date.now() + hour))
+  const places = new Places({ linkDir })
+  const tries = vi.spyOn(places, 'isYoung')
+  const { links, dead } = watch(places)
+  const settled = links.settle()
+  await expect.poll(() => tries.mock.calls.length).toBeGreaterThan(3)
+  expect(dead).toEqual([])
+  utimesSync(path, new Date(Date.now() - hour), new Date(Date.now() - hour))
+  await settled
+  expect(new Set(dead)).toEqual(new Set([gateway]))
+})
+
+it('one that has listened before is dead at once, however young it is', async () => {
+  const linkDir = temporaryDirectory()
+  const gateway = await FakeGateway.open(linkDir)
+  const path = join(linkDir, 'killed.sock')
+  // as of one that was killed: it stays when nobody listens any more
+  renameSync(join(linkDir, 'fake.sock'), path)
+  const { links, dead } = watch(new Places({ linkDir }))
+  await links.settle()
+  expect(links.all()).toHaveLength(1)
+  utimesSync(path, new Date(Date.now() + 3_600_000), new Date(Date.now() + 3_600_000))
+  gateway.die()
+  await expect.poll(() => dead).toEqual(['killed'])
+})

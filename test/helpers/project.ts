@@ -258,6 +258,11 @@ export class Running {
     return this.#news.wait(look, { what: String(pattern), instead, timeoutMs })
   }
 
+  /** Waits until its output has this text. */
+  async says(text: string): Promise<void> {
+    await this.line(new RegExp(text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')))
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal)
   }

@@ -97,6 +97,7 @@ worker.onMessage = (connection, request) => {
   piped.pipeline([{ path: '/events' }, { path: '/behind' }])
   expect((await piped.answer()).body).toBe('data: one\n\n')
   await expect(piped.answer()).rejects.toMatchObject({ outcome: 'closed' })
+  await running.line(/^hook open true false$/m)
   expect(running.stdout.match(/^hook .*$/gm)).toEqual([
     ...['hook HEAD /head', 'hook open false true', 'hook GET /events', 'hook open true false'],
   ])

@@ -243,6 +243,7 @@ worker.onMessage = (connection, request) => {
   expect((await client.answer()).body).toBe('/pause')
   expect((await client.answer()).body).toBe('/then')
   expect((await client.request({ path: '/later' })).body).toBe('/later')
+  await running.line(/^hook \/later$/m)
   expect(running.stdout.match(/^hook .*$/gm)).toEqual(['hook paused', 'hook resume', 'hook /then', 'hook /later'])
   client.close()
 })
@@ -310,6 +311,7 @@ worker.onMessage = (connection, request) => {
   expect(await ask('/value')).toEqual(['{"path":"/value"}'])
   expect(await ask('/stream')).toEqual(['part '.repeat(5)])
   expect(await ask('/nothing')).toEqual([expect.stringContaining('closed: 0 bytes')])
+  await running.line(/^hook \/nothing$/m)
   expect(running.stdout.match(/^hook .*$/gm)).toEqual(['hook /value', 'hook /stream', 'hook /nothing'])
 })
 

@@ -102,7 +102,7 @@ it('a worker is a client of every protocol, over TCP, TLS and unix sockets, with
     `text is text open true text://localhost:${ports[1]}`,
     `texttls is text+tls open true text+tls://127.0.0.1:${ports[3]}`,
   ])
-    expect(running.stdout).toContain(`${line}\n`)
+    await running.says(`${line}\n`)
 })
 
 it('a server that is restarted is connected again, and a message meanwhile is refused and not kept', async () => {
@@ -128,6 +128,7 @@ export const run = () => {
   await TestServer.listen({ port: server.port, onConnection })
   await until('hello again', () => lines.length === 2)
   expect(lines).toEqual(['hello', 'hello'])
+  await running.line(/^it connected connected$[\s\S]*^it connected connected$/m)
   expect(running.stdout.match(/^it connected connected$/gm)).toHaveLength(2)
 })
 

@@ -107,12 +107,13 @@ describe('hooks', () => {
     expect(await (await open({ path: '/no' })).farewell()).toMatchObject({ code: 1011, end: 'closed' })
     other.send('still there?')
     expect(await other.text()).toBe('still there?')
+    await running.line(/^error not here opening$/m)
     expect(running.stdout.match(/^error .*$/gm)).toEqual([
       'error as asked open',
       'error as asked open',
       'error not here opening',
     ])
-    expect(running.stderr).toMatch(/onMessage of a websocket connection failed: Error: as asked\n\s+at /)
+    await running.line(/onMessage of a websocket connection failed: Error: as asked\n\s+at /)
     expect('port' in target).toBe(true)
   })
 
@@ -225,13 +226,14 @@ describe('the handshake', () => {
     expect(running.stdout).not.toMatch(/^(?:connected|closed|a message)$/m)
     expect(await handshake(target, '/send')).toBe('101 x-seen=yes')
     expect(await handshake(target, '/welcome')).toBe('101 x-seen=yes')
+    await running.line(/^error .*dropped/m)
     expect(running.stdout.match(/^error .*$/gm)).toEqual([
       'error as asked',
       expect.stringContaining('refused with the status 200'),
       expect.stringContaining('dropped'),
     ])
-    expect(running.stdout).toContain('sent false')
-    expect(running.stderr).toMatch(/onWebSocketConnect of a websocket connection failed: Error: as asked/)
+    await running.says('sent false')
+    await running.line(/onWebSocketConnect of a websocket connection failed: Error: as asked/)
   })
 
   it('a wrong one is refused before the hook is asked', async () => {

@@ -3,7 +3,6 @@
  * again when it is lost. A gateway at whose socket nobody listens any more is dead.
  */
 import { type FSWatcher, watch } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
 import { describe, isCut, isRefused } from './failures.ts'
 import { type Introduction, type LinkHooks, PeerLink } from './link.ts'
 import type { Places } from './places.ts'
@@ -23,8 +22,6 @@ export interface LinksOptions {
 
 /** Changes are told by the kernel; where they are not, they are seen within so long. */
 const LOOK_MS = 1_000
-/** So long until a socket is tried again at which nobody listens yet. */
-const BIRTH_MS = 10
 
 export class Links {
   readonly #options: LinksOptions
@@ -126,12 +123,11 @@ export class Links {
     this.#options.onOpened(link)
   }
 
-  async #failed({ gateway, path }: { gateway: string; path: string }, error: unknown): Promise<void> {
+  #failed({ gateway, path }: { gateway: string; path: string }, error: unknown): void {
     if (isRefused(error)) {
-      const { places } = this.#options
+      const mayBeBorn = this.#options.places.doubt(path)
       // one that has listened before is dead, however young
-      if (!places.isYoung(path) || this.#lost.has(gateway)) this.#bury(gateway)
-      else await delay(BIRTH_MS).then(() => places.doubt())
+      if (!mayBeBorn || this.#lost.has(gateway)) this.#bury(gateway)
       return
     }
     const isNew = !this.#failing.has(gateway)

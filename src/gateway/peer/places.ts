@@ -63,14 +63,11 @@ export class Places {
     return this.#seen === null || this.#state() !== this.#seen
   }
 
-  /** Where nobody listens, somebody may be about to: this socket is as young as that. */
-  isYoung(path: string): boolean {
-    return Date.now() - changedAt(path) < YOUNG_MS
-  }
-
-  /** What was seen is worth another look. */
-  doubt(): void {
-    this.#seen = null
+  /** Nobody listens at this socket. @returns true: it is so young that somebody may be about to; it is worth another look. */
+  doubt(path: string): boolean {
+    const isYoung = Date.now() - changedAt(path) < YOUNG_MS
+    if (isYoung) this.#seen = null
+    return isYoung
   }
 
   /** The path of each gateway's socket, whether somebody listens or not. */

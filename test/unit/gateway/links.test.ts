@@ -43,7 +43,7 @@ it('a socket at which nobody listens is a dead gateway only when it is old enoug
   const hour = 3_600_000
   utimesSync(path, new Date(Date.now() + hour), new Date(Date.now() + hour))
   const places = new Places({ linkDir })
-  const tries = vi.spyOn(places, 'isYoung')
+  const tries = vi.spyOn(places, 'doubt')
   const { links, dead } = watch(places)
   const settled = links.settle()
   await expect.poll(() => tries.mock.calls.length).toBeGreaterThan(3)

@@ -101,13 +101,19 @@ async function untilGone(child: ChildProcess): Promise<void> {
 
 function eachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {
   let rest = ''
+  let isCut = false
   stream.setEncoding('utf8')
   stream.on('data', (text: string) => {
     const lines = (rest + text).split('\n')
     rest = lines.pop() ?? ''
-    for (const line of lines) onLine(line.slice(0, MAX_LINE_BYTES))
-    if (rest.length <= MAX_LINE_BYTES) return
-    onLine(rest.slice(0, MAX_LINE_BYTES))
+    for (const line of lines) {
+      // of a line that was cut, this is the end
+      if (!isCut) onLine(line.slice(0, MAX_LINE_BYTES))
+      isCut = false
+    }
+    if (rest.length <= MAX_LINE_BYTES && !isCut) return
+    if (!isCut) onLine(rest.slice(0, MAX_LINE_BYTES))
+    isCut = true
     rest = ''
   })
   stream.on('end', () => {

@@ -37,6 +37,17 @@ async function start(project: Project): Promise<Fleet> {
   return { master: (await project.status()).master.pid, workers: [first, second] }
 }
 
+/** A fleet whose master was killed: one worker has left, the other one is frozen and has the port. */
+async function leftFrozen(): Promise<{ project: Project; port: number; workers: [number, number] }> {
+  const port = await freePort()
+  const project = web(port)
+  const { master, workers } = await start(project)
+  await freeze(project, workers[0])
+  await kill(project, master)
+  await gone(workers[1])
+  return { project, port, workers }
+}
+
 async function orphansOf(project: Project): Promise<OrphanStatus[]> {
   const result = await project.shiftwork('status', '--json')
   const json = oneJson<JsonError & { orphans: OrphanStatus[] }>(result)
@@ -117,12 +128,7 @@ it('F4 G1 an orphan that is frozen has the port: status, stop and start name it;
 })
 
 it('F4 an orphan that goes on within five seconds holds up the start, and no more', async () => {
-  const port = await freePort()
-  const project = web(port)
-  const { master, workers } = await start(project)
-  await freeze(project, workers[0])
-  await kill(project, master)
-  await gone(workers[1])
+  const { project, workers } = await leftFrozen()
   const starting = project.launch(project.commandFor('js').command, [...project.commandFor('js').args, 'start'])
   // it has the pid file when it looks
   await until('it starts', () => masterIn(project) === starting.pid)
@@ -134,12 +140,7 @@ it('F4 an orphan that goes on within five seconds holds up the start, and no mor
 })
 
 it('F4 an orphan that lets go of an address while that is tried is no reason to fail', async () => {
-  const port = await freePort()
-  const project = web(port)
-  const { master, workers } = await start(project)
-  await freeze(project, workers[0])
-  await kill(project, master)
-  await gone(workers[1])
+  const { project, port, workers } = await leftFrozen()
   const inheritance = await Inheritance.of(project.stateDir)
   let tries = 0
   const bind = async (): Promise<string> => {

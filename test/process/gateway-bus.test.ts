@@ -22,12 +22,17 @@ async function pair(): Promise<Pair> {
   const redis = await RedisServer.start()
   const [here, there] = await Promise.all([Fleet.start({ BUS: redis.url }), Fleet.start({ BUS: redis.url })])
   const [anna, bert] = await Promise.all([here.client(), there.client()])
-  await until('each sees the other', async () => (await counts(anna)) === 2 && (await counts(bert)) === 2)
+  await haveMet(anna, bert)
   return { redis, here, there, anna, bert }
 }
 
 async function counts(client: FleetClient): Promise<number> {
   return ((await client.attempt('count')).result as number | undefined) ?? -1
+}
+
+/** Waits until each of the two sees all clients: each asks a worker of its own, which has its own way to Redis. */
+async function haveMet(anna: FleetClient, bert: FleetClient, clients = 2): Promise<void> {
+  await until('each sees all', async () => (await counts(anna)) === clients && (await counts(bert)) === clients)
 }
 
 /** Whether its gateway and its business worker are on the bus, in `status`. */
@@ -116,7 +121,7 @@ describe('two fleets and one Redis', () => {
 
     // nothing was kept for later, and everybody is found again
     await redis.start()
-    await until('all are counted', async () => (await counts(anna)) === 3 && (await counts(bert)) === 3)
+    await haveMet(anna, bert, 3)
     expect(await anna.do('sendTo', bert.id, 'there again')).toBe('sent')
     await bert.line('there again')
     expect(bert.lines).not.toContain('lost')
@@ -141,7 +146,7 @@ describe('two fleets and one Redis', () => {
     await redis.start()
     const there = await Fleet.start({ BUS: redis.url })
     const bert = await there.client()
-    await until('they meet', async () => (await counts(anna)) === 2 && (await counts(bert)) === 2)
+    await haveMet(anna, bert)
     await until('status says so', () => hasFigures(here, '1 1'))
   })
 
@@ -154,7 +159,7 @@ describe('two fleets and one Redis', () => {
     expect(await anna.do('sendTo', anna.id, 'to myself')).toBe('sent')
     await until('it counts as away', async () => (await anna.attempt('sendTo', bert.id, 'x')).error?.code === 'ERR_BUS')
     redis.thaw()
-    await until('it is back', async () => (await counts(anna)) === 2)
+    await haveMet(anna, bert)
     expect(await bert.do('sendTo', anna.id, 'there again')).toBe('sent')
   })
 
@@ -281,7 +286,7 @@ describe('two fleets and one Redis', () => {
     expect(await connections()).toBe(8)
     for (const type of ['PUBSUB', 'NORMAL']) {
       await redis.with((client) => client.sendCommand(['CLIENT', 'KILL', 'TYPE', type]))
-      await until('it is back', async () => (await counts(anna)) === 2 && (await counts(bert)) === 2)
+      await haveMet(anna, bert)
       expect(await anna.do('sendTo', bert.id, `after ${type}`)).toBe('sent')
       await until('no connection too many', async () => (await connections()) === 8)
     }

@@ -3,6 +3,7 @@
  * again when it is lost. A gateway at whose socket nobody listens any more is dead.
  */
 import { type FSWatcher, watch } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { describe, isCut, isRefused } from './failures.ts'
 import { type Introduction, type LinkHooks, PeerLink } from './link.ts'
 import type { Places } from './places.ts'
@@ -22,6 +23,8 @@ export interface LinksOptions {
 
 /** Changes are told by the kernel; where they are not, they are seen within so long. */
 const LOOK_MS = 1_000
+/** Before a gateway that does not listen yet is tried again. */
+const RETRY_MS = 10
 
 export class Links {
   readonly #options: LinksOptions
@@ -123,11 +126,13 @@ export class Links {
     this.#options.onOpened(link)
   }
 
-  #failed({ gateway, path }: { gateway: string; path: string }, error: unknown): void {
+  async #failed({ gateway, path }: { gateway: string; path: string }, error: unknown): Promise<void> {
     if (isRefused(error)) {
-      const mayBeBorn = this.#options.places.doubt(path)
       // one that has listened before is dead, however young
-      if (!mayBeBorn || this.#lost.has(gateway)) this.#bury(gateway)
+      if (this.#lost.has(gateway) || !this.#options.places.isYoung(path)) return this.#bury(gateway)
+      await delay(RETRY_MS)
+      // now, not before: whoever looks meanwhile finds it being opened, and believes to have seen all
+      this.#options.places.doubt()
       return
     }
     const isNew = !this.#failing.has(gateway)

@@ -63,11 +63,14 @@ export class Places {
     return this.#seen === null || this.#state() !== this.#seen
   }
 
-  /** Nobody listens at this socket. @returns true: it is so young that somebody may be about to; it is worth another look. */
-  doubt(path: string): boolean {
-    const isYoung = Date.now() - changedAt(path) < YOUNG_MS
-    if (isYoung) this.#seen = null
-    return isYoung
+  /** Nobody listens at this socket yet: it is so young that somebody may be about to. */
+  isYoung(path: string): boolean {
+    return Date.now() - changedAt(path) < YOUNG_MS
+  }
+
+  /** What was seen is not all: something has changed, whatever the directories say. */
+  doubt(): void {
+    this.#seen = null
   }
 
   /** The path of each gateway's socket, whether somebody listens or not. */

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { renameSync, utimesSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { expect, it, onTestFinished, vi } from 'vitest'
 import { createGatewayId } from '../../../src/gateway/ids.ts'
 import { Links } from '../../../src/gateway/peer/links.ts'
@@ -51,6 +52,25 @@ it('a socket at which nobody listens is a dead gateway only when it is old enoug
   utimesSync(path, new Date(Date.now() - hour), new Date(Date.now() - hour))
   await settled
   expect(new Set(dead)).toEqual(new Set([gateway]))
+})
+
+it('whoever asks, and whenever: a gateway that does not listen yet is not settled', async () => {
+  const linkDir = temporaryDirectory()
+  const { path } = await silentSocket(linkDir)
+  const later = new Date(Date.now() + 3_600_000)
+  utimesSync(path, later, later)
+  const hourAgo = new Date(Date.now() - 3_600_000)
+  // so old that its time alone tells that nothing has changed
+  utimesSync(linkDir, hourAgo, hourAgo)
+  const { links } = watch(new Places({ linkDir }))
+  let settled = 0
+  for (let asked = 0; asked < 50; asked++) {
+    void Promise.resolve(links.settle()).then(() => settled++)
+    await delay(3)
+  }
+  expect(settled).toBe(0)
+  utimesSync(path, hourAgo, hourAgo)
+  await expect.poll(() => settled).toBe(50)
 })
 
 it('one that has listened before is dead at once, however young it is', async () => {

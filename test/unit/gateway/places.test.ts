@@ -70,19 +70,23 @@ it('a directory that cannot be made is one sentence', () => {
   )
 })
 
-it('a socket at which nobody listens yet is looked at again, an old one is not', () => {
+it('a socket is young, then old; one that is not there is not young', () => {
   const links = temporaryDirectory()
   const path = join(links, 'A.sock')
   writeFileSync(path, '')
   const places = new Places({ linkDir: links })
+  expect(places.isYoung(path)).toBe(true)
+  age(path)
+  expect(places.isYoung(path)).toBe(false)
+  expect(places.isYoung(join(links, 'gone.sock'))).toBe(false)
+})
+
+it('where there is a doubt it is looked at again', () => {
+  const links = temporaryDirectory()
+  const places = new Places({ linkDir: links })
   age(links)
   places.list()
   expect(places.hasChanged).toBe(false)
-  places.doubt(path)
+  places.doubt()
   expect(places.hasChanged).toBe(true)
-  age(path)
-  places.list()
-  places.doubt(path)
-  places.doubt(join(links, 'gone.sock'))
-  expect(places.hasChanged).toBe(false)
 })

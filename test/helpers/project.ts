@@ -19,7 +19,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
+import { ask } from '../../src/cli/client.ts'
+import { fetchStatus } from '../../src/cli/look.ts'
 import type { ReloadSummary, Status } from '../../src/ipc/status.ts'
+import { findStateDir } from '../../src/os/statedir.ts'
 import { MARK, marked, type Row, until } from './processes.ts'
 import { Signal } from './signal.ts'
 
@@ -166,10 +169,9 @@ export class Project {
     return this.exec(command, [...words, ...args])
   }
 
-  async status(): Promise<Status> {
-    const result = await this.shiftwork('status', '--json')
-    if (result.code !== 0) throw new Error(`status: exit ${result.code}: ${result.stdout}${result.stderr}`)
-    return JSON.parse(result.stdout) as Status
+  /** What `status --json` prints, asked without a process of its own. */
+  status(): Promise<Status> {
+    return fetchStatus(findStateDir(this.startFile, null))
   }
 
   /** `reload --json`. */
@@ -196,7 +198,7 @@ export class Project {
 
   /** Stops what runs, then proves that nothing is left. What is left is killed and fails the test. */
   async end(): Promise<void> {
-    if (this.processes.length > 0) await this.shiftwork('stop', '--timeout', '0', '--force')
+    if (this.processes.length > 0) await this.#stop()
     for (const running of this.#spawned) running.release()
     try {
       await until('no process is left', () => this.processes.length === 0, 3_000)
@@ -204,6 +206,16 @@ export class Project {
       const left = this.processes
       for (const row of left) process.kill(row.pid, 'SIGKILL')
       throw new Error(`left behind in ${this.root}: ${left.map((row) => `${row.pid} ${row.title}`).join('; ')}`)
+    }
+  }
+
+  async #stop(): Promise<void> {
+    try {
+      await ask(findStateDir(this.startFile, null), { command: 'stop', graceful: false, timeoutMs: 0 })
+      await until('no process is left', () => this.processes.length === 0, 1_000)
+    } catch {
+      // a master that cannot hear, or none, and what it has left
+      await this.shiftwork('stop', '--timeout', '0', '--force')
     }
   }
 }

@@ -122,16 +122,36 @@ async function stage(): Promise<Stage> {
   return { project, open, tell }
 }
 
+interface Guest {
+  client: LineClient
+  pid: number
+}
+
 /** Accepted. @returns null when it was closed before it was greeted. */
-async function welcomed({ open }: Stage, group: string): Promise<{ client: LineClient; pid: number } | null> {
+async function welcomed({ open }: Stage, group: string): Promise<Guest | null> {
   const client = await open(group)
   const greeting = await client.line((line) => line.startsWith('welcome'))
   return greeting === null ? null : { client, pid: Number(greeting.split(' ')[2]) }
 }
 
-async function guests(of: Stage, group: string, count: number): Promise<{ client: LineClient; pid: number }[]> {
+async function guests(of: Stage, group: string, count: number): Promise<Guest[]> {
   const all = await Promise.all(Array.from({ length: count }, () => welcomed(of, group)))
   return all.filter((guest) => guest !== null)
+}
+
+/** One guest of each of its two processes, and no other: each would be sent all of a flood. */
+async function oneEach(of: Stage, group: string): Promise<{ awake: Guest; asleep: Guest }> {
+  const byPid = new Map<number, Guest>()
+  while (byPid.size < 2) {
+    const [guest] = await guests(of, group, 1)
+    if (!guest) continue
+    if (byPid.has(guest.pid)) guest.client.close()
+    else byPid.set(guest.pid, guest)
+  }
+  const alone = async (): Promise<boolean> => (await of.tell(`say ${group} alone?`)).connections === 2
+  await until('the others have left', alone)
+  const [awake, asleep] = [...byPid.values()] as [Guest, Guest]
+  return { awake, asleep }
 }
 
 function numbersOf({ lines }: LineClient): number[] {
@@ -226,23 +246,19 @@ it('misses no connection that was welcomed, however young its worker is', async 
 
 it('does not wait for a stopped process, nor gather what it does not take', async () => {
   const of = await stage()
-  let all = await guests(of, 'gate', 8)
-  while (new Set(all.map(({ pid }) => pid)).size < 2) all = [...all, ...(await guests(of, 'gate', 8))]
-  const [{ pid: stopped } = { pid: 0 }] = all
-  const awake = all.filter(({ pid }) => pid !== stopped)
-  const asleep = all.filter(({ pid }) => pid === stopped)
+  const { awake, asleep } = await oneEach(of, 'gate')
   const rss = async (): Promise<number> => (await of.project.status()).master.rssBytes ?? 0
   const floods: Promise<Flood>[] = []
   /** Eight at a time, as fast as the process takes them that is awake. */
   const flood = async (from: number, to: number): Promise<void> => {
     for (let first = from; first < to; first += 8) {
       floods.push(of.tell<Flood>(`flood gate ${first} ${first + 7} ${128 * 1024}`))
-      for (const { client } of awake) await client.line((line) => Number(line) === first + 7)
+      await awake.client.line((line) => Number(line) === first + 7)
     }
   }
   await flood(1, 80)
   const before = await rss()
-  await freeze(of.project, stopped)
+  await freeze(of.project, asleep.pid)
   await flood(81, 1_040)
   // 120 MiB were sent, of which 4, and what the kernel holds, wait for it
   const after = await rss()
@@ -254,14 +270,12 @@ it('does not wait for a stopped process, nor gather what it does not take', asyn
   // on a busy machine the other one may be late, too
   expect(sum('processes') + sum('behind') + sum('late')).toBe(2 * 960)
   const taken = 1_040 - sum('behind')
-  for (const { client } of awake) expect(numbersOf(client)).toEqual(upTo(1_040))
-  await thaw(of.project, stopped)
-  for (const { client } of asleep) {
-    await client.line((line) => Number(line) === taken)
-    expect(numbersOf(client)).toEqual(upTo(taken))
-  }
-  expect(await of.tell('say gate awake')).toEqual({ processes: 2, connections: all.length, behind: 0, late: 0 })
-  for (const { client } of all) expect(await client.line((line) => line === 'awake')).toBe('awake')
+  expect(numbersOf(awake.client)).toEqual(upTo(1_040))
+  await thaw(of.project, asleep.pid)
+  await asleep.client.line((line) => Number(line) === taken)
+  expect(numbersOf(asleep.client)).toEqual(upTo(taken))
+  expect(await of.tell('say gate awake')).toEqual({ processes: 2, connections: 2, behind: 0, late: 0 })
+  for (const { client } of [awake, asleep]) expect(await client.line((line) => line === 'awake')).toBe('awake')
 })
 
 it('carries bytes as they are, and tells who can take nothing', async () => {

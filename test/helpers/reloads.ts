@@ -14,6 +14,9 @@ export const KEEP_ALIVE = {
   slowPath: '/slow?ms=300',
 }
 
+/** The same clients, of which each asks more seldom: where it is the transport that differs, and not the load. */
+export const LIGHT = { ...KEEP_ALIVE, pauseMs: [0, 100] as [number, number] }
+
 /** Ten reloads, each of new code, under this load. Returns what the load came to. */
 export async function tenReloads(project: Project, load: Load): Promise<LoadResult> {
   await load.more(300)

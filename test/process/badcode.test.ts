@@ -84,7 +84,7 @@ for (const bad of BAD)
     })
     await project.start()
     const before = await project.pids()
-    const load = new Load({ target: { port: await project.port() }, clients: 20, pauseMs: [0, 10] })
+    const load = new Load({ target: { port: await project.port() }, clients: 20, pauseMs: [0, 50] })
     await load.more(100)
 
     project.write('app.js', bad.app)

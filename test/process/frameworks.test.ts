@@ -38,7 +38,7 @@ function projectOf(app: string, start = START): Project {
   return project
 }
 
-const KEEP_ALIVE = { clients: 50, pauseMs: [0, 20], slowShare: 0.02 } satisfies Partial<LoadOptions>
+const KEEP_ALIVE = { clients: 50, pauseMs: [0, 50], slowShare: 0.02 } satisfies Partial<LoadOptions>
 
 /** Three reloads of new code under this load, then what the load came to. */
 async function threeReloads(project: Project, load: Load): Promise<LoadResult> {

@@ -3,14 +3,14 @@ import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Load } from '../helpers/load.ts'
 import { Project } from '../helpers/project.ts'
-import { expectNothingLost, KEEP_ALIVE, loadOf, tenReloads } from '../helpers/reloads.ts'
+import { expectNothingLost, LIGHT, loadOf, tenReloads } from '../helpers/reloads.ts'
 
 it('A4 the same over a unix socket', async () => {
   const project = Project.create({ 'app.js': app('1') })
   const path = `${project.root}/web.sock`
   project.write('start.js', webStart({}, `http+unix://${path}`))
   await project.start()
-  expectNothingLost(await tenReloads(project, new Load({ target: { path }, ...KEEP_ALIVE })))
+  expectNothingLost(await tenReloads(project, new Load({ target: { path }, ...LIGHT })))
 })
 
 for (const [what, more] of [
@@ -30,7 +30,7 @@ for (const [what, more] of [
     const target = { port: await project.port(), tls: true }
     // each new connection costs a handshake: fewer clients, or the processor is all that is measured
     const clients = 'isShort' in more ? 30 : 100
-    const load = new Load({ target, ...KEEP_ALIVE, clients, pauseMs: [0, 20], ...more })
+    const load = new Load({ target, ...LIGHT, clients, ...more })
     expectNothingLost(await tenReloads(project, load))
   })
 
@@ -42,5 +42,5 @@ for (const [what, more] of [
   it(`A5 with a single worker: ${what} lose nothing in ten reloads`, async () => {
     const project = Project.create({ 'start.js': webStart({ count: 1 }), 'app.js': app('1') })
     await project.start()
-    expectNothingLost(await tenReloads(project, await loadOf(project, { ...KEEP_ALIVE, ...more })))
+    expectNothingLost(await tenReloads(project, await loadOf(project, { ...LIGHT, ...more })))
   })

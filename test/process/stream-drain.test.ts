@@ -69,10 +69,10 @@ function expectPromiseKept(project: Project, asks: Asks): void {
   expect(new Set(asks.answered.slice(-100).map(({ version }) => version))).toEqual(new Set(['11']))
 }
 
-const LOAD = { clients: 60, pauseMs: [0, 20] as [number, number] }
+const LOAD = { clients: 60, pauseMs: [0, 60] as [number, number] }
 
 const LOADS: [string, Partial<AsksOptions>, string, string, Transport][] = [
-  ['A1 clients that stay connected and pause for up to 20 ms', {}, 'count: 2', 'text', 'plain'],
+  ['A1 clients that stay connected and pause for up to 60 ms', {}, 'count: 2', 'text', 'plain'],
   ['A1 the same with frames', {}, 'count: 2', 'frame', 'plain'],
   ['A3 a new connection for each question', { isShort: true, clients: 10 }, 'count: 2', 'text', 'plain'],
   [

@@ -52,7 +52,7 @@ function expectEachOnce(project: Project, last: ReadonlyMap<string, number>): vo
 }
 
 async function tenReloads(project: Project, target: Target, clients: number): Promise<void> {
-  const callers = new Callers({ target, clients, pauseMs: [0, 20], ahead: 5 })
+  const callers = new Callers({ target, clients, pauseMs: [0, 60], ahead: 5 })
   await callers.more(300)
   for (let version = 2; version <= 11; version++) {
     const before = await project.pids()

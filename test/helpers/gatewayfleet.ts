@@ -5,6 +5,7 @@
 import { expect } from 'vitest'
 import type { ConnectionList } from '../../src/ipc/connections.ts'
 import { get } from './client.ts'
+import { untilLinked } from './gateways.ts'
 import { LineClient } from './lines.ts'
 import { until } from './processes.ts'
 import { Project, type ProjectOptions, type Running } from './project.ts'
@@ -209,6 +210,7 @@ export class GatewayFleet {
   static async start(options: FleetOptions = {}): Promise<GatewayFleet> {
     const project = Project.create(GatewayFleet.files(options), options.project)
     const running = await project.start('js', options.words)
+    await untilLinked(project)
     const ports = { gateway: await project.port('gateway'), web: await project.port('web') }
     return new GatewayFleet(project, ports, running)
   }

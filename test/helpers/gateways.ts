@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, onTestFinished } from 'vitest'
 import { GatewayClient } from '../../src/gateway/index.ts'
+import { until } from './processes.ts'
 import { Project } from './project.ts'
 import { Swarm, type SwarmOptions } from './swarm.ts'
 
@@ -159,11 +160,22 @@ export function expectHandledInOrder(handled: readonly Handled[], { clients }: S
   return again
 }
 
-/** A fleet of a gateway and business workers that serves. */
+/** A fleet of a gateway and business workers that serves and is linked. */
 export async function startFleet(options: FleetOptions, app = answeringApp()): Promise<Project> {
   const project = Project.create({ 'start.js': gatewayStart(options), 'app.js': app })
   await project.start()
+  await untilLinked(project)
   return project
+}
+
+/** Each gateway has every business worker: clients that come earlier are shared among those that it has. */
+export function untilLinked(project: Project): Promise<void> {
+  return until('all are linked', async () => {
+    const { groups } = await project.status()
+    const processesOf = (name: string) => groups.find((group) => group.name === name)?.processes ?? []
+    const workers = processesOf('business').length
+    return processesOf('gateway').every(({ figures }) => figures?.['workers'] === workers)
+  })
 }
 
 /** Clients of its gateway, until the test is over. */

@@ -69,9 +69,10 @@ it('U5 onStatus: its figures are in status and metrics, what does not fit is lef
   await until('it speaks again', async () => figuresOf(await project.status())['gateway'] !== null)
 
   // one that starts is not asked before it can answer
-  project.write('app.js', 'export const ready = new Promise((resolve) => process.once("SIGUSR2", resolve))')
+  const waiting = 'new Promise((resolve) => process.once("SIGUSR2", resolve))'
+  project.write('app.js', `export const ready = ${waiting}\nconsole.log('it waits for a signal')`)
   const reload = project.reload('slow')
-  await until('it starts', async () => (await project.status()).groups.at(-1)?.processes.length === 2)
+  await running.line(/it waits for a signal/)
   const starting = (await project.status()).groups.at(-1)?.processes.find((row) => row.state === 'starting')
   expect(starting?.figures).toBeNull()
   process.kill(starting?.pid ?? 0, 'SIGUSR2')

@@ -11,9 +11,10 @@ import {
   expectHandledInOrder,
   figuresOf,
   gatewayAlone,
-  gatewayStart,
   handledIn,
   linesOf,
+  startFleet,
+  untilLinked,
 } from '../helpers/gateways.ts'
 import { LineClient } from '../helpers/lines.ts'
 import { until } from '../helpers/processes.ts'
@@ -105,8 +106,7 @@ describe('no business worker', () => {
   })
 
   it('the only one is killed, and what is started in its place fails: messages wait until one is whole again', async () => {
-    const project = Project.create({ 'start.js': gatewayStart({}), 'app.js': answeringApp() })
-    await project.start()
+    const project = await startFleet({})
     const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 50 })
     onTestFinished(() => swarm.close())
     project.write('app.js', 'throw new Error("it is broken")')
@@ -219,9 +219,7 @@ describe('more than the gateway keeps', () => {
 describe('a business worker that is busy', () => {
   it('a handler that never settles for one client holds up no other, and a reload hands its message on, marked', async () => {
     const hang = `if (what === 'hang' && !redelivered) await new Promise(() => {})`
-    const start = gatewayStart({ business: { stopTimeoutMs: 500 } })
-    const project = Project.create({ 'start.js': start, 'app.js': answeringApp(hang) })
-    await project.start()
+    const project = await startFleet({ business: { stopTimeoutMs: 500 } }, answeringApp(hang))
     const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 20, messagesPerSecond: 500 })
     onTestFinished(() => swarm.close())
     const [stuck] = swarm.clients
@@ -242,9 +240,7 @@ describe('a business worker that is busy', () => {
 
   it('one that blocks its event loop for 5 s: the other one answers its own meanwhile, and it answers all of its own afterwards, in order', async () => {
     const block = `if (what === 'block') for (const end = performance.now() + 5_000; performance.now() < end; );`
-    const start = gatewayStart({ business: { count: 2 } })
-    const project = Project.create({ 'start.js': start, 'app.js': answeringApp(block) })
-    await project.start()
+    const project = await startFleet({ business: { count: 2 } }, answeringApp(block))
     const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 100, messagesPerSecond: 500 })
     onTestFinished(() => swarm.close())
     for (const client of swarm.clients) client.say()
@@ -267,9 +263,7 @@ describe('a business worker that is busy', () => {
   })
   it('one that is frozen: its clients are answered by the other after half a minute, and when it goes on it handles nothing of theirs', async () => {
     const slow = `if (what === 'slow') await delay(1_000)`
-    const start = gatewayStart({ business: { count: 2 } })
-    const project = Project.create({ 'start.js': start, 'app.js': answeringApp(slow) })
-    await project.start()
+    const project = await startFleet({ business: { count: 2 } }, answeringApp(slow))
     const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 20 })
     onTestFinished(() => swarm.close())
     for (const client of swarm.clients) client.say()
@@ -282,6 +276,7 @@ describe('a business worker that is busy', () => {
     await freeze(project, victim)
     await swarm.quiet()
     await thaw(project, victim)
+    await untilLinked(project)
     // who comes now is given to the one that has no clients
     const next = await Swarm.open({ port: await project.port('gateway'), clients: 1 })
     onTestFinished(() => next.close())

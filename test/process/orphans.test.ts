@@ -305,7 +305,10 @@ it('G6 stop --force ends also what the workers had started: of orphans, and of a
   }
   const first = await started()
   await freeze(project, first.workers[0])
-  await kill(project, first.master, first.workers[1])
+  // one that hears of the death of its master ends its children itself
+  await freeze(project, first.master)
+  await kill(project, first.workers[1])
+  await kill(project, first.master)
   const left = await orphansOf(project)
   expect(left.map(({ kind }) => kind)).toEqual(['worker', ...Array(4).fill('child')])
   const ended = await project.shiftwork('stop', '--force', '--json')

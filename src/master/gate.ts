@@ -4,10 +4,11 @@
  * on line by line. It does not outlive the master, however that ends. Called by the supervisor.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import type { Writable } from 'node:stream'
+import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { systemCode } from '../errors.ts'
+import { describeError } from '../errors.ts'
 import type { Failure } from '../ipc/status.ts'
+import { membersOf } from '../os/processes.ts'
 
 export interface GateOptions {
   command: string
@@ -25,27 +26,47 @@ const MAX_LINE_BYTES = 8 * 1024
 /** Between SIGTERM and SIGKILL. */
 const KILL_AFTER_MS = 2_000
 const LOOK_MS = 50
+/** Behind the SIGKILL: what lives then, will live on. */
+const LAST_LOOK_MS = 1_000
 /** The last lines may come after the exit; what runs on in the background would hold them open for ever. */
 const LAST_LINES_MS = 500
 
 /**
- * The command with a guard beside it in its group, which reads a pipe that only the master writes to: a
- * word says that the command has ended; its end without one, that the master has, and the group goes, too.
+ * The command, and a guard beside it that reads a pipe which only the master writes to: its end means that the
+ * master has ended, and the group goes, too. The shell of both takes the guard with it when the command has ended:
+ * nobody else would, where the master is the first process of a container.
  */
 const GUARDED = `
-{ trap '' TERM; read -r _ <&3 || { kill -TERM -$$; sleep ${KILL_AFTER_MS / 1000}; kill -KILL -$$; }; } >/dev/null 2>&1 &
-exec /bin/sh -c "$1" 3<&-`
+trap '' TERM
+{ read -r _ <&3 || { kill -KILL $$; kill -TERM -$$; sleep ${KILL_AFTER_MS / 1000}; kill -KILL -$$; }; } >/dev/null 2>&1 &
+exec 4>&2 2>/dev/null
+(trap - TERM; exec /bin/sh -c "$1" 2>&4 3<&- 4>&-)
+code=$?
+kill -KILL $!
+wait $!
+exit $code`
 
 /** Starts the command. @returns a function that ends it before its time. */
-export function runGate({ command, timeoutMs, cwd, onLine, onEnd }: GateOptions): () => void {
+export function runGate(options: GateOptions): () => void {
+  try {
+    return watch(spawnGuarded(options), options)
+  } catch (error) {
+    // out of memory: what Node.js does not leave to the event
+    const message = `could not be started: ${describeError(error).message}`
+    setImmediate(() => options.onEnd({ message, stack: message }, ''))
+    return () => undefined
+  }
+}
+
+function spawnGuarded({ command, cwd }: GateOptions): ChildProcess {
+  const words = ['-c', GUARDED, 'sh', command]
+  return spawn('/bin/sh', words, { cwd, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
+}
+
+function watch(child: ChildProcess, { command, timeoutMs, onLine, onEnd }: GateOptions): () => void {
   let isEnded = false
   let tail = ''
-  let whyEnded: string | null = null
-  const stdio = ['ignore', 'pipe', 'pipe', 'pipe'] as const
-  const child = spawn('/bin/sh', ['-c', GUARDED, 'sh', command], { cwd, detached: true, stdio: [...stdio] })
-  const guard = child.stdio?.[3] as Writable | null | undefined
-  // one that was killed with the rest reads nothing any more
-  guard?.on('error', () => undefined)
+  let isAborted = false
   const end = (message: string | null): void => {
     if (isEnded) return
     isEnded = true
@@ -53,9 +74,11 @@ export function runGate({ command, timeoutMs, cwd, onLine, onEnd }: GateOptions)
     onEnd(message === null ? null : { message, stack: message }, tail)
   }
   const abort = (why: string): void => {
-    whyEnded ??= why
+    if (isAborted) return
+    isAborted = true
     signalGroup(child, 'SIGTERM')
     setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_AFTER_MS)
+    void untilGone(child).then((left) => end(`${why}${left}`))
   }
   const timer = setTimeout(() => abort(`did not end within ${timeoutMs} ms: ${command}`), timeoutMs)
   for (const stream of [child.stdout, child.stderr])
@@ -69,34 +92,44 @@ export function runGate({ command, timeoutMs, cwd, onLine, onEnd }: GateOptions)
   child.once('error', (error) => end(`could not be started: ${error.message}`))
   child.once('exit', (code, signal) => {
     clearTimeout(timer)
-    guard?.end('ended\n')
-    const how = signal ? `was ended by ${signal}` : `exited with code ${code ?? 'unknown'}`
-    const message = code === 0 && whyEnded === null ? null : (whyEnded ?? `${how}: ${command}`)
-    // a shell is gone at once; what it had started may need its time, or the SIGKILL that is due
-    if (whyEnded !== null) void untilGone(child).then(() => end(message))
-    else {
-      child.once('close', () => end(message))
-      // a master that had no time until now reads first what is there
-      setTimeout(() => setImmediate(() => end(message)), LAST_LINES_MS)
-    }
+    // what it had started may need its time, or the SIGKILL that is due
+    if (isAborted) return
+    const message = code === 0 ? null : `${howItEnded(code, signal)}: ${command}`
+    child.once('close', () => end(message))
+    // a master that had no time until now reads first what is there
+    setTimeout(() => setImmediate(() => end(message)), LAST_LINES_MS)
   })
   return () => abort('was ended')
 }
 
-/** @param signal 0: only looks. @returns false when nobody is left in the group. */
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals | 0): boolean {
-  if (child.pid === undefined) return false
+/** A shell says by a code above 128 that a signal has ended what it ran, but that may also be a code like others. */
+function howItEnded(code: number | null, signal: NodeJS.Signals | null): string {
+  if (signal !== null) return `was ended by ${signal}`
+  const named = Object.entries(constants.signals).find(([, number]) => number + 128 === code)
+  return named ? `was ended by ${named[0]}, or exited with code ${code}` : `exited with code ${code}`
+}
+
+function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
+  if (pid === undefined) return
   try {
-    return process.kill(-child.pid, signal)
-  } catch (error) {
-    if (systemCode(error) === 'ESRCH') return false
-    throw error
+    process.kill(-pid, signal)
+  } catch {
+    // nobody is left in it, or nobody whom we may signal
   }
 }
 
-/** Nobody tells when a group is empty. */
-async function untilGone(child: ChildProcess): Promise<void> {
-  while (signalGroup(child, 0)) await delay(LOOK_MS)
+/**
+ * Nobody tells when a group is empty. What has become another user's may outlive its SIGKILL.
+ * @returns what is to be said of those, if there are any.
+ */
+async function untilGone({ pid = 0 }: ChildProcess): Promise<string> {
+  const giveUpAt = performance.now() + KILL_AFTER_MS + LAST_LOOK_MS
+  for (;;) {
+    const left = membersOf(pid).map((member) => member.pid)
+    if (left.length === 0) return ''
+    if (performance.now() >= giveUpAt) return ` (what it has started goes on: pid ${left.join(', ')})`
+    await delay(LOOK_MS)
+  }
 }
 
 function eachLine(stream: NodeJS.ReadableStream, onLine: (line: string) => void): void {

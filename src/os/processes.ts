@@ -17,6 +17,8 @@ export interface ProcessId {
 interface Row {
   pid: number
   ppid: number
+  /** The process group, named by the pid of its leader. */
+  group: number
   /** One letter as in ps(1): `T` is stopped, `Z` a zombie. */
   state: string
   startTime: string
@@ -48,6 +50,13 @@ export function isStopped(pid: number): boolean {
 export function childrenOf(pid: number): ProcessId[] {
   return readAllRows()
     .filter((row) => row.ppid === pid && row.state !== 'Z')
+    .map((row) => ({ pid: row.pid, startTime: row.startTime }))
+}
+
+/** The living members of a process group. A zombie is none: it stays in it until its parent looks, if that ever does. */
+export function membersOf(group: number): ProcessId[] {
+  return readAllRows()
+    .filter((row) => row.group === group && row.state !== 'Z')
     .map((row) => ({ pid: row.pid, startTime: row.startTime }))
 }
 
@@ -154,6 +163,7 @@ function parseStat(pid: number, stat: string): Row {
   return {
     pid,
     ppid: Number(field(4)),
+    group: Number(field(5)),
     state: field(3),
     startTime: field(22),
     cpuMs: (Number(field(14)) + Number(field(15))) * MS_PER_TICK,
@@ -163,18 +173,19 @@ function parseStat(pid: number, stat: string): Row {
 function readPs(selection: string[]): Row[] {
   let table: string
   try {
-    table = execFileSync('ps', [...selection, '-o', 'pid=,ppid=,stat=,lstart='], { encoding: 'utf8' })
+    table = execFileSync('ps', [...selection, '-o', 'pid=,ppid=,pgid=,stat=,lstart='], { encoding: 'utf8' })
   } catch {
     // ps exits 1 when nothing matches
     return []
   }
   return table
     .split('\n')
-    .map((line) => /^\s*(\d+)\s+(\d+)\s+(\S)\S*\s+(.+?)\s*$/.exec(line))
+    .map((line) => /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S)\S*\s+(.+?)\s*$/.exec(line))
     .filter((match) => match !== null)
-    .map(([, pid, ppid, state = '', startTime = '']) => ({
+    .map(([, pid, ppid, group, state = '', startTime = '']) => ({
       pid: Number(pid),
       ppid: Number(ppid),
+      group: Number(group),
       state,
       startTime,
       cpuMs: 0,

@@ -1,12 +1,13 @@
 /** The command before a reload: it must succeed, its output is shown, and nothing of it stays behind. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
+import { Container, whyNoContainer } from '../helpers/container.ts'
 import { gone, kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { isAlive, until } from '../helpers/processes.ts'
-import { Project } from '../helpers/project.ts'
+import { Project, REPOSITORY } from '../helpers/project.ts'
 
 function start(preReload: unknown, options: Record<string, unknown> = {}): string {
   const run = `Worker.runAll(${JSON.stringify({ preReload })})`
@@ -121,6 +122,57 @@ for (const [what, trap] of [
     expect(await reload).toMatchObject({ code: 1, stdout: expect.stringContaining('reload cancelled') as string })
     expect(project.processes).toEqual([])
   })
+
+it.skipIf(whyNoContainer() !== null)(
+  'a master that is the first process of a container ends a command in time, and buries what it leaves',
+  async () => {
+    const command = 'if [ -e slow ]; then sleep 600 & sleep 600; fi; echo built'
+    const project = Project.create({ 'start.js': start({ command, timeoutMs: 500 }), 'app.js': app('1') })
+    const container = await Container.start(project)
+    expect(await container.shiftwork('reload')).toMatchObject({ code: 0, stderr: '' })
+    expect(container.zombies).toEqual([])
+    project.write('slow', '')
+    const late = await container.shiftwork('reload')
+    expect({ code: late.code, stdout: late.stdout }).toEqual({
+      code: 5,
+      stdout: expect.stringContaining('did not end within 500 ms') as string,
+    })
+    rmSync(join(project.dir, 'slow'))
+    expect((await container.shiftwork('reload')).code).toBe(0)
+    project.write('slow', '')
+    void container.shiftwork('reload')
+    await until('it runs', () => project.processes.some(({ title }) => title.includes('sleep 600')))
+    // it goes with the first process, as everything in there
+    void container.shiftwork('stop')
+    expect(await container.ended).toMatchObject({ code: 0, stderr: '' })
+  },
+)
+
+it.skipIf(process.getuid?.() !== 0)(
+  'one that its master may not end is given up, and what goes on is named',
+  async () => {
+    const command = 'sleep 600 & echo $! > child.pid; wait'
+    // as when the command has become another user's
+    const script = `
+import { existsSync } from 'node:fs'
+import { runGate } from '${REPOSITORY}/dist/master/gate.js'
+const onEnd = (failure) => { console.log(failure.message); process.exit() }
+const abort = runGate({ command: '${command}', cwd: process.cwd(), timeoutMs: 60_000, onLine: () => undefined, onEnd })
+const looks = setInterval(() => {
+  if (!existsSync('child.pid')) return
+  clearInterval(looks)
+  process.setuid(65_534)
+  abort()
+}, 20)`
+    const project = Project.create({ 'gate.mjs': script })
+    const { stdout, stderr } = await project.exec(process.execPath, ['gate.mjs'])
+    expect(stderr).toBe('')
+    const [, left = ''] = /^was ended \(what it has started goes on: pid ([\d, ]+)\)\n$/.exec(stdout) ?? []
+    expect(left.split(', ')).toContain(String(await pidIn(project, 'child.pid')))
+    // the guard still can
+    await until('all is gone', () => project.processes.length === 0)
+  },
+)
 
 it('F4 a master that is killed takes the command with it', async () => {
   const project = await started(`trap '' TERM; echo $$ > own.pid; sleep 600; sleep 600`)

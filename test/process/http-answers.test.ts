@@ -207,6 +207,7 @@ worker.onMessage = (connection, request) => request.path === '/next' ? connectio
 // ---- streams -------------------------------------------------------------------------------------------------------
 
 const STREAMS = `
+import { createReadStream } from 'node:fs'
 import { Readable } from 'node:stream'
 const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 async function* parts(count, failsAt = Infinity) {
@@ -250,12 +251,14 @@ const sends = {
   '/short': () => wrong('6'),
   '/long': () => wrong('4'),
   '/used': () => { const response = new Response('x'); response.text(); return response },
+  '/missing': () => createReadStream('/there/is/no/such/file'),
   '/error': () => Response.error(),
   '/hop': () => new Response('x', { headers: { Connection: 'keep-alive', 'Keep-Alive': 'timeout=99', 'Transfer-Encoding': 'gzip' } }),
 }
 worker.onError = (connection, error) => console.log('hook error', error.message)
 worker.onMessage = async (connection, request) => {
   if (request.path === '/fetch') return connection.send(await fetch(request.query.get('url')))
+  if (request.query.has('late')) await new Promise((resolve) => { connection.onClose = resolve })
   connection.send(sends[request.path]())
 }
 `
@@ -301,6 +304,20 @@ it('U5 a stream that fails before its first byte is a 500, one that fails later 
   }
   expect((await get(target, '/right')).body).toBe('12345')
   expect(await project.pids()).toEqual(before)
+})
+
+it('C10 a file that is not there, and that nobody wants, is nobody’s error: with HEAD, and for a client that has left', async () => {
+  const { project, running, target } = await startWeb(STREAMS)
+  const before = await project.pids()
+  for (let round = 0; round < 3; round++) {
+    expect((await get(target, '/missing', { method: 'HEAD' })).status).toBe(200)
+    const client = await Client.open(target)
+    client.send({ path: '/missing?late' })
+    client.close()
+  }
+  for (let round = 0; round < 20; round++) expect((await get(target, '/right')).body).toBe('12345')
+  expect(await project.pids()).toEqual(before)
+  expect(running.stderr).toBe('')
 })
 
 it.each(['/silent', '/silent-web', '/endless'])('C10 %s: a client that goes away ends the stream', async (path) => {

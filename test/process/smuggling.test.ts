@@ -175,4 +175,7 @@ it('C10 listeners that user code has put on the server do not see what is refuse
   }
   expect(statusesOf(await exchange(port, [Buffer.from(upgrade(''))]))).toEqual([101])
   expect(paths(await handled())).toEqual(['/socket'])
+  // what was asked before is answered first
+  const text = await exchange(port, [Buffer.from(SLOW + upgrade('Host: b\r\n'))])
+  expect({ statuses: statusesOf(text), bodies: bodiesOf(text) }).toEqual({ statuses: [200, 400], bodies: ['[slow]'] })
 })

@@ -148,13 +148,14 @@ describe('hooks', () => {
 
   it('close(data) says it last; closeWith gives a reason; what comes then is not handled', async () => {
     const { running, open } = await serve(`
-      worker.onMessage = (connection, message) => {
+      worker.onMessage = async (connection, message) => {
         log('handled', message)
+        if (message === 'late') await delay(50)
         if (message === 'close') connection.close('bye')
         if (message === 'reason') connection.closeWith(4321, 'since you ask')
         if (message === 'end') { connection.end(); log('ended', connection.send('more')) }
         if (message === 'destroy') connection.destroy()
-        if (message === 'wrong') try { connection.closeWith(1005) } catch (error) { connection.send(error.name) }
+        if (message === 'wrong' || message === 'late') try { connection.closeWith(1005) } catch (error) { connection.send(error.name) }
       }
     `)
     const told = async (...messages: string[]) => {
@@ -166,7 +167,7 @@ describe('hooks', () => {
     expect(await told('close', 'unheard')).toEqual(['bye', 1000, ''])
     expect(await told('reason', 'unheard')).toEqual([4321, 'since you ask'])
     expect(await told('end', 'heard')).toEqual([1000, ''])
-    expect(await told('wrong', 'close')).toEqual(['TypeError', 'bye', 1000, ''])
+    for (const wrong of ['wrong', 'late']) expect(await told(wrong, 'close')).toEqual(['TypeError', 'bye', 1000, ''])
     expect(await told('destroy')).toEqual([null, ''])
     await running.line(/^handled heard$/m)
     expect(running.stdout).toContain('ended false')
@@ -328,6 +329,33 @@ describe('beside it', () => {
     expect((await echo).subarray(2).toString()).toBe('hello')
     client.close()
   })
+
+  it.each([
+    ['answered', 'no onRequest', (client: Client) => client.answer()],
+    [
+      'being answered',
+      'worker.onRequest = (_, response) => setTimeout(() => response.end(), 200)',
+      () => Promise.resolve(),
+    ],
+  ])(
+    'a client that resets its connection with an upgrade behind what is %s costs nobody anything',
+    async (_, hook, wait) => {
+      const { project, running, target, open } = await serve(`${ECHO}\n${hook.replace(/^no /, '// ')}`)
+      const before = await project.pids()
+      const other = await open()
+      for (let round = 0; round < 5; round++) {
+        const client = await Client.open(target)
+        client.pipeline([{ path: '/page' }, { headers: HANDSHAKE }])
+        await wait(client)
+        client.socket.resetAndDestroy()
+      }
+      other.send('still there?')
+      expect(String((await other.next()).payload)).toBe('still there?')
+      await until('all are gone', async () => (await project.status()).groups[0]?.processes[0]?.connections === 1)
+      expect(await project.pids()).toEqual(before)
+      expect(running.stderr).toBe('')
+    },
+  )
 
   it('an upgrade behind an answer that ends the connection is none', async () => {
     const { target } = await serve(`

@@ -1,5 +1,6 @@
 /** A whole HTTP request, as `onMessage` gets it: the head, and the body read into memory up to a limit. */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { append, createParseState, waiting, waitingBytes } from '../stream/parse.ts'
 import { type Cookies, parseCookies } from './cookies.ts'
 import { type Multipart, type MultipartLimits, parseMultipart, type UploadedFile } from './multipart.ts'
 import { RequestError } from './request-error.ts'
@@ -97,13 +98,12 @@ export class HttpRequest {
 
 /** Reads a body. @returns null when it has more than `maxBytes`. */
 export async function readBody(message: IncomingMessage, maxBytes: number): Promise<Buffer | null> {
-  const chunks: Buffer[] = []
-  let bytes = 0
+  const state = createParseState()
   // a stream that is left early would destroy its socket, and the refusal with it
   for await (const chunk of message.iterator({ destroyOnReturn: false })) {
-    bytes += (chunk as Buffer).length
-    if (bytes > maxBytes) return null
-    chunks.push(chunk as Buffer)
+    if (waitingBytes(state) + (chunk as Buffer).length > maxBytes) return null
+    // one by one they would take many times their length
+    append(state, chunk as Buffer)
   }
-  return chunks.length === 1 ? (chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(chunks)
+  return waiting(state)
 }

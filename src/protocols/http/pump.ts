@@ -36,8 +36,13 @@ export function toReadable(body: AsyncIterable<string | Uint8Array>): Readable {
 
 /** Ends what nobody will read: its source may hold a file open. */
 export function discard(body: Response | Readable): void {
-  if (body instanceof Readable) body.destroy()
-  else if (body.body && !body.body.locked) Readable.fromWeb(body.body as NodeWebStream).destroy()
+  if (body instanceof Readable) end(body)
+  else if (body.body && !body.body.locked) end(Readable.fromWeb(body.body as NodeWebStream))
+}
+
+/** A file that is opened only now may not be there, which is nobody's error any more. */
+function end(body: Readable): void {
+  body.on('error', () => undefined).destroy()
 }
 
 /**
@@ -47,7 +52,7 @@ export function discard(body: Response | Readable): void {
  */
 export async function pump(response: ServerResponse, body: Readable | null): Promise<void> {
   if (!body || response.req.method === 'HEAD' || response.destroyed) {
-    body?.destroy()
+    if (body) end(body)
     response.end()
     return
   }

@@ -7,7 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { basename, dirname, resolve } from 'node:path'
 import type { SendResult } from '@fastify/send'
 import { describeError } from '../../errors.ts'
-import { pump } from './pump.ts'
+import { discard, pump } from './pump.ts'
 
 export interface FileOptions {
   /**
@@ -29,7 +29,7 @@ const NO_FILE = new Error('no file')
 export async function pumpFile(response: ServerResponse, path: string, options: FileOptions): Promise<void> {
   const result = await find(response.req, path, options)
   if (response.destroyed) {
-    result?.stream.destroy()
+    if (result) discard(result.stream)
     return
   }
   if (result?.type === 'file') {
@@ -40,7 +40,7 @@ export async function pumpFile(response: ServerResponse, path: string, options: 
     await pump(response, result.statusCode === 304 ? null : result.stream)
     return
   }
-  result?.stream.destroy()
+  if (result) discard(result.stream)
   if (result?.type === 'error' && result.statusCode === 500)
     console.error(`shiftwork: cannot send ${path}: ${describeError(result.metadata.error).stack}`)
   const range = result?.headers['Content-Range']

@@ -8,7 +8,7 @@ import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
 import { endGently } from '../linger.ts'
 import { tapEvents } from '../tap.ts'
-import { refuse } from './answer.ts'
+import { afterAnswers, refuse } from './answer.ts'
 import { BAD_REQUEST } from './malformed.ts'
 
 /**
@@ -36,8 +36,10 @@ function turnAway(answer: ServerResponse | Socket): void {
   }
   // node:http has let go of it, and one that is reset now would be nobody's error
   answer.on('error', () => answer.destroy())
-  answer.write(BAD_REQUEST)
-  endGently(answer)
+  afterAnswers(answer, () => {
+    answer.write(BAD_REQUEST)
+    endGently(answer)
+  })
 }
 
 type Head = Pick<IncomingMessage, 'httpVersionMajor' | 'httpVersionMinor' | 'method' | 'rawHeaders'>

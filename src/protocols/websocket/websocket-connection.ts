@@ -125,10 +125,10 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
    * @throws TypeError for a code that must not be sent, RangeError for a longer reason.
    */
   closeWith(code: number, reason = ''): void {
-    this.#waiting = null
-    if (!this.#isLive) return
-    this.#wire?.close(code, reason)
-    this.#beginGoodbye()
+    if (this.#isLive) {
+      this.#wire?.close(code, reason)
+      this.#beginGoodbye()
+    } else this.#waiting = null
   }
 
   /** Nobody has ended it. */

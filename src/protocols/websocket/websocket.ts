@@ -5,6 +5,7 @@
  */
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
+import type { Socket } from 'node:net'
 import { WebSocket, WebSocketServer } from 'ws'
 import type { Protocol as Scheme } from '../../address.ts'
 import type { Owner } from '../connection.ts'
@@ -56,10 +57,20 @@ export function createWebSocketServer(runnable: Runnable, scheme: Scheme, owner:
     lines.push(...(begun.get(message)?.request.conclude() ?? []))
   })
   server.on('upgrade', (message: IncomingMessage, socket, head: Buffer) => {
-    const open = (wire: WebSocket): void => begun.get(message)?.open(wire as OwnWebSocket)
+    // node:http has let go of it, and `ws` comes when all that was asked before is answered: a client that is
+    // lost meanwhile would be nobody's error, and so the worker's end
+    socket.on('error', letGo)
+    const open = (wire: WebSocket): void => {
+      socket.off('error', letGo)
+      begun.get(message)?.open(wire as OwnWebSocket)
+    }
     afterAnswers(message.socket, () => webSockets.handleUpgrade(message, socket, head, open))
   })
   return server
+}
+
+function letGo(this: Socket): void {
+  this.destroy()
 }
 
 /** What `ws` is told at either end. */

@@ -1,7 +1,9 @@
 /** What a request says of itself, out of its head and a body in memory. */
 import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
-import { HttpRequest } from '../../../../src/protocols/http/http-request.ts'
+import { HttpRequest, readBody } from '../../../../src/protocols/http/http-request.ts'
 import { RequestError } from '../../../../src/protocols/http/request-error.ts'
 
 function request(url: string, headers: Record<string, string> = {}, body = ''): HttpRequest {
@@ -62,4 +64,29 @@ it('multipart: another type is 415, a limit 413, nonsense 400', async () => {
     await expect(form(wrong, part), wrong).rejects.toMatchObject({ status: 400 })
   for (const broken of ['', part, '--x', `--y\r\n${part}`.slice(0, 20)])
     await expect(form(type, broken), broken).rejects.toMatchObject({ status: 400 })
+})
+
+describe('the body', () => {
+  /** Bytes that come one by one, each in 64 KiB of its own. */
+  async function* single(count: number): AsyncGenerator<Buffer> {
+    for (let index = 0; index < count; index++) {
+      await nextTurn()
+      yield Buffer.alloc(65_536, index % 256).subarray(0, 1)
+    }
+  }
+  const read = (body: AsyncIterable<Buffer>, maxBytes: number): Promise<Buffer | null> =>
+    readBody(Readable.from(body, { objectMode: false }) as IncomingMessage, maxBytes)
+
+  it('takes no more memory than twice its bytes, however they come', async () => {
+    const before = process.memoryUsage().arrayBuffers
+    const body = await read(single(8_000), 8_000)
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(300_000_000)
+    expect(body).toEqual(Buffer.from(Array.from({ length: 8_000 }, (_, index) => index % 256)))
+  })
+
+  it('is null when it is longer than it may be', async () => {
+    expect(await read(single(11), 10)).toBeNull()
+    expect(await read(single(10), 10)).toHaveLength(10)
+    expect(await read(single(0), 10)).toEqual(Buffer.alloc(0))
+  })
 })

@@ -21,6 +21,9 @@ const APPEAR_TIMEOUT_MS = 1_000
 const RETRY_MS = 20
 /** One with too many connections, or too few descriptors, may have room in a moment. */
 const ROOM_TIMEOUT_MS = 600
+/** A master that has accepted may be stopped by a signal while it is waited for: so often in a row it must be found so. */
+const FROZEN_LOOKS = 2
+const LOOK_MS = 1_000
 /** A master that lists has something to tell within a second, or is done; one that was stopped meanwhile has not. */
 const ROWS_SILENCE_MS = 3_000
 const MAX_REPLY_BYTES = 16 * 1024 * 1024
@@ -162,14 +165,29 @@ interface Talk extends Matter {
   isGone: () => boolean
 }
 
+/** Calls back when it is stopped, and stays so. */
+function watchForFreeze(pid: number | null, onFrozen: (error: ShiftworkError) => void): NodeJS.Timeout | undefined {
+  if (pid === null) return undefined
+  let found = 0
+  return setInterval(() => {
+    found = isStopped(pid) ? found + 1 : 0
+    if (found === FROZEN_LOOKS) onFrozen(frozen(pid))
+  }, LOOK_MS)
+}
+
 function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: Talk): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const decoder = new LineDecoder(MAX_REPLY_BYTES)
     const fail = (error: Error): void => {
-      clearTimeout(timer)
+      end()
       socket.destroy()
       reject(error)
     }
+    const end = (): void => {
+      clearTimeout(timer)
+      clearInterval(looks)
+    }
+    const looks = watchForFreeze(pid, fail)
     let isAccepted = false
     // one that was on its way out has not read it: it is as if it had not been there
     const lose = (sentence: string, cause?: Error): void => {
@@ -189,7 +207,7 @@ function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: 
         isAccepted = true
         if (message.type === 'progress' || message.type === 'output' || message.type === 'rows') onTold(message)
         else if (message.type !== 'accepted') {
-          clearTimeout(timer)
+          end()
           resolve(message)
           socket.end()
         }

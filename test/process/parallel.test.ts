@@ -1,7 +1,8 @@
 /** Operations at the same time: each gets one true answer. Group D. */
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
-import { kill } from '../helpers/faults.ts'
+import { Client } from '../helpers/client.ts'
+import { freeze, kill, thaw } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
@@ -114,4 +115,24 @@ it('D9 the command that asked is killed during the reload: the reload goes on', 
   await asking.ended
   await until('it is done', () => /reload done after .*, 2 workers replaced/.test(project.log))
   expect((await project.pids()).filter((pid) => before.includes(pid))).toEqual([])
+})
+
+it('D9 a master that is stopped by a signal after it has accepted a command is told of, and stop --force ends it all the same', async () => {
+  const project = Project.create({ 'start.js': webStart({ stopTimeoutMs: 60_000 }), 'app.js': app('1') })
+  await project.start()
+  const { pid } = (await project.status()).master
+  const held = await Client.open({ port: await project.port() })
+  held.send({ path: '/slow?ms=50000' })
+  const reload = project.shiftwork('reload')
+  await until('it is under way', () => project.log.includes(' drains'))
+  await freeze(project, pid)
+  const why = expect.stringContaining('a signal has stopped it') as string
+  expect(await reload).toMatchObject({ code: 4, stderr: why })
+  await thaw(project, pid)
+  const stop = project.shiftwork('stop', '--force')
+  await until('it is under way', () => project.log.includes(' stopping'))
+  await freeze(project, pid)
+  expect(await stop).toMatchObject({ code: 0, stdout: expect.stringContaining(`killed: master ${pid}`) as string })
+  expect(project.processes).toEqual([])
+  held.close()
 })

@@ -167,6 +167,25 @@ it('a client says maxMessageBytes at once, and with a byte more it is sent away 
   expect(await ask(fleet.web, 'sendTo', other.id, 'hello')).toBe('sent')
 })
 
+it('bytes that are no text, and longer as text than a link can take, cost their client its connection, and nobody else anything', async () => {
+  const gateways = `new Gateway('text://127.0.0.1:0', { name: 'gateway', maxMessageBytes: ${20 * MIB}, queue: { maxBytes: ${100 * MIB} } })`
+  const fleet = await GatewayFleet.start({ gateways })
+  const others = [await fleet.come(), await fleet.come(), await fleet.come(), await fleet.come()]
+  for (let round = 0; round < 3; round++) {
+    const speaker = await fleet.come()
+    // each of them becomes three
+    speaker.lines.socket.write(Buffer.alloc(15 * MIB, 0xff))
+    speaker.lines.socket.write('\n')
+    await speaker.lines.closed()
+    await fleet.until(speaker.id, false)
+  }
+  for (const other of others) {
+    other.lines.send('still there?')
+    expect(await other.lines.line((line) => line.startsWith('heard '))).toBe('heard still there?')
+  }
+  expect(fleet.output).toContain('at most 33554432 pass a gateway')
+})
+
 // ---- floods --------------------------------------------------------------------------------------------------------
 
 it('tens of thousands of commands at once are all answered, in their order', async () => {

@@ -4,12 +4,17 @@ import type { Target } from '../peer/link.ts'
 import { Pending } from '../peer/pending.ts'
 import type { Data, Delivery, Request } from '../types.ts'
 import { Outbox, recordsOf } from '../wire/packets.ts'
-import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
+import { type Asked, readRecords, WIRE_VERSION, writeRecord } from '../wire/records.ts'
 import type { Bus } from './bus.ts'
 import type { Message } from './message.ts'
 
 /** Redis cuts off who has 32 MB waiting in its subscription (client-output-buffer-limit). */
 const MAX_FAR_BYTES = 8 * 1024 * 1024
+
+/** Commands in one packet are not waited for longer than that by more than so much. */
+const MAX_SPREAD_MS = 20
+
+type Command = Asked & { data: Data | null }
 
 export class FarGateway implements Target {
   readonly gateway: string
@@ -18,7 +23,7 @@ export class FarGateway implements Target {
   readonly #outbox: Outbox
   /** Requests in the packet that is being filled. */
   #batch: number[] = []
-  /** The longest that one of them is waited for. */
+  /** How long the one is waited for that is waited for least. */
   #validMs = 0
 
   constructor(gateway: string, bus: Bus) {
@@ -55,18 +60,21 @@ export class FarGateway implements Target {
     this.#pending.rejectAll(error)
   }
 
-  /** Sends what is written. */
-  flush(): void {
+  /** Sends what is written. Resolves when all that was asked is answered, or late. */
+  answered(): Promise<void> {
     this.#outbox.flush()
+    return this.#pending.settled()
   }
 
-  #ask(record: WireRecord & { request: number; data: Data | null }, deadlineMs: number): Promise<unknown> {
+  #ask(record: Command, deadlineMs: number): Promise<unknown> {
     if (!this.#bus.isUp) return Promise.reject(this.#bus.error())
-    const byteLength = Buffer.byteLength(record.data ?? '')
+    const byteLength = lengthOf(record)
     if (byteLength > MAX_FAR_BYTES) return Promise.reject(tooLarge(byteLength))
+    // a packet has one time for all that stands in it, and what is late must not be done
+    if (Math.abs(deadlineMs - this.#validMs) > MAX_SPREAD_MS) this.#outbox.flush()
+    this.#validMs = this.#batch.length === 0 ? deadlineMs : Math.min(this.#validMs, deadlineMs)
     writeRecord(this.#outbox, record)
     this.#batch.push(record.request)
-    this.#validMs = Math.max(this.#validMs, deadlineMs)
     return this.#pending.wait(record.request, deadlineMs)
   }
 
@@ -91,9 +99,15 @@ export class FarGateway implements Target {
   }
 }
 
+/** The longer of its two parts, in bytes. */
+function lengthOf(command: Command): number {
+  const text = command.type === 'send' ? command.to : JSON.stringify(command.value)
+  return Math.max(Buffer.byteLength(text), Buffer.byteLength(command.data ?? ''))
+}
+
 function tooLarge(byteLength: number): ShiftworkError {
   return new ShiftworkError(
     'ERR_MESSAGE_TOO_LARGE',
-    `A message has ${byteLength} bytes, at most ${MAX_FAR_BYTES} are sent to another machine`,
+    `A command has ${byteLength} bytes, at most ${MAX_FAR_BYTES} are sent to another machine`,
   )
 }

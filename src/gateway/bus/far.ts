@@ -13,6 +13,9 @@ import { Members, SILENT_AFTER_MS } from './members.ts'
 import type { Message, News } from './message.ts'
 import { within } from './within.ts'
 
+/** Of the time for a command that goes to all: a bus that is not known to be there or away by then is away. */
+const READY_SHARE = 0.5
+
 export interface FarOptions {
   readonly address: BusAddress
   readonly open?: OpenBroker | undefined
@@ -65,7 +68,8 @@ export class Far implements BusUser {
 
   /** Those of this machine may be among them. */
   async all(deadlineMs: number): Promise<{ targets: Target[]; missing: Missing[] }> {
-    await this.#inTime(this.#bus.ready(), deadlineMs).catch((error: ShiftworkError) => {
+    // those of this machine are asked after that, and need time, too
+    await this.#inTime(this.#bus.ready(), deadlineMs * READY_SHARE).catch((error: ShiftworkError) => {
       if (error.code === 'ERR_OPTION') throw error
     })
     const { doubt } = this.#bus
@@ -80,9 +84,9 @@ export class Far implements BusUser {
     if (this.#forget(gateway)) this.#spread(gateway)
   }
 
-  /** Sends what is written, and ends. */
+  /** Sends what is written, and ends when all that was asked is answered, or late. */
   async close(): Promise<void> {
-    for (const gateway of this.#gateways.values()) gateway.flush()
+    await Promise.all([...this.#gateways.values()].map((gateway) => gateway.answered()))
     await this.#bus.close()
   }
 

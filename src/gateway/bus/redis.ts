@@ -6,10 +6,12 @@ import { isIP } from 'node:net'
 import { ShiftworkError } from '../../index.ts'
 import type { BusAddress } from './address.ts'
 import type { Broker, BrokerOptions } from './broker.ts'
+import { within } from './within.ts'
 
 const CONNECT_MS = 3_000
 /** Between the connection and the first answers. */
 const GREET_MS = 3_000
+const SILENT = `it has not answered within ${GREET_MS} ms`
 
 type Client = ReturnType<typeof createClients>[number]
 type Package = typeof import('redis')
@@ -65,7 +67,7 @@ async function open(client: Client): Promise<void> {
   try {
     await client.connect()
   } catch (error) {
-    throw isLate ? new Error(`it has not answered within ${GREET_MS} ms`) : error
+    throw isLate ? new Error(SILENT) : error
   } finally {
     if (timer) clearTimeout(timer)
   }
@@ -89,7 +91,8 @@ class RedisBroker implements Broker {
       const opened = await Promise.allSettled([open(this.#speaker), open(this.#listener)])
       for (const result of opened) if (result.status === 'rejected') throw result.reason
       for (const client of [this.#speaker, this.#listener]) client.on('error', (error) => this.#lose(error))
-      await this.#listener.subscribe([...channels], (bytes, channel) => onMessage(channel.toString(), bytes), true)
+      const hear = (bytes: Buffer, channel: Buffer): void => onMessage(channel.toString(), bytes)
+      await within(this.#listener.subscribe([...channels], hear, true), GREET_MS, { reason: SILENT })
       if (this.#state === 'closed') throw new Error('the connection was closed at once')
       this.#state = 'open'
     } catch (error) {

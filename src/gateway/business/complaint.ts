@@ -20,12 +20,23 @@ const MAX_CAUSES = 5
 
 /** @param what the event whose hook it was, or `error`: that of `onError` itself. */
 export function complaint(what: keyof typeof HOOKS, clientId: string, error: unknown): string {
-  return `shiftwork: ${HOOKS[what]} of client ${clientId} threw: ${textOf(error)}`
+  return `shiftwork: ${HOOKS[what]} of client ${clientId} threw: ${textOrNone(error)}`
+}
+
+/** What is thrown may be anything, and may throw when it is looked at. */
+function textOrNone(error: unknown): string {
+  try {
+    return textOf(error)
+  } catch {
+    // as little as is certain
+    return 'something that cannot be shown'
+  }
 }
 
 function textOf(error: unknown, depth = 0): string {
   if (!(error instanceof Error)) return inspect(error)
-  const frames = (error.stack ?? String(error)).split('\n').filter(isForTheUser)
+  // user code may have made an array of it (Error.prepareStackTrace)
+  const frames = (typeof error.stack === 'string' ? error.stack : String(error)).split('\n').filter(isForTheUser)
   const hint = error instanceof ShiftworkError && error.hint !== undefined ? [error.hint] : []
   const hasCause = error.cause !== undefined && depth < MAX_CAUSES
   const cause = hasCause ? [`[cause] ${textOf(error.cause, depth + 1)}`] : []

@@ -12,6 +12,8 @@ const MAX_CLIENT_EVENTS = 64
 const MAX_CLIENT_BYTES = 256 * 1024
 /** And of all of them. */
 const MAX_LINK_BYTES = 16 * 1024 * 1024
+/** And what it may be told of clients without having read it: their sessions and groups may be large. */
+const MAX_TOLD_BYTES = 1024 * 1024
 
 export interface DispatchOptions {
   readonly clients: Clients
@@ -24,6 +26,7 @@ export interface DispatchOptions {
 export class Dispatch {
   readonly #options: DispatchOptions
   readonly #links = new Set<BusinessLink>()
+  /** They wait for a worker, or for one that has room for them. */
   readonly #unowned = new Set<HubClient>()
   /** Events of all clients that are not acknowledged. */
   events = 0
@@ -54,7 +57,15 @@ export class Dispatch {
 
   /** The eldest message that waits for a worker is dropped. @returns whether there was one that came before. */
   dropOldest(client: HubClient, before?: number): boolean {
-    const event = client.line.dropOldest(before)
+    return this.#noteDropped(client.line.dropOldest(before))
+  }
+
+  /** What it has said last is dropped, if it waits for a worker. @returns whether it did. */
+  dropNewest(client: HubClient): boolean {
+    return this.#noteDropped(client.line.dropNewest())
+  }
+
+  #noteDropped(event: ClientEvent | undefined): boolean {
     if (!event) return false
     this.events--
     this.byteLength -= sizeOf(event)
@@ -74,23 +85,31 @@ export class Dispatch {
     client.owner?.write({ type: 'state', client: client.number, value })
   }
 
-  #assign(client: HubClient): void {
+  /** @returns false: it waits, and so would every other. */
+  #assign(client: HubClient): boolean {
     const link = this.#leastBusy()
     if (!link) {
       this.#unowned.add(client)
-      return
+      return false
     }
     this.#unowned.delete(client)
     client.owner = link
     link.clients.add(client)
-    link.write({ type: 'adopt', client: client.number, value: infoOf(client) })
+    link.toldBytes += link.write({ type: 'adopt', client: client.number, value: infoOf(client) })
+    // when that is answered, everything before it was read
+    if (link.toldBytes >= MAX_TOLD_BYTES) link.write({ type: 'ping' })
     this.#pump(client)
+    return true
+  }
+
+  #assignWaiting(): void {
+    for (const client of [...this.#unowned]) if (!this.#assign(client)) return
   }
 
   #leastBusy(): BusinessLink | undefined {
     let least: BusinessLink | undefined
     for (const link of this.#links)
-      if (link.state === 'serving' && (!least || link.clients.size < least.clients.size)) least = link
+      if (takesClients(link) && (!least || link.clients.size < least.clients.size)) least = link
     return least
   }
 
@@ -121,7 +140,13 @@ export class Dispatch {
     if (link.state !== 'ready') return
     link.state = 'serving'
     this.#links.add(link)
-    for (const client of [...this.#unowned]) this.#assign(client)
+    this.#assignWaiting()
+  }
+
+  /** It has read what it was told. */
+  hasRead(link: BusinessLink): void {
+    link.toldBytes = 0
+    this.#assignWaiting()
   }
 
   /** It takes nothing new: its clients go to others as soon as it has nothing of theirs. */
@@ -199,4 +224,8 @@ export class Dispatch {
       this.#pump(client)
     }
   }
+}
+
+function takesClients({ state, toldBytes }: BusinessLink): boolean {
+  return state === 'serving' && toldBytes < MAX_TOLD_BYTES
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { type Connection, listen, ShiftworkError, type WebSocketRequest, Worker } from '../../index.ts'
 import { Absence } from '../absence.ts'
 import { createClientId, createGatewayId } from '../ids.ts'
-import type { GatewaySettings } from '../options.ts'
+import { type GatewaySettings, MAX_DATA_BYTES } from '../options.ts'
 import { makeLinkDir } from '../peer/places.ts'
 import type { ClientRequest, ClientState, Request } from '../types.ts'
 import { MAX_PACKET_BYTES } from '../wire/limits.ts'
@@ -110,12 +110,22 @@ export class Hub {
   said(connection: Connection, message: unknown): Promise<void> | null {
     const client = this.#byConnection.get(connection)
     if (!client || client.isClosed) return null
-    if (typeof message === 'string') this.#dispatch.push(client, 'text', Buffer.from(message))
-    else if (message instanceof Uint8Array) this.#dispatch.push(client, 'bytes', message)
+    if (typeof message === 'string') this.#push(client, 'text', Buffer.from(message))
+    else if (message instanceof Uint8Array) this.#push(client, 'bytes', message)
     else throw new TypeError('Behind a gateway a protocol decodes to text or bytes')
     if (this.#farewell.hasBegun) return this.#farewell.whenHeard(client)
     this.#queue.noteAdded(client)
     return null
+  }
+
+  /** @throws ShiftworkError for what no link could take: text may be longer than the bytes that it was, and a protocol unpack. */
+  #push(client: HubClient, kind: 'text' | 'bytes', bytes: Uint8Array): void {
+    if (bytes.byteLength > MAX_DATA_BYTES)
+      throw new ShiftworkError(
+        'ERR_MESSAGE_TOO_LARGE',
+        `A message has ${bytes.byteLength} bytes, at most ${MAX_DATA_BYTES} pass a gateway`,
+      )
+    this.#dispatch.push(client, kind, bytes)
   }
 
   closed(connection: Connection): void {
@@ -154,6 +164,7 @@ export class Hub {
         link.write({ type: 'pong' })
         return
       case 'pong':
+        this.#dispatch.hasRead(link)
         return
       default:
         throw new RangeError(`a peer says ${record.type}`)

@@ -138,6 +138,14 @@ export class Line {
     return event
   }
 
+  /** The last event, if it is a message that waits, is dropped. */
+  dropNewest(): ClientEvent | undefined {
+    const event = this.#events.at(-1)
+    if (!event || this.waiting === 0 || !isMessage(event.kind)) return undefined
+    this.#drop([event])
+    return event
+  }
+
   #drop(dropped: readonly ClientEvent[]): void {
     if (dropped.length === 0) return
     this.#events = this.#events.filter((event) => !dropped.includes(event))

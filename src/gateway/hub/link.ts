@@ -24,6 +24,7 @@ export class HubLink implements BusinessLink {
   readonly clients = new Set<HubClient>()
   readonly starved = new Set<HubClient>()
   handedBytes = 0
+  toldBytes = 0
   /** null: it has not said it. */
   hello: Hello | null = null
   readonly #connection: Connection<Uint8Array>
@@ -39,8 +40,8 @@ export class HubLink implements BusinessLink {
     })
   }
 
-  write(record: WireRecord): void {
-    writeRecord(this.#outbox, record)
+  write(record: WireRecord): number {
+    return writeRecord(this.#outbox, record)
   }
 
   /**

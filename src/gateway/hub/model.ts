@@ -33,5 +33,8 @@ export interface BusinessLink {
   /** Clients that wait for room in its window. */
   readonly starved: Set<HubClient>
   handedBytes: number
-  write(record: WireRecord): void
+  /** What it was told of clients that were given to it, since it was last known to have read all of that. */
+  toldBytes: number
+  /** @returns how many bytes that is. */
+  write(record: WireRecord): number
 }

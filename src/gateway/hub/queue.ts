@@ -51,9 +51,9 @@ export class Queue {
   }
 
   #expire(client: HubClient, before: number): void {
-    if (this.#limits.overflow === 'close') {
+    if (this.#limits.overflow === 'close' && !client.isClosed) {
       const eldest = client.line.nextMessage
-      if (eldest && eldest.cameAt < before && !client.isClosed) this.#sendAway(client)
+      if (eldest && eldest.cameAt < before) this.#sendAway(client)
       return
     }
     while (this.#dispatch.dropOldest(client, before)) this.dropped++
@@ -83,6 +83,8 @@ export class Queue {
         while (this.#isOver(client, 1) && this.#dispatch.dropOldest(client)) this.dropped++
         return
       case 'close':
+        // it comes again, as it is told to, and would fill the memory with what it says then
+        if (this.#dispatch.dropNewest(client)) this.dropped++
         this.#sendAway(client)
         return
     }

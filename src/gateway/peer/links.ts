@@ -35,6 +35,8 @@ export class Links {
   readonly #lost = new Map<string, PeerLink>()
   /** Those to which no link can be opened, and why; it is tried again all the time. */
   readonly #failing = new Map<string, string>()
+  /** Why it cannot be told who is there; null: it can. */
+  #blindness: string | null = null
   readonly #watchers = new Map<string, FSWatcher>()
   #timer: NodeJS.Timeout | null = null
   #isClosed = false
@@ -74,6 +76,11 @@ export class Links {
     return this.#failing
   }
 
+  /** Why there may be others, of which nothing is known; null: there are none. */
+  get blindness(): string | null {
+    return this.#blindness
+  }
+
   /** Where gateways may be that are not for this user. */
   get forbidden(): string[] {
     return this.#options.places.forbidden
@@ -93,12 +100,26 @@ export class Links {
 
   #look(): void {
     if (this.#isClosed) return
-    const places = this.#options.places.list()
-    this.#watch()
+    const places = this.#list()
+    // nobody is dead because nothing can be seen
+    if (!places) return
     for (const [gateway, path] of places)
       if (!this.#open.has(gateway) && !this.#opening.has(gateway)) this.#dial(gateway, path)
     // its file is gone, and so is it
     for (const gateway of [...this.#lost.keys(), ...this.#failing.keys()]) if (!places.has(gateway)) this.#bury(gateway)
+  }
+
+  /** Null: it cannot be told, for want of descriptors for one. */
+  #list(): Map<string, string> | null {
+    try {
+      const places = this.#options.places.list()
+      this.#watch()
+      this.#blindness = null
+      return places
+    } catch (error) {
+      this.#blindness = `it cannot be seen which gateways there are: ${String((error as Error).message)}`
+      return null
+    }
   }
 
   #dial(gateway: string, path: string): void {

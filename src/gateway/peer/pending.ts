@@ -22,6 +22,7 @@ export class Pending {
   readonly #entries = new Map<number, Entry>()
   readonly #gateway: string
   #clock: NodeJS.Timeout | null = null
+  readonly #onSettled: (() => void)[] = []
   #last = 0
 
   constructor(gateway: string) {
@@ -53,8 +54,17 @@ export class Pending {
     const entry = this.#entries.get(question)
     if (!entry) return undefined
     this.#entries.delete(question)
-    if (this.#entries.size === 0) this.#clock?.unref()
+    if (this.#entries.size === 0) {
+      this.#clock?.unref()
+      for (const resolve of this.#onSettled.splice(0)) resolve()
+    }
     return entry
+  }
+
+  /** Resolves when nothing waits. */
+  settled(): Promise<void> {
+    if (this.#entries.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#onSettled.push(resolve))
   }
 
   /** A gateway has answered; too late, that is dropped. @throws TypeError for what is no answer. */

@@ -42,7 +42,7 @@ export class Places {
     makeLinkDir(path)
   }
 
-  /** The directories with sockets in them, and those in which such a directory may appear. */
+  /** The directories with sockets in them, and those in which such a directory may appear. @throws as `list`. */
   directories(): { linkDirs: string[]; parents: string[] } {
     if ('linkDir' in this.#root) return { linkDirs: [this.#root.linkDir], parents: [] }
     const { stateDir } = this.#root
@@ -54,13 +54,23 @@ export class Places {
 
   /** Directories that are another user's: there may be gateways, which are not for us. */
   get forbidden(): string[] {
-    const { linkDirs, parents } = this.directories()
-    return [...parents, ...linkDirs].filter(isForbidden)
+    try {
+      const { linkDirs, parents } = this.directories()
+      return [...parents, ...linkDirs].filter(isForbidden)
+    } catch {
+      // nothing can be seen now, and `list` says so
+      return []
+    }
   }
 
   /** Something may be there that was not at the last `list`. */
   get hasChanged(): boolean {
-    return this.#seen === null || this.#state() !== this.#seen
+    try {
+      return this.#seen === null || this.#state() !== this.#seen
+    } catch {
+      // it cannot be told
+      return true
+    }
   }
 
   /** Nobody listens at this socket yet: it is so young that somebody may be about to. */
@@ -73,7 +83,10 @@ export class Places {
     this.#seen = null
   }
 
-  /** The path of each gateway's socket, whether somebody listens or not. */
+  /**
+   * The path of each gateway's socket, whether somebody listens or not.
+   * @throws the system's error when that cannot be told, for want of descriptors for one.
+   */
   list(): Map<string, string> {
     // before it is read: what comes meanwhile is seen again
     this.#seen = this.#state()
@@ -106,9 +119,10 @@ function isForbidden(directory: string): boolean {
 function namesIn(directory: string): string[] {
   try {
     return readdirSync(directory)
-  } catch {
+  } catch (error) {
     // nobody has made it, or it is not ours to see
-    return []
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw error
   }
 }
 

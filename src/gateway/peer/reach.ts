@@ -7,6 +7,9 @@ import type { Links } from './links.ts'
 /** One that is not linked by then is frozen. */
 const FINDING_SHARE = 0.5
 
+/** The name under which those are missing that cannot be seen. */
+const UNSEEN = 'unknown'
+
 export class LocalReach implements Reach {
   readonly #links: Links
 
@@ -23,7 +26,11 @@ export class LocalReach implements Reach {
     await this.#settle(deadlineMs, gateway)
     const target = this.#links.find(gateway)
     if (target) return target
-    const reason = this.#links.failing.get(gateway) ?? (this.#links.awaited.includes(gateway) ? late(gateway) : null)
+    // it may be that nobody looked any more
+    if (this.#links.isClosed) throw closed()
+    const reason =
+      this.#links.failing.get(gateway) ??
+      (this.#links.awaited.includes(gateway) ? late(gateway) : this.#links.blindness)
     if (reason === null) return null
     throw new ShiftworkError('ERR_NO_ANSWER', reason)
   }
@@ -31,10 +38,13 @@ export class LocalReach implements Reach {
   async all(deadlineMs: number): Promise<Found> {
     if (this.#links.isClosed) throw closed()
     await this.#settle(deadlineMs)
+    if (this.#links.isClosed) throw closed()
     const targets = this.#links.all().sort((one, other) => (one.gateway < other.gateway ? -1 : 1))
     const failing = [...this.#links.failing].map(([gateway, reason]) => ({ gateway, reason }))
     const awaited = this.#links.awaited.map((gateway) => ({ gateway, reason: late(gateway) }))
-    const missing = [...failing, ...awaited]
+    const { blindness } = this.#links
+    const unseen = blindness === null ? [] : [{ gateway: UNSEEN, reason: blindness }]
+    const missing = [...failing, ...awaited, ...unseen]
     const [forbidden = null] = targets.length === 0 ? this.#links.forbidden : []
     return { targets, missing, forbidden }
   }

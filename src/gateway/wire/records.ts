@@ -86,60 +86,51 @@ function tooLarge(byteLength: number): ShiftworkError {
 /** A type and, at most, two numbers, a small one, and the length of what follows. */
 const HEAD_BYTES = 1 + 4 + 4 + 1 + 4
 
-/** @throws ShiftworkError `ERR_MESSAGE_TOO_LARGE`: nothing is written. */
-export function writeRecord(sink: Sink, record: WireRecord): void {
+/** @returns how many bytes it has. @throws ShiftworkError `ERR_MESSAGE_TOO_LARGE`: nothing is written. */
+export function writeRecord(sink: Sink, record: WireRecord): number {
   switch (record.type) {
     case 'serve':
     case 'leave':
     case 'ping':
     case 'pong':
-      write(sink, { type: record.type })
-      return
+      return write(sink, { type: record.type })
     case 'ack':
-      write(sink, { type: 'ack', first: record.client, second: record.event })
-      return
+      return write(sink, { type: 'ack', first: record.client, second: record.event })
     case 'sent':
-      write(sink, { type: 'sent', first: record.request, small: DELIVERIES.indexOf(record.delivery) })
-      return
+      return write(sink, { type: 'sent', first: record.request, small: DELIVERIES.indexOf(record.delivery) })
     case 'hello':
     case 'welcome':
-      write(sink, { type: record.type, text: JSON.stringify(record.value) })
-      return
+      return write(sink, { type: record.type, text: JSON.stringify(record.value) })
     case 'adopt':
     case 'state':
-      write(sink, { type: record.type, first: record.client, text: JSON.stringify(record.value) })
-      return
+      return write(sink, { type: record.type, first: record.client, text: JSON.stringify(record.value) })
     case 'reply':
-      write(sink, {
+      return write(sink, {
         type: 'reply',
         first: record.request,
         small: record.isError ? 1 : 0,
         text: JSON.stringify(record.value ?? null),
       })
-      return
     case 'event': {
       const small = KINDS.indexOf(record.kind) | (record.isRedelivered ? REDELIVERED : 0)
-      write(sink, { type: 'event', first: record.client, second: record.event, small, data: record.bytes })
-      return
+      return write(sink, { type: 'event', first: record.client, second: record.event, small, data: record.bytes })
     }
     case 'send':
-      write(sink, {
+      return write(sink, {
         type: 'send',
         first: record.request,
         small: kindOf(record.data),
         text: record.to,
         data: record.data,
       })
-      return
     case 'request':
-      write(sink, {
+      return write(sink, {
         type: 'request',
         first: record.request,
         small: kindOf(record.data),
         text: JSON.stringify(record.value),
         ...(record.data !== null && { data: record.data }),
       })
-      return
   }
 }
 
@@ -160,7 +151,7 @@ interface Fields {
   readonly data?: Data
 }
 
-function write(sink: Sink, { type, first = 0, second = 0, small = 0, text = '', data }: Fields): void {
+function write(sink: Sink, { type, first = 0, second = 0, small = 0, text = '', data }: Fields): number {
   const textBytes = Buffer.byteLength(text)
   const dataBytes = data === undefined ? 0 : typeof data === 'string' ? Buffer.byteLength(data) : data.byteLength
   const byteLength = HEAD_BYTES + textBytes + 4 + dataBytes
@@ -177,6 +168,7 @@ function write(sink: Sink, { type, first = 0, second = 0, small = 0, text = '', 
   const dataAt = textAt + textBytes + 4
   if (typeof data === 'string') bytes.write(data, dataAt)
   else if (data !== undefined) bytes.set(data, dataAt)
+  return byteLength
 }
 
 /**

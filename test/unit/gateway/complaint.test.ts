@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { expect, it } from 'vitest'
 import { complaint } from '../../../src/gateway/business/complaint.ts'
 import { ShiftworkError } from '../../../src/index.ts'
@@ -31,4 +32,18 @@ it('ends with a chain of causes that is a circle', () => {
 it('takes whatever is thrown', () => {
   expect(complaint('connect', 'g.c', 'a word')).toBe("shiftwork: onConnect of client g.c threw: 'a word'")
   expect(complaint('error', 'g.c', undefined)).toBe('shiftwork: onError of client g.c threw: undefined')
+})
+
+it('is said of anything that can be thrown', () => {
+  const listed = new Error('with a list')
+  listed.stack = [] as unknown as string
+  expect(complaint('text', 'g.c', listed)).toContain('Error: with a list')
+  const hidden = {
+    [inspect.custom]: () => {
+      throw new Error('hidden')
+    },
+  }
+  expect(complaint('text', 'g.c', hidden)).toBe(
+    'shiftwork: onMessage of client g.c threw: something that cannot be shown',
+  )
 })

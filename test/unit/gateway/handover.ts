@@ -22,6 +22,11 @@ export class FakeLink implements BusinessLink {
   readonly clients = new Set<HubClient>()
   readonly starved = new Set<HubClient>()
   handedBytes = 0
+  toldBytes = 0
+  /** Each client that it was given costs as much. */
+  adoptBytes = 50
+  /** It was asked whether it has read everything. */
+  isAsked = false
   /** What it was given of each client since it was given that one, and has not acknowledged. */
   readonly held = new Map<number, Event[]>()
   readonly onEvent: (event: Event) => void
@@ -30,18 +35,23 @@ export class FakeLink implements BusinessLink {
     this.onEvent = onEvent
   }
 
-  write(record: WireRecord): void {
+  write(record: WireRecord): number {
     switch (record.type) {
       case 'adopt':
         expect(this.state, 'a client is given to one that serves').toBe('serving')
         this.held.set(record.client, [])
-        return
+        return this.adoptBytes
       case 'event':
         expect(this.state, 'an event is handed to one that serves').toBe('serving')
         expect(this.held.has(record.client), 'a client is given before its events').toBe(true)
         this.held.get(record.client)?.push(record)
         this.onEvent(record)
-        return
+        return 0
+      case 'ping':
+        this.isAsked = true
+        return 0
+      default:
+        return 0
     }
   }
 }

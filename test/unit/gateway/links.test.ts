@@ -8,6 +8,7 @@ import { expect, it, onTestFinished, vi } from 'vitest'
 import { createGatewayId } from '../../../src/gateway/ids.ts'
 import { Links } from '../../../src/gateway/peer/links.ts'
 import { Places } from '../../../src/gateway/peer/places.ts'
+import { LocalReach } from '../../../src/gateway/peer/reach.ts'
 import { temporaryDirectory } from '../tempdir.ts'
 import { FakeGateway } from './fake-gateway.ts'
 
@@ -71,6 +72,40 @@ it('whoever asks, and whenever: a gateway that does not listen yet is not settle
   expect(settled).toBe(0)
   utimesSync(path, hourAgo, hourAgo)
   await expect.poll(() => settled).toBe(50)
+})
+
+it('when nothing can be seen nobody is dead, and who asks is told that it is not known', async () => {
+  const linkDir = temporaryDirectory()
+  await FakeGateway.open(linkDir)
+  const places = new Places({ linkDir })
+  const { links, dead } = watch(places)
+  await links.settle()
+  const list = vi.spyOn(places, 'list').mockImplementation(() => {
+    throw new Error('EMFILE: too many open files')
+  })
+  places.doubt()
+  const reach = new LocalReach(links)
+  await expect(reach.find('other', 100)).rejects.toMatchObject({
+    code: 'ERR_NO_ANSWER',
+    message: expect.stringContaining('too many open files') as string,
+  })
+  expect(await reach.all(100)).toMatchObject({ targets: [{ gateway: 'fake' }], missing: [{ gateway: 'unknown' }] })
+  list.mockRestore()
+  places.doubt()
+  expect(await reach.find('other', 100)).toBeNull()
+  expect((await reach.all(100)).missing).toEqual([])
+  expect(dead).toEqual([])
+})
+
+it('who closes the links while one is being opened is told that nothing was sent', async () => {
+  const linkDir = temporaryDirectory()
+  await FakeGateway.open(linkDir)
+  const { links } = watch(new Places({ linkDir }))
+  const reach = new LocalReach(links)
+  const [found, all] = [reach.find('fake', 1_000), reach.all(1_000)]
+  links.close()
+  await expect(found).rejects.toMatchObject({ code: 'ERR_CONNECTION_CLOSED' })
+  await expect(all).rejects.toMatchObject({ code: 'ERR_CONNECTION_CLOSED' })
 })
 
 it('one that has listened before is dead at once, however young it is', async () => {

@@ -130,6 +130,35 @@ describe('close', () => {
   })
 })
 
+describe('close, while no worker is there', () => {
+  it('clients that come again, as they were told to, take no more memory than all may have', () => {
+    const counter = new Counter({ overflow: 'close', maxMessages: 2 })
+    for (let round = 0; round < 20_000; round++) {
+      const client = counter.come()
+      for (let count = 0; count < 3; count++) counter.say(client, 2_000)
+      counter.go(client)
+    }
+    expect(counter.queue.closed).toBe(20_000)
+    // what was taken before the first was sent away, and the coming and going of those who are still to be heard of
+    expect(counter.dispatch.byteLength).toBeLessThan(20_000 + 5_100 * 2 * 64)
+    expect(counter.clients.gone).toBeLessThan(5_100)
+  })
+
+  it('what somebody had said who has left waits for no longer than it may', () => {
+    vi.useFakeTimers()
+    const counter = new Counter({ overflow: 'close' })
+    counter.queue.watch()
+    const client = counter.come()
+    counter.say(client)
+    counter.go(client)
+    vi.advanceTimersByTime(5_000)
+    counter.queue.stop()
+    vi.useRealTimers()
+    expect(client.connection.close).not.toHaveBeenCalled()
+    expect([counter.dispatch.events, counter.queue.dropped]).toEqual([2, 1])
+  })
+})
+
 describe('clients that come and go while no worker is there', () => {
   it('are kept, up to so many that had nothing to say; who had is always kept', () => {
     const counter = new Counter({ maxTotalBytes: 1_000_000_000 })

@@ -7,6 +7,7 @@ import { Post } from '../../../../src/gateway/bus/post.ts'
 import { createGatewayId } from '../../../../src/gateway/ids.ts'
 import { Commands } from '../../../../src/gateway/peer/commands.ts'
 import type { Target } from '../../../../src/gateway/peer/link.ts'
+import type { Request } from '../../../../src/gateway/types.ts'
 import type { Answer, Asked } from '../../../../src/gateway/wire/records.ts'
 import { FakeBroker } from './fake-broker.ts'
 
@@ -311,11 +312,46 @@ describe('a broker that is away', () => {
   })
 })
 
+it('commands share a packet, which is valid for all of them, unless one of them must be done much sooner', async () => {
+  const [one, far] = [gateway(), peer()]
+  await pass()
+  const target = (await far.find(one.name, DEADLINE_MS)) as Target
+  const packets = (): number => broker.published.filter(({ channel }) => channel.endsWith(`:to:${one.name}`)).length
+  const sendAll = (...deadlines: number[]): Promise<unknown[]> =>
+    Promise.all(deadlines.map((deadlineMs) => outcome(target.send(`${one.name}.client`, 'hello', deadlineMs))))
+  expect(await sendAll(1_000, 999, 1_000)).toEqual(['sent', 'sent', 'sent'])
+  expect(packets()).toBe(1)
+  expect(await sendAll(100, 1_000, 1_000, 100)).toEqual(['sent', 'sent', 'sent', 'sent'])
+  expect(packets()).toBe(1 + 3)
+})
+
+it('who ends gets the answers to what it has asked', async () => {
+  const [one, far] = [gateway(), peer()]
+  await pass()
+  const target = (await far.find(one.name, DEADLINE_MS)) as Target
+  const sent = outcome(target.send(`${one.name}.client`, 'hello', DEADLINE_MS))
+  const closed = far.close()
+  expect(await sent).toBe('sent')
+  await closed
+  expect(broker.connections).toBe(1)
+})
+
+it('those who are near are not kept waiting for a bus of which nothing is known yet', async () => {
+  broker.state = 'frozen'
+  const far = peer()
+  const found = far.all(DEADLINE_MS)
+  await pass(DEADLINE_MS / 2)
+  await expect(found).resolves.toMatchObject({ targets: [], missing: [{ gateway: 'bus' }] })
+})
+
 it('a message that is too large for the bus is refused, and costs nobody else anything', async () => {
   const [one, far] = [gateway(), peer()]
   await pass()
   expect(await send(far, one.name, Buffer.alloc(8 * 1024 * 1024 + 1))).toBe('ERR_MESSAGE_TOO_LARGE')
   expect(await send(far, one.name, Buffer.alloc(8 * 1024 * 1024))).toBe('sent')
+  const target = (await far.find(one.name, DEADLINE_MS)) as Target
+  const session = { do: 'setSession', client: `${one.name}.client`, session: { much: 'x'.repeat(8 * 1024 * 1024) } }
+  expect(await outcome(target.request(session as Request, null, DEADLINE_MS))).toBe('ERR_MESSAGE_TOO_LARGE')
   const near = { gateway: 'near', send: async () => 'sent', request: async () => ({ sent: 3, buffered: 0, full: 0 }) }
   const all = async (deadlineMs: number) => {
     const found = await far.all(deadlineMs)

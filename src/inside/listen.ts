@@ -29,8 +29,8 @@ export interface ListenOptions<Message = unknown, Sent = unknown, C extends Conn
   /** Permissions of an exclusive unix socket, 0o600 for example; default: what the umask says. */
   socketMode?: number
   /**
-   * True: its connections stay until `onWorkerStop` has settled, since that hook needs them. Default false: when it takes
-   * long, they are parted with before.
+   * True: it accepts, and its connections stay, until `onWorkerStop` has settled, since that hook needs them. Default
+   * false: it accepts nothing more once the worker leaves, and when the hook takes long, they are parted with before.
    */
   partsLast?: boolean
 }
@@ -74,6 +74,7 @@ export async function listen<Listen extends string, Message = MessageOf<Listen>,
       hint: `Give it ${missing.replaceAll('worker.', '')} in the second argument.`,
     })
   const server = await createServer(runnable, checked.protocol, owner)
+  if (options.partsLast) inside.keepListening(server)
   const port = await openServer(server, place)
   return {
     address: formatAddress(checked, port ?? undefined),

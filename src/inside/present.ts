@@ -2,6 +2,7 @@
  * What user code inside a worker process works with: who the worker is, what it is a client of, and its
  * timers. It stands on the process, so that another copy of this package finds it, too.
  */
+import type { Server } from 'node:net'
 import { ShiftworkError } from '../errors.ts'
 import type { Branch } from '../protocols/branch.ts'
 import type { WorkerView } from '../protocols/connection.ts'
@@ -14,6 +15,8 @@ export interface Inside {
   readonly timers: Timers
   /** A place for the connections of one more listener. */
   branch(how: { partsLast: boolean }): Branch
+  /** It accepts until `onWorkerStop` has settled. */
+  keepListening(server: Server): void
 }
 
 const INSIDE = Symbol.for('shiftwork.inside')

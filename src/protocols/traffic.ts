@@ -57,6 +57,7 @@ export class Traffic {
   #isDraining = false
   /** The server whose answers end their connections although it does not drain. */
   #ending: NetServer | null = null
+  readonly #late = new Set<NetServer>()
   #sweeper: NodeJS.Timeout | null = null
   #onEmpty: (() => void) | null = null
 
@@ -85,7 +86,12 @@ export class Traffic {
     this.#servers.add(server)
     if (isWeb(server)) this.#upgrades.watch(server)
     if (server instanceof TlsServer) server.on('secureConnection', (socket) => this.#addSecured(socket))
-    if (this.#isDraining) stopListening(server)
+    if (this.#isDraining && !this.#late.has(server)) stopListening(server)
+  }
+
+  /** This one listens until `stopListeningLast`: the worker's own code needs it to leave. */
+  keepListening(server: NetServer): void {
+    this.#late.add(server)
   }
 
   #add(socket: Socket, server: NetServer): void {
@@ -179,12 +185,18 @@ export class Traffic {
 
   // ---- drain -------------------------------------------------------------------------------------------------------
 
-  /** Stops listening; from now on the last answer on each connection says so. Safe to call twice. */
+  /** Stops listening, but for what is kept; from now on the last answer on each connection says so. Safe to call twice. */
   stopListening(): void {
     if (this.#isDraining) return
     this.#isDraining = true
-    for (const server of this.#servers) stopListening(server)
+    for (const server of this.#servers) if (!this.#late.has(server)) stopListening(server)
     for (const socket of this.#all()) endWithAnswer(socket)
+  }
+
+  /** Nothing is kept any more. */
+  stopListeningLast(): void {
+    for (const server of this.#late) stopListening(server)
+    this.#late.clear()
   }
 
   /**
@@ -235,6 +247,7 @@ export class Traffic {
    */
   cut(others: readonly string[] = []): CutReport {
     this.stopListening()
+    this.stopListeningLast()
     this.#endSweep()
     const names = this.#all().flatMap((socket) => {
       const upgraded = this.#upgrades.nameOf(socket)

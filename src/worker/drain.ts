@@ -67,7 +67,10 @@ export class Drain {
       this.#options.traffic.partWithUpgraded(spreadMs)
       this.#options.connections.partWithAll(spreadMs)
     })
-    void hook.then(() => this.#options.connections.partWithLast())
+    void hook.then(() => {
+      this.#options.traffic.stopListeningLast()
+      this.#options.connections.partWithLast()
+    })
     const drained = Promise.all(this.#begun.map((begun) => begun.drained(order.lingerMs))).then(() =>
       this.#options.connections.emptied(),
     )

@@ -116,6 +116,7 @@ class WorkerProcess {
       upstreams: this.#upstreams,
       timers: this.#timers,
       branch: (how) => new Branch(this.#connections, how),
+      keepListening: (server) => this.#traffic.keepListening(server),
     })
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec

@@ -87,7 +87,8 @@ it('F4 a killed master: gateway and business workers leave, and each client is t
   expect(next.wrongs).toEqual([])
 })
 
-it('what clients have said before their gateway leaves is handled in full, also by handlers that need longer than its goodbyes', async () => {
+/** A fleet whose gateway has more than its business worker handles in the time of its goodbyes. */
+async function startLoaded(): Promise<{ project: Project; swarm: Swarm }> {
   const project = await startFleet({}, answeringApp('await delay(60)'))
   const swarm = await openSwarm(project, { clients: 5 })
   for (const client of swarm.clients) for (let number = 0; number < 120; number++) client.say()
@@ -95,9 +96,25 @@ it('what clients have said before their gateway leaves is handled in full, also 
     const { queued, handedOver } = await figuresOf(project)
     return Number(queued) + Number(handedOver) + handledIn(project).length >= 600
   })
+  return { project, swarm }
+}
+
+it('what clients have said before their gateway leaves is handled in full, also by handlers that need longer than its goodbyes', async () => {
+  const { project, swarm } = await startLoaded()
   expect((await project.reload('gateway', '--force')).summary).toMatchObject({ result: 'done' })
   await expectParted(project, swarm)
   expectHandledInOrder(handledIn(project), swarm)
+})
+
+it('what clients have said before their gateway leaves is handled in full, also when its only business worker is killed meanwhile', async () => {
+  const { project, swarm } = await startLoaded()
+  const reload = project.reload('gateway', '--force')
+  await until('it leaves', () => project.log.includes(' drains'))
+  await kill(project, ...(await project.pids('business')))
+  expect((await reload).summary).toMatchObject({ result: 'done' })
+  await swarm.until('all are told', () => swarm.clients.every(({ farewell }) => farewell !== null))
+  expect(swarm.farewells).toEqual({ 1012: 5 })
+  expect(expectHandledInOrder(handledIn(project), swarm)).toBeGreaterThan(0)
 })
 
 it('a stop while clients are paused and nobody handles what they say does not wait for them', async () => {

@@ -21,13 +21,20 @@ export interface DispatchOptions {
   readonly redelivers: boolean
   /** Events of this client were acknowledged or lost: there is more room. */
   onRelieved(client: HubClient): void
+  /** A worker was lost, and no other has come in its place. */
+  onAbandoned(): void
 }
+
+/** So long after a worker was lost another one may come that is started in its place. */
+const SUCCESSOR_MS = 5_000
 
 export class Dispatch {
   readonly #options: DispatchOptions
   readonly #links = new Set<BusinessLink>()
   /** They wait for a worker, or for one that has room for them. */
   readonly #unowned = new Set<HubClient>()
+  /** Runs while one is expected in the place of one that was lost. */
+  #successor: NodeJS.Timeout | null = null
   /** Events of all clients that are not acknowledged. */
   events = 0
   byteLength = 0
@@ -42,6 +49,11 @@ export class Dispatch {
   /** Those that take clients. */
   get serving(): number {
     return [...this.#links].filter(({ state }) => state === 'serving').length
+  }
+
+  /** Somebody takes clients, or is about to. */
+  get isServed(): boolean {
+    return this.serving > 0 || this.#successor !== null
   }
 
   // ---- clients -----------------------------------------------------------------------------------------------------
@@ -138,6 +150,7 @@ export class Dispatch {
   /** It takes clients from now on: those that wait are the first. */
   serve(link: BusinessLink): void {
     if (link.state !== 'ready') return
+    this.#endWait()
     link.state = 'serving'
     this.#links.add(link)
     this.#assignWaiting()
@@ -166,6 +179,7 @@ export class Dispatch {
 
   /** It is gone, and with it all that it had not acknowledged. */
   close(link: BusinessLink): void {
+    if (link.state === 'serving') this.#awaitSuccessor()
     link.state = 'closed'
     this.#links.delete(link)
     for (const client of [...link.clients]) {
@@ -176,6 +190,20 @@ export class Dispatch {
       // not before somebody has it: one that may speak again does so at once
       this.#options.onRelieved(client)
     }
+  }
+
+  #awaitSuccessor(): void {
+    this.#endWait()
+    const giveUp = (): void => {
+      this.#successor = null
+      this.#options.onAbandoned()
+    }
+    this.#successor = setTimeout(giveUp, SUCCESSOR_MS).unref()
+  }
+
+  #endWait(): void {
+    if (this.#successor) clearTimeout(this.#successor)
+    this.#successor = null
   }
 
   #disown(client: HubClient): void {

@@ -64,7 +64,7 @@ export class Farewell {
 
   #isHeard(client: HubClient): boolean {
     const { isClosed, line } = client
-    return isClosed || line.size === 0 || (this.#dispatch.serving === 0 && line.handedOver === 0)
+    return isClosed || line.size === 0 || (!this.#dispatch.isServed && line.handedOver === 0)
   }
 
   /** Something of it was handled, or it is gone. */

@@ -51,6 +51,7 @@ export class Hub {
       clients: this.#clients,
       redelivers: settings.delivery === 'at-least-once',
       onRelieved: (client) => this.#queue.noteRelieved(client),
+      onAbandoned: () => this.#noteFewer(),
     })
     this.#queue = new Queue(settings.queue, { dispatch: this.#dispatch, clients: this.#clients })
     this.#farewell = new Farewell(this.#dispatch)
@@ -246,9 +247,9 @@ export class Hub {
 
   #noteIdle(): void {
     if (this.#clients.size > 0) return
-    const { events, serving, handedOver } = this.#dispatch
     // what no worker has, and none will take, is not waited for
-    if (events === 0 || (serving === 0 && handedOver === 0)) this.#onIdle()
+    const { events, isServed, handedOver } = this.#dispatch
+    if (events === 0 || (!isServed && handedOver === 0)) this.#onIdle()
   }
 }
 

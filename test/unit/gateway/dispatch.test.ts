@@ -29,7 +29,12 @@ describe('clients of which there is much to tell', () => {
 
   function stage(): { dispatch: Dispatch; link: FakeLink; come: () => HubClient } {
     const clients = new Clients()
-    const dispatch = new Dispatch({ clients, redelivers: true, onRelieved: () => undefined })
+    const dispatch = new Dispatch({
+      clients,
+      redelivers: true,
+      onRelieved: () => undefined,
+      onAbandoned: () => undefined,
+    })
     const come = (): HubClient => {
       const client = clients.add(`client-${clients.size}`, { state: 'open' } as Connection)
       dispatch.push(client, 'connect', new Uint8Array())

@@ -82,6 +82,7 @@ export class Handover {
     this.dispatch = new Dispatch({
       clients: this.clients,
       redelivers,
+      onAbandoned: () => undefined,
       onRelieved: (client) => {
         if (this.#isEager && !client.isClosed) this.say(client)
       },

@@ -23,7 +23,13 @@ const cleanUp: (() => unknown)[] = []
 
 beforeEach(() => {
   upstreams = new Upstreams(worker)
-  enter({ worker, upstreams, timers: new Timers(worker), branch: () => new Branch(new Connections()) })
+  enter({
+    worker,
+    upstreams,
+    timers: new Timers(worker),
+    branch: () => new Branch(new Connections()),
+    keepListening: () => undefined,
+  })
 })
 
 afterEach(() => {

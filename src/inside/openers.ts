@@ -38,15 +38,17 @@ const openWebSocket: Opener = async (socket, owner, { spoken, leftMs }) => {
   // loaded only where it is spoken
   const client = await import('../protocols/websocket/websocket-client.ts')
   const url = `${isSecure(address.protocol) ? 'wss' : 'ws'}://${hostOf(address)}${path}`
-  let isLate = false
-  const timer = setTimeout(() => {
-    isLate = true
-    socket.destroy()
-  }, leftMs)
+  // it was lost meanwhile, and would not say so again
+  if (socket.destroyed) throw socket.errored ?? new Error('it hung up')
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(tooLate(spoken, 'its WebSocket handshake was not done'))
+      socket.destroy()
+    }, leftMs)
+  })
   try {
-    await client.openWebSocket(socket, owner, { url, headers, webSocket })
-  } catch (error) {
-    throw isLate ? tooLate(spoken, 'its WebSocket handshake was not done') : error
+    await Promise.race([client.openWebSocket(socket, owner, { url, headers, webSocket }), late])
   } finally {
     clearTimeout(timer)
   }

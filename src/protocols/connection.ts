@@ -322,6 +322,8 @@ export abstract class Connection<Sent = unknown> {
     const hook = this.onClose ?? this.owner.hooks.onClose
     if (hook) callLate(this.worker.id, 'onClose', () => hook(this))
     this.#target?.close()
+    // who hands on to it must not wait for room
+    this.#isFull = false
     this.#releaseDrained()
   }
 

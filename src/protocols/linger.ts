@@ -17,8 +17,7 @@ export function endGently(socket: Socket): void {
   socket.removeAllListeners('data')
   socket.resume()
   if (socket.destroyed) return
-  // Node.js alone sees that a part of a long write was taken
-  socket.setTimeout(PATIENCE_MS, () => socket.destroy())
+  socket.setTimeout(0)
   const timer = setInterval(look(socket), LOOK_MS)
   timer.unref()
   socket.once('close', () => clearInterval(timer))
@@ -29,23 +28,24 @@ function look(socket: Socket): () => void {
   let quietSince = performance.now()
   let stuckAt = endsAt
   let read = socket.bytesRead
-  let taken = takenOf(socket)
+  let waiting = waitingIn(socket)
   socket.once('finish', () => {
     quietSince = performance.now()
   })
   return () => {
     const now = performance.now()
-    const isSending = socket.bytesRead !== read
-    if (isSending) quietSince = now
-    // one that takes a long write piece by piece is silent; one that sends and takes nothing is not waited for
-    if (takenOf(socket) !== taken || !isSending) stuckAt = now + PATIENCE_MS
+    if (socket.bytesRead !== read) quietSince = now
+    // whatever it sends: one that takes nothing is not waited for
+    if (waitingIn(socket) !== waiting) stuckAt = now + PATIENCE_MS
     read = socket.bytesRead
-    taken = takenOf(socket)
+    waiting = waitingIn(socket)
     const isDone = socket.writableFinished ? now - quietSince >= LINGER_MS || now >= endsAt : now >= stuckAt
     if (isDone) socket.destroy()
   }
 }
 
-function takenOf(socket: Socket): number {
-  return socket.bytesWritten - socket.writableLength
+/** Bytes that the kernel has not taken, those of a long write of which it has taken a part, too; Node.js looks at the same. */
+function waitingIn(socket: Socket): number {
+  const { _handle: handle } = socket as Socket & { _handle?: { writeQueueSize?: number } | null }
+  return socket.writableLength + (handle?.writeQueueSize ?? 0)
 }

@@ -74,12 +74,20 @@ export class Drain {
     const drained = Promise.all(this.#begun.map((begun) => begun.drained(order.lingerMs))).then(() =>
       this.#options.connections.emptied(),
     )
-    const done = Promise.all([hook, drained]).then(() => this.#options.upstreams.partWithAll())
+    const done = Promise.all([hook, drained])
+      .then(() => this.#emptied(order))
+      .then(() => this.#options.upstreams.partWithAll())
     const outcome = await Promise.race([done, expired])
     if (this.#deadline) clearTimeout(this.#deadline)
     const cut = outcome === 'expired' ? this.#cut() : { connections: 0, requests: [] }
     if (cut.connections > 0) await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
     return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
+  }
+
+  /** Of what came while the hook ran, to a listener that was kept for it. */
+  async #emptied({ lingerMs }: DrainOrder): Promise<void> {
+    await this.#options.traffic.drained(lingerMs)
+    await this.#options.connections.emptied()
   }
 
   #cut(): CutReport {

@@ -225,3 +225,47 @@ it('stopDelayMs: the workers serve on for so long after a stop was asked', async
   expect(result.code).toBe(0)
   expect(result.ms).toBeGreaterThanOrEqual(1_000)
 })
+
+it('B1 a handler that fails while its worker drains: the 500 says that it is the last answer, and the connection ends', async () => {
+  const { project, port } = await single(
+    { stopTimeoutMs: 60_000 },
+    `export function createApp(worker) {
+  const draining = new Promise((resolve) => { worker.onWorkerStop = resolve })
+  return async (request, response) => {
+    if (request.url === '/held') { await draining; throw new Error('too late') }
+    response.end('fine')
+  }
+}`,
+  )
+  const client = await Client.open({ port })
+  const held = client.request({ path: '/held' })
+  const reloaded = project.reload()
+  const { status, headers } = await held
+  expect([status, headers.get('connection')]).toEqual([500, 'close'])
+  await closedAt(client)
+  expect((await reloaded).summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
+})
+
+it('B2 handlers that fail because their clients have gone leave nothing behind, and a drain has nothing to wait for', async () => {
+  const { project, port, pid } = await single(
+    { stopTimeoutMs: 600_000 },
+    `export function createApp() {
+  return async (request, response) => {
+    for await (const _chunk of request);
+    response.end('fine')
+  }
+}`,
+  )
+  for (let count = 0; count < 10; count++) {
+    const client = await Client.open({ port })
+    client.socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1')
+    const begun = async (): Promise<boolean> =>
+      ((await project.status()).groups[0]?.processes[0]?.requests ?? 0) > count
+    await until('it is begun', begun)
+    client.socket.resetAndDestroy()
+  }
+  await until('all are gone', async () => (await project.status()).groups[0]?.processes[0]?.connections === 0)
+  const { summary } = await project.reload()
+  expect(summary.replaced).toMatchObject([{ oldPid: pid, connectionsCut: 0 }])
+  expect(isAlive(pid)).toBe(false)
+})

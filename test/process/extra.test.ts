@@ -1,7 +1,10 @@
 /** `listen`: one more address that a worker's own code opens. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { freePort } from '../helpers/cli.ts'
 import { Peer } from '../helpers/peer.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 import { speechOf } from '../helpers/speeches.ts'
 
@@ -87,4 +90,35 @@ Worker.runAll()
     const { code, stdout, stderr } = await project.shiftwork('start')
     expect({ call, code, said: (stdout + stderr).includes(reason) }).toEqual({ call, code: 1, said: true })
   }
+})
+
+it('one that parts last answers who comes while onWorkerStop runs, also when nothing else is open', async () => {
+  const project = Project.create({
+    'start.js': `
+import { existsSync, writeFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { listen, Worker } from 'shiftwork'
+const jobs = new Worker({ name: 'jobs' })
+jobs.onWorkerStart = async () => {
+  const admin = await listen('text://127.0.0.1:0', { partsLast: true, onMessage: async (connection, line) => {
+    writeFileSync('asked.txt', '')
+    await delay(500)
+    connection.send('answer to ' + line)
+  } })
+  console.log('admin on', admin.port)
+}
+jobs.onWorkerStop = async () => {
+  writeFileSync('stopping.txt', '')
+  while (!existsSync('asked.txt')) await delay(5)
+}
+Worker.runAll()`,
+  })
+  const running = await project.start()
+  const [, port] = await running.line(/^admin on (\d+)$/m)
+  const stopped = project.shiftwork('stop')
+  await until('its worker leaves', () => existsSync(join(project.dir, 'stopping.txt')))
+  const peer = await open('text', { port: Number(port) })
+  peer.send('hello')
+  expect(await peer.rest()).toEqual({ messages: ['answer to hello'], ending: 'end' })
+  expect(await stopped).toMatchObject({ code: 0, stderr: '' })
 })

@@ -84,6 +84,22 @@ it('a worker is a client of ws, wss and unix sockets, with paths, headers, subpr
   expect(running.stdout).not.toMatch(/WRONG|ERROR/)
 })
 
+it('a server that accepts and resets at once is tried again, from the first time on', async () => {
+  const rude = await TestServer.listen({ onConnection: (socket) => socket.resetAndDestroy() })
+  const project = Project.create({
+    'start.js': `
+import { connect, Worker } from 'shiftwork'
+const jobs = new Worker({ name: 'jobs' })
+jobs.onWorkerStart = () => {
+  const upstream = connect('ws://127.0.0.1:${rude.port}/', { reconnect: { minDelayMs: 10, maxDelayMs: 20 } })
+  upstream.onError = (_connection, error) => console.log('failed', error.code)
+}
+Worker.runAll()`,
+  })
+  const running = await project.start()
+  await until('it has failed five times', () => (running.stdout.match(/^failed ERR_CONNECT$/gm)?.length ?? 0) >= 5)
+})
+
 it('a server that refuses, does not answer, or is none is told in a sentence, within the time', async () => {
   const http = createServer((_request, response) => response.writeHead(403).end()).listen(0, '127.0.0.1')
   onTestFinished(() => void http.close())

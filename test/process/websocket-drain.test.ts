@@ -6,6 +6,7 @@
  */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { constants, deflateRawSync } from 'node:zlib'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { Callers } from '../helpers/callers.ts'
 import { Client, type Target } from '../helpers/client.ts'
@@ -119,9 +120,40 @@ async function beginReload(project: Project): Promise<{ done: ReturnType<Project
   return { done }
 }
 
+/** As the extension has it: without the tail that every message would have. */
+function deflate(text: string): Buffer {
+  return deflateRawSync(text, { finishFlush: constants.Z_SYNC_FLUSH }).subarray(0, -4)
+}
+
 const PARTED = { code: 1012, reason: '', end: 'closed', unread: 0 }
 
 describe('B5 a connection that is parted', () => {
+  it('has all handled that had come, also when that is still being unpacked', async () => {
+    const { project, open } = await serve(
+      `
+    export function setUp(worker) {
+      worker.onMessage = (connection, message) => connection.send(String(message.length))
+      worker.onWorkerStop = () => {
+        appendFileSync('blocked.txt', 'x')
+        while (!existsSync('sent.txt'));
+        // what was sent is with the kernel
+        for (const end = Date.now() + 100; Date.now() < end; );
+      }
+    }`,
+      { webSocket: { compression: true } },
+    )
+    const client = await open({ headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' } })
+    const done = project.reload()
+    await until('its worker is at it', () => project.written('blocked.txt') !== '')
+    const lengths = Array.from({ length: 8 }, (_, index) => 100_000 + index)
+    client.write(...lengths.map((length) => frame(OPCODES.text, deflate('y'.repeat(length)), { reserved: 4 })))
+    project.write('sent.txt', '')
+    expect(await client.farewell()).toEqual(PARTED)
+    const answers = client.frames.filter(({ opcode }) => opcode === OPCODES.text).map(({ payload }) => String(payload))
+    expect(answers).toEqual(lengths.map(String))
+    expect((await done).code).toBe(0)
+  })
+
   it('is told 1012 when what had come is handled and answered, and nothing behind it is', async () => {
     const { project, open } = await serve(`
     export function setUp(worker) {

@@ -357,6 +357,23 @@ describe('beside it', () => {
     },
   )
 
+  it('an upgrade behind an answer that waits for its client to read it gets its turn', async () => {
+    const { target } = await serve(`
+      const { createReadStream, writeFileSync } = await import('node:fs')
+      writeFileSync('large.bin', Buffer.alloc(8_000_000, 'x'))
+      worker.onRequest = (request, response) => {
+        response.setHeader('Content-Length', 8_000_000)
+        createReadStream('large.bin').pipe(response)
+      }
+      ${ECHO}
+    `)
+    const client = await Client.open(target)
+    client.pipeline([{ path: '/page' }, { headers: HANDSHAKE }])
+    expect((await client.answer()).body).toHaveLength(8_000_000)
+    expect((await client.upgrade()).status).toBe(101)
+    client.close()
+  })
+
   it('an upgrade behind an answer that ends the connection is none', async () => {
     const { target } = await serve(`
       worker.onRequest = (request, response) => response.writeHead(200, { Connection: 'close' }).end('a page')

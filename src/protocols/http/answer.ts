@@ -24,16 +24,22 @@ export function exchangeOf(socket: Socket): Exchange {
 
 /**
  * Goes on when every request that came before on this connection is answered (RFC 9112, 9.3.2); not at all
- * when one of the answers ends it.
+ * when one of the answers ends it. For a socket that `node:http` has handed out, and does nothing for any more.
  */
 export function afterAnswers(socket: Socket, goOn: () => void): void {
   const exchange = (socket as Socket & { [EXCHANGE]?: Exchange })[EXCHANGE]
   const unanswered = exchange?.open.at(-1)
-  const unlessEnded = (): void => {
+  if (!exchange || !unanswered) {
     if (!exchange?.last) goOn()
+    return
   }
-  if (unanswered) unanswered.once('close', unlessEnded)
-  else unlessEnded()
+  // an answer that is waiting for room would wait for ever
+  const drain = (): void => void exchange.open[0]?.emit('drain')
+  socket.on('drain', drain)
+  unanswered.once('close', () => {
+    socket.off('drain', drain)
+    if (!exchange.last) goOn()
+  })
 }
 
 /** True for a request that stands behind the one whose answer closes its connection: it must not be handled. */
@@ -73,7 +79,7 @@ export function closeAfter(response: ServerResponse, exchange: Exchange): void {
 function withoutConnection(arg: unknown): unknown {
   if (Array.isArray(arg)) return withoutConnectionPairs(arg)
   if (typeof arg !== 'object' || arg === null) return arg
-  return Object.fromEntries(Object.entries(arg).filter(([name]) => !isHopHeader(name)))
+  return Object.fromEntries(Object.entries(arg).filter(([name, value]) => !keepsOpen(name, value)))
 }
 
 /**
@@ -81,15 +87,16 @@ function withoutConnection(arg: unknown): unknown {
  * was set before, Node.js takes no other.
  */
 function withoutConnectionPairs(headers: unknown[]): unknown[] {
-  if (Array.isArray(headers[0])) return headers.filter((pair) => !isHopHeader((pair as unknown[])[0])).flat()
+  if (Array.isArray(headers[0])) return headers.filter((pair) => !keepsOpen(...(pair as [unknown, unknown]))).flat()
   const kept: unknown[] = []
   for (let index = 0; index < headers.length; index += 2)
-    if (!isHopHeader(headers[index])) kept.push(headers[index], headers[index + 1])
+    if (!keepsOpen(headers[index], headers[index + 1])) kept.push(headers[index], headers[index + 1])
   return kept
 }
 
-function isHopHeader(name: unknown): boolean {
-  return typeof name === 'string' && /^(connection|keep-alive)$/i.test(name)
+/** Our own refusals say `close`, and stay. */
+function keepsOpen(name: unknown, value: unknown): boolean {
+  return typeof name === 'string' && /^(connection|keep-alive)$/i.test(name) && !/\bclose\b/i.test(String(value))
 }
 
 /**

@@ -312,6 +312,7 @@ export function connectionOf(owner: Owner, socket: Socket, isSeen: boolean): Htt
   const known = connectionOn(socket)
   if (known instanceof HttpConnection) return known
   const connection = new HttpConnection(owner, socket)
-  if (isSeen) connection.open()
+  // of one that is closed already nobody would hear that it has gone
+  if (isSeen && !socket.destroyed) connection.open()
   return connection
 }

@@ -5,7 +5,7 @@
  */
 import { type Server as HttpServer, type IncomingMessage, METHODS, ServerResponse } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { endGently } from '../linger.ts'
 import { tapEvents } from '../tap.ts'
 import { afterAnswers, refuse } from './answer.ts'
@@ -19,7 +19,7 @@ export function guard(server: HttpServer | HttpsServer, isHostRequired: boolean)
   tapEvents(server, (event, request, answer) => {
     if (event !== 'request' && !isHandedOut(event)) return false
     if (offenceOf(request as IncomingMessage, isHostRequired) === null) return false
-    turnAway(answer as ServerResponse | Socket)
+    turnAway(request as IncomingMessage, answer as ServerResponse | Duplex)
     return true
   })
 }
@@ -29,16 +29,17 @@ function isHandedOut(event: string): boolean {
   return event === 'upgrade' || event === 'connect' || event === 'checkContinue' || event === 'checkExpectation'
 }
 
-function turnAway(answer: ServerResponse | Socket): void {
+function turnAway({ socket }: IncomingMessage, answer: ServerResponse | Duplex): void {
   if (answer instanceof ServerResponse) {
     refuse(answer, 400)
     return
   }
-  // node:http has let go of it, and one that is reset now would be nobody's error
-  answer.on('error', () => answer.destroy())
-  afterAnswers(answer, () => {
-    answer.write(BAD_REQUEST)
-    endGently(answer)
+  // node:http has let go of it, and one that is reset now would be nobody's error. What it hands out may be
+  // something before the socket (Node.js 26, an upgrade with a body)
+  for (const stream of new Set([answer, socket])) stream.on('error', () => socket.destroy())
+  afterAnswers(socket, () => {
+    socket.write(BAD_REQUEST)
+    endGently(socket)
   })
 }
 

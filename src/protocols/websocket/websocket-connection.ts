@@ -22,6 +22,8 @@ const FAILED = 500
 
 /** A goodbye ends by force when for so long nothing comes and nothing is taken of what was sent. */
 const GOODBYE_MS = 10_000
+/** How often it is looked whether all that has come is unpacked. */
+const INFLATE_LOOK_MS = 5
 
 const OWNER = Symbol('shiftwork.owner')
 type Owned = { [OWNER]: WebSocketConnection }
@@ -79,7 +81,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     if (this.bufferedBytes > 0) return `${this.bufferedBytes} bytes are not delivered`
     if (this.#isPaused) return 'it is paused'
     if (this.#state === 'closing') return 'its goodbye is not answered'
-    return this.#wire?.hasBegun ? 'its message is not whole' : null
+    return this.#wire?.hasBegunMessage ? 'its message is not whole' : null
   }
 
   protected override get isDeaf(): boolean {
@@ -172,13 +174,21 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     this.#state = 'parting'
     this.#isHeld = false
     this.#wire?.resume()
-    setImmediate(() =>
-      setImmediate(() => {
-        this.#lastCall = this.#wire?.hasBegun ? 'message begun' : 'over'
-        if (this.#isPaused) this.#wire?.pause()
-        this.#endIfDue()
-      }),
-    )
+    setImmediate(() => setImmediate(() => this.#callLast()))
+  }
+
+  #callLast(): void {
+    const wire = this.#wire
+    if (wire?.isInflating) {
+      // what came before is told first, and nothing that comes now
+      wire.pause()
+      setTimeout(() => this.#callLast(), INFLATE_LOOK_MS)
+      return
+    }
+    this.#lastCall = wire?.hasBegunMessage ? 'message begun' : 'over'
+    if (this.#isPaused) wire?.pause()
+    else wire?.resume()
+    this.#endIfDue()
   }
 
   /** A ping frame with these bytes, at most 125. The answer counts as a sign of life, and nothing else does with it. */

@@ -10,6 +10,10 @@ export interface Wire {
   readonly isClient: boolean
   /** Of a message, or of a frame, a part has come. */
   readonly hasBegun: boolean
+  /** The same without pings and pongs: their other half may never come. */
+  readonly hasBegunMessage: boolean
+  /** What has come is not all told yet: it is being unpacked. */
+  readonly isInflating: boolean
   /** `message` (Buffer, whether it is binary), `close` (code, reason as a Buffer), `error`. */
   on(event: string, listener: (this: never, ...args: never[]) => void): unknown
   send(data: string | Uint8Array, done?: () => void): void

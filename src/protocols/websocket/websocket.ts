@@ -90,21 +90,42 @@ export function wireOptions({ compression }: WebSocketOptions, { maxMessageBytes
 
 /** What `ws` knows about the bytes that have come. Not public: where a member is missing, nothing has begun. */
 interface Receiver {
-  /** 0: between two frames. */
+  /** 0: between two frames; 5: what is whole is being unpacked, and what came behind it waits. */
   _state?: number
+  /** Of the frame that has begun; above 7 that of a control frame. */
+  _opcode?: number
   /** The opcode of a message that comes in fragments; 0: of none. */
   _fragmented?: number
   _bufferedBytes?: number
 }
 
-export class OwnWebSocket extends WebSocket implements Pick<Wire, 'hasBegun' | 'isClient'> {
+const INFLATING = 5
+const LAST_DATA_OPCODE = 7
+
+type Known = Pick<Wire, 'hasBegun' | 'hasBegunMessage' | 'isInflating' | 'isClient'>
+
+export class OwnWebSocket extends WebSocket implements Known {
   get isClient(): boolean {
     return false
   }
 
   get hasBegun(): boolean {
-    const receiver = (this as unknown as { _receiver?: Receiver | null })._receiver
+    const receiver = this.#known
     return Boolean(receiver && (receiver._state || receiver._fragmented || receiver._bufferedBytes))
+  }
+
+  get hasBegunMessage(): boolean {
+    const { _state, _opcode = 0, _fragmented } = this.#known ?? {}
+    const isOfControl = Boolean(_state) && _opcode > LAST_DATA_OPCODE && !_fragmented
+    return this.hasBegun && !isOfControl
+  }
+
+  get isInflating(): boolean {
+    return this.#known?._state === INFLATING
+  }
+
+  get #known(): Receiver | null | undefined {
+    return (this as unknown as { _receiver?: Receiver | null })._receiver
   }
 }
 

@@ -1,7 +1,8 @@
 /** The gentle end of a socket: nothing that was sent is lost to a reset, and nobody is waited for without end. */
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
-import { expect, it, onTestFinished } from 'vitest'
+import { setTimeout as delay } from 'node:timers/promises'
+import { expect, it, onTestFinished, vi } from 'vitest'
 import { endGently } from '../../../src/protocols/linger.ts'
 
 async function sockets(): Promise<{ server: Socket; client: Socket; errors: string[] }> {
@@ -77,4 +78,29 @@ it('the second begins when the last byte is with the kernel, not when the end wa
   expect(bytes).toBe(32 * 1024 * 1024)
   expect((await closed) - (await finished)).toBeGreaterThanOrEqual(1_000)
   expect(errors).toEqual([])
+})
+
+it.each([
+  ['takes nothing is not waited for, whatever it sends', false],
+  ['takes a long write piece by piece is waited for, whether it sends or not', true],
+])('one that %s', async (_, isReading) => {
+  const { server, client } = await sockets()
+  client.pause()
+  server.write(Buffer.alloc(64 * 1024 * 1024))
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
+  onTestFinished(() => void vi.useRealTimers())
+  endGently(server)
+  let passedMs = 0
+  for (; passedMs < 200_000 && !server.destroyed; passedMs += 20_000) {
+    client.write('x')
+    if (isReading) {
+      const before = client.bytesRead
+      client.resume()
+      while (client.bytesRead < before + 1_000_000) await delay(1)
+      client.pause()
+    }
+    await delay(20)
+    vi.advanceTimersByTime(20_000)
+  }
+  expect(passedMs).toBe(isReading ? 200_000 : 40_000)
 })

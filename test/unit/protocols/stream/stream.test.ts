@@ -338,6 +338,19 @@ describe('pipe', () => {
     await once(target.client, 'end')
   })
 
+  it('into one that is closed while it is full goes on: what comes is dropped, and told', async () => {
+    const target = await pair<Buffer, string | Uint8Array>({ codec: TCP, limits: { maxSendBufferBytes: 1_000 } })
+    const source = await pair<Buffer, string | Uint8Array>({ codec: TCP })
+    await turns()
+    source.connection.pipe(target.connection)
+    target.client.pause()
+    const whole = 32 * 1024 * 1024
+    source.client.write(Buffer.alloc(whole))
+    await until('the target is full', () => target.connection.isFull)
+    target.client.destroy()
+    await until('all was read', () => source.connection.bytesRead === whole)
+  })
+
   it('both ways: an end is handed on, and the answer to it comes back', async () => {
     const [front, back] = [await pair(), await pair()]
     await turns()

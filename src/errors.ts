@@ -61,6 +61,16 @@ export function describeError(thrown: unknown): { message: string; stack: string
 
 /** @param above the errors that this one is a cause of: a chain may be a circle. */
 function describeChain(thrown: unknown, above: readonly unknown[]): { message: string; stack: string } {
+  try {
+    return describeOne(thrown, above)
+  } catch {
+    // user code may have given it members that throw
+    const message = 'an error was thrown that cannot be shown'
+    return { message, stack: message }
+  }
+}
+
+function describeOne(thrown: unknown, above: readonly unknown[]): { message: string; stack: string } {
   if (!(thrown instanceof Error)) {
     const message = `a value that is no Error was thrown: ${printable(thrown)}`
     return { message, stack: message }
@@ -69,7 +79,7 @@ function describeChain(thrown: unknown, above: readonly unknown[]): { message: s
   const chain = [...above, thrown]
   const hasCause = thrown.cause !== undefined && !chain.includes(thrown.cause)
   const cause = hasCause ? `\n[cause] ${describeChain(thrown.cause, chain).stack}` : ''
-  return { message: thrown.message, stack: stack + hintOf(thrown) + cause }
+  return { message: messageOf(thrown), stack: stack + hintOf(thrown) + cause }
 }
 
 /** By name: the start file may have been loaded with its own copy of this package. */
@@ -87,9 +97,15 @@ function isForeignFrame(line: string): boolean {
 
 /** A stack that begins with the message also where a loader has left the message out of it. */
 function stackOf(error: Error): string {
-  const stack = (error.stack ?? '').split('\n').filter(isForeignFrame).join('\n')
-  if (stack.includes(error.message)) return stack
-  return `${error.name}: ${error.message}\n${stack}`
+  const text = typeof error.stack === 'string' ? error.stack : ''
+  const stack = text.split('\n').filter(isForeignFrame).join('\n')
+  const message = messageOf(error)
+  return stack.includes(message) ? stack : `${String(error.name)}: ${message}\n${stack}`
+}
+
+/** User code may have made a number or an object of it. */
+function messageOf({ message }: { message: unknown }): string {
+  return typeof message === 'string' ? message : printable(message)
 }
 
 function printable(value: unknown): string {

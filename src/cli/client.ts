@@ -10,14 +10,16 @@ import { encodeLine, LineDecoder } from '../ipc/lines.ts'
 import type { ConnectionRows, ControlMessage, HookOutput, Progress, Reply } from '../ipc/messages.ts'
 import { type ControlRequest, type Question, WIRE_VERSION } from '../ipc/requests.ts'
 import { readPidFile } from '../os/pidfile.ts'
-import { isAlive, isStopped, type ProcessId } from '../os/processes.ts'
+import { isAlive, isStopped, type ProcessId, startedAtOf } from '../os/processes.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
 import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
 
 /** A master that lives reads a request at once; a status on a frozen one must end within two seconds. */
 const ACCEPT_TIMEOUT_MS = 1_200
-/** Between its pid file and its control socket a master binds listeners. */
+/** Between its pid file and its control socket a master binds listeners, */
 const APPEAR_TIMEOUT_MS = 1_000
+/** and may wait for an address that a worker of an earlier one still has. */
+const YOUNG_MS = 10_000
 const RETRY_MS = 20
 /** One with too many connections, or too few descriptors, may have room in a moment. */
 const ROOM_TIMEOUT_MS = 600
@@ -116,7 +118,8 @@ async function open(stateDir: StateDir): Promise<Socket> {
         throw new ShiftworkError('ERR_STATE_DIR', `${stateDir.controlSocket} belongs to another user`, { cause: error })
       const master = findMaster(stateDir)
       if (!master) throw notRunning()
-      if (Date.now() >= giveUpAt) throw noAnswer(master.pid)
+      if (Date.now() >= giveUpAt && !isYoung(master))
+        throw isStopped(master.pid) ? frozen(master.pid) : noAnswer(master.pid)
     }
     await delay(RETRY_MS)
   }
@@ -139,6 +142,12 @@ function connectTo(path: string): Promise<Socket> {
     })
     socket.once('error', reject)
   })
+}
+
+/** It may not have come so far that it can be asked. */
+function isYoung(master: ProcessId): boolean {
+  const startedAt = startedAtOf(master)
+  return startedAt !== null && Date.now() - startedAt.getTime() < YOUNG_MS && !isStopped(master.pid)
 }
 
 /** Known at once: a process in state T reads nothing. */

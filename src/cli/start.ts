@@ -55,7 +55,7 @@ export async function restart(context: StartContext): Promise<ExitCode> {
     const former = await formerMode(context)
     daemon ||= former.daemon
     if (former.watching) watch ??= { everyMs: 0 }
-    await stopMaster(context.stateDir, master, context.line)
+    await unlessGone(stopMaster(context.stateDir, master, context.line))
   }
   if (context.line.force) await endOrphans(context.stateDir)
   const again = { ...context, line: { ...context.line, watch } }
@@ -79,9 +79,20 @@ async function formerMode({ stateDir, line }: StartContext): Promise<{ daemon: b
     return { daemon, watching }
   } catch (error) {
     const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
-    if (isLost && line.force) return { daemon: false, watching: false }
+    if ((isLost && line.force) || isGone(error)) return { daemon: false, watching: false }
     throw error
   }
+}
+
+/** It has ended by itself since it was looked for: nothing is to be stopped. */
+async function unlessGone(stopped: Promise<unknown>): Promise<void> {
+  await stopped.catch((error: unknown) => {
+    if (!isGone(error)) throw error
+  })
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING'
 }
 
 // ---- foreground ----------------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { orphanStatus } from '../ipc/orphan.ts'
 import type { Question } from '../ipc/requests.ts'
-import { childrenOf, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
+import { workersOf } from '../ipc/workersof.ts'
+import { type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { plural } from '../words.ts'
 import { ask, findMaster, notRunning } from './client.ts'
@@ -66,7 +67,7 @@ export async function stopMaster(
   // a stop may take its time; a log needs only what it came to
   const board = process.stdout.isTTY && !how.json ? new ProgressBoard(process.stdout, describeProgress) : null
   // remembered now: once their master is dead, nothing tells whose they were
-  const workers = childrenOf(master.pid)
+  const workers = workersOf(master)
   try {
     const { graceful, timeoutMs } = how
     const question: Question = { command: 'stop', graceful, timeoutMs }
@@ -88,7 +89,7 @@ export async function stopMaster(
 async function killAll(master: ProcessId, workers: readonly ProcessId[]): Promise<void> {
   // stopped, it starts nobody any more, and its workers do not notice yet that it dies
   signal(master, 'SIGSTOP')
-  const late = childrenOf(master.pid)
+  const late = workersOf(master)
   for (const worker of [...workers, ...late]) signal(worker, 'SIGKILL')
   signal(master, 'SIGKILL')
   await verifyGone([master, ...workers, ...late])

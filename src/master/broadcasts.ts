@@ -18,22 +18,29 @@ const DELIVERY_TIMEOUT_MS = 2_000
  */
 const HEARING: ReadonlySet<Child['state']> = new Set(['prepared', 'admitted', 'serving', 'hung', 'draining'])
 
+/** How processes are reached. */
+export interface Reached {
+  /** Its process has not ended, or that was not heard yet. */
+  isThere(child: Child): boolean
+  send(child: Child, message: MasterMessage): void
+}
+
 export class Broadcasts {
   readonly #fleet: Fleet
-  readonly #send: (child: Child, message: MasterMessage) => void
+  readonly #reached: Reached
   readonly #calls = new Calls<number>()
   readonly #windows = new Map<number, Window>()
 
-  constructor(fleet: Fleet, send: (child: Child, message: MasterMessage) => void) {
+  constructor(fleet: Fleet, reached: Reached) {
     this.#fleet = fleet
-    this.#send = send
+    this.#reached = reached
   }
 
   /** Sends at once, and resolves when everybody has taken it or is late; null: there is no such group. */
   async broadcast(group: string, data: WireData): Promise<BroadcastResult | null> {
     if (!this.#fleet.groups.has(group)) return null
     const children = [...this.#fleet.children.values()].filter(
-      ({ name, state }) => name === group && HEARING.has(state),
+      (child) => child.name === group && HEARING.has(child.state) && this.#reached.isThere(child),
     )
     return sumOf(await Promise.all(children.map((child) => this.#deliver(child, data))))
   }
@@ -56,7 +63,7 @@ export class Broadcasts {
     if (!window.hasRoom(bytes)) return 'behind'
     const send = (question: number): void => {
       window.take(question, bytes)
-      this.#send(child, { type: 'deliver', question, data })
+      this.#reached.send(child, { type: 'deliver', question, data })
     }
     return this.#calls.ask(child.key, { send, timeoutMs: DELIVERY_TIMEOUT_MS })
   }

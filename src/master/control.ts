@@ -28,6 +28,8 @@ export interface Asker {
 }
 
 export interface ControlServer {
+  /** Nobody finds it any more: while we have the lock, since the next to have it opens its own in this place. */
+  hide(): void
   /** Takes nothing new, and waits for the replies under way, but not for long. */
   close(): Promise<void>
 }
@@ -45,8 +47,8 @@ export async function openControl(
   await listen(server, own)
   moveTo(path, own)
   return {
+    hide: () => rmSync(path, { force: true }),
     close: async () => {
-      rmSync(path, { force: true })
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       await Promise.race([closed, delay(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
     },

@@ -198,6 +198,7 @@ class Master {
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
     this.#requests.end()
     this.#metrics?.close()
+    control.hide()
     // the lock goes last but one: a start that waits for it finds the ports free
     releasePidFile(this.#options.stateDir.pidFile)
     await control.close()

@@ -2,6 +2,8 @@
  * What is asked on the control socket, led to who does it: one reply to each, with progress before it
  * to those that wait for an operation. Called by the master's main.
  */
+
+import { describeError } from '../errors.ts'
 import type { ConnectionRow } from '../ipc/connections.ts'
 import type { Reply } from '../ipc/messages.ts'
 import type { ControlRequest, Count, ReloadOrder } from '../ipc/requests.ts'
@@ -34,19 +36,19 @@ export class Requests {
   answer(request: ControlRequest, asker: Asker): void {
     switch (request.command) {
       case 'status':
-        void this.#status.report().then((status) => asker.reply({ type: 'status', status }))
+        void this.#answer(asker, async () => ({ type: 'status', status: await this.#status.report() }))
         return
       case 'reload':
         this.#reload(request, asker)
         return
       case 'plan':
-        void this.#plan(request, asker)
+        void this.#answer(asker, () => this.#plan(request))
         return
       case 'scale':
         this.#scale(request.counts, asker)
         return
       case 'connections':
-        void this.#list(request.groups, asker)
+        void this.#answer(asker, () => this.#list(request.groups, asker))
         return
       case 'stop':
         this.#watchers.add(asker)
@@ -55,6 +57,15 @@ export class Requests {
         if (this.#isOver) this.#replyStopped()
         this.#supervisor.stop({ graceful: request.graceful, timeoutMs: request.timeoutMs, force: false })
         return
+    }
+  }
+
+  /** Whoever asks is answered, whatever comes of it. */
+  async #answer(asker: Asker, work: () => Promise<Reply>): Promise<void> {
+    try {
+      asker.reply(await work())
+    } catch (error) {
+      asker.reply({ type: 'error', code: 'failed', message: describeError(error).message, hint: null })
     }
   }
 
@@ -91,9 +102,9 @@ export class Requests {
     })
   }
 
-  async #plan(order: ReloadOrder, asker: Asker): Promise<void> {
+  async #plan(order: ReloadOrder): Promise<Reply> {
     const refusal = this.#refuseOrder(order) ?? this.#refuseStopping()
-    asker.reply(refusal ?? { type: 'plan', plan: await dryRun(this.#supervisor, requestOf(order)) })
+    return refusal ?? { type: 'plan', plan: await dryRun(this.#supervisor, requestOf(order)) }
   }
 
   #refuseOrder({ groups, force }: ReloadOrder): Refusal | null {
@@ -110,19 +121,16 @@ export class Requests {
 
   // ---- connections -------------------------------------------------------------------------------------------------
 
-  async #list(groups: string[], asker: Asker): Promise<void> {
+  async #list(groups: string[], asker: Asker): Promise<Reply> {
     const unknown = groups.find((name) => !this.#supervisor.fleet.groups.has(name))
-    if (unknown !== undefined) {
-      asker.reply(this.#unknown(unknown))
-      return
-    }
+    if (unknown !== undefined) return this.#unknown(unknown)
     const rows = (rows: ConnectionRow[]): void => asker.progress({ type: 'rows', rows })
     const children = [...this.#supervisor.fleet.children.values()].filter(
       // one that only starts has neither connections nor an ear
       ({ name, state }) => state !== 'starting' && (groups.length === 0 || groups.includes(name)),
     )
     const missing = await this.#supervisor.listing.list(children, { rows, taken: (ms) => asker.taken(ms) })
-    asker.reply({ type: 'listed', missing })
+    return { type: 'listed', missing }
   }
 
   // ---- scale -------------------------------------------------------------------------------------------------------

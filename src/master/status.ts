@@ -3,7 +3,7 @@
 import { formatAddress } from '../address.ts'
 import type { WorkerStats } from '../ipc/messages.ts'
 import { blankProcess, type GroupStatus, type ProcessStatus, type ReloadSummary, type Status } from '../ipc/status.ts'
-import { cpuMsOf, isStopped, rssBytesOf } from '../os/processes.ts'
+import { cpuMsOf, isStopped, ownRssBytes, rssBytesOf } from '../os/processes.ts'
 import { outOfDescriptors } from '../words.ts'
 import {
   type Child,
@@ -57,7 +57,7 @@ export class StatusReporter {
         entry: this.#facts.entry,
         daemon: this.#facts.daemon,
         watching: this.#facts.watching,
-        rssBytes: process.memoryUsage.rss(),
+        rssBytes: ownRssBytes(),
         metrics: this.#facts.metrics,
         warnings: [...this.#facts.warnings(), ...suspended(fleet), ...full(fleet)],
       },

@@ -46,9 +46,15 @@ export class AppendFile {
     } catch (error) {
       return systemCode(error) ?? String(error)
     }
-    closeSync(this.#fd)
+    const former = this.#fd
     this.#fd = fd
     this.#isTorn = false
+    try {
+      closeSync(former)
+    } catch (error) {
+      // it is closed all the same, and its number may be another file's already
+      debug('%s: lines lost: %s', this.path, error)
+    }
     return null
   }
 

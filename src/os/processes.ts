@@ -106,6 +106,16 @@ export function rssBytesOf(pid: number): number | null {
   return pages === undefined ? null : Number(pages) * PAGE_BYTES
 }
 
+/** Of this process, in bytes; null when it cannot be read: the kernel tells it in a file, and there may be no descriptor left. */
+export function ownRssBytes(): number | null {
+  try {
+    return process.memoryUsage.rss()
+  } catch {
+    // as said
+    return null
+  }
+}
+
 /** Processor time used so far, user and system, in milliseconds. */
 export function cpuMsOf(pid: number): number | null {
   return readRow(pid)?.cpuMs ?? null

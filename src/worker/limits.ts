@@ -4,6 +4,7 @@
  * when the worker begins to serve.
  */
 import type { ReplaceReason } from '../ipc/messages.ts'
+import { ownRssBytes } from '../os/processes.ts'
 import type { Traffic } from '../protocols/traffic.ts'
 import type { Spec } from '../spec/spec.ts'
 import { MAX_TIMER_MS } from '../spec/spec.ts'
@@ -57,7 +58,7 @@ function limitRequests(
 }
 
 function limitMemory(maxMemoryBytes: number, onReached: OnReached): () => void {
-  const heldBytes = process.memoryUsage.rss()
+  const heldBytes = ownRssBytes() ?? 0
   const isHopeless = heldBytes > maxMemoryBytes
   if (isHopeless)
     console.error(
@@ -66,7 +67,7 @@ function limitMemory(maxMemoryBytes: number, onReached: OnReached): () => void {
     )
   const notBefore = performance.now() + (isHopeless ? PATIENCE_MS : 0)
   const timer = setInterval(() => {
-    const rssBytes = process.memoryUsage.rss()
+    const rssBytes = ownRssBytes() ?? 0
     if (rssBytes <= maxMemoryBytes || performance.now() < notBefore) return
     clearInterval(timer)
     onReached('maxMemoryBytes', `${mib(rssBytes)} of memory`)

@@ -5,6 +5,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
+import { getHeapStatistics } from 'node:v8'
 import { type Protocol, speechOf } from '../address.ts'
 import { describeError, ShiftworkError } from '../errors.ts'
 import { enter } from '../inside/present.ts'
@@ -241,7 +242,8 @@ class WorkerProcess {
     return {
       connections: this.#traffic.connections,
       requests: this.#traffic.requests,
-      heapUsedBytes: process.memoryUsage().heapUsed,
+      // `process.memoryUsage` opens a file, and there may be no descriptor left
+      heapUsedBytes: getHeapStatistics().used_heap_size,
       cpuMs: (user + system) / 1000,
       loopActiveMs: active,
       loopIdleMs: idle,

@@ -70,6 +70,12 @@ const BAD: Bad[] = [
   },
   {
     id: 'C14',
+    what: 'an error whose message is no text',
+    app: `throw Object.assign(new Error('x'), { message: { status: 404 } })`,
+    shows: /\{"status":404\}/,
+  },
+  {
+    id: 'C14',
     what: 'a megabyte of output before it fails',
     app: `for (let i = 0; i < 10_000; i++) console.log('x'.repeat(100))\nconsole.log('the last words')\nthrow new Error('too much')`,
     shows: /too much[\s\S]*the last words/,

@@ -136,3 +136,17 @@ it('D9 a master that is stopped by a signal after it has accepted a command is t
   expect(project.processes).toEqual([])
   held.close()
 })
+
+it('a stop and a restart wait for workers, and not for what the master’s own code has started', async () => {
+  const start = `import cluster from 'node:cluster'
+import { spawn } from 'node:child_process'
+if (cluster.isPrimary && process.argv[2] === 'start') spawn('sleep', ['1008'])
+${webStart()}`
+  const project = Project.create({ 'start.js': start, 'app.js': app('1') })
+  expect((await project.through('js', 'start', '-d')).code).toBe(0)
+  expect(await project.through('js', 'restart', '-d')).toMatchObject({ code: 0, stderr: '' })
+  expect(await project.shiftwork('stop')).toMatchObject({ code: 0, stderr: '' })
+  const left = project.processes
+  expect(left.map(({ title }) => title)).toContain('sleep 1008')
+  for (const { pid } of left) process.kill(pid, 'SIGKILL')
+})

@@ -75,6 +75,20 @@ describe('describeError', () => {
     expect(describeError(thrown)).toEqual({ message, stack: message })
   })
 
+  it('is text, whatever user code has made of an error', () => {
+    const numbered = Object.assign(new Error('x'), { message: 404 })
+    const listed = Object.assign(new Error('told'), { stack: [], name: 7 })
+    const hostile = Object.defineProperty(new Error('x'), 'message', {
+      get: () => {
+        throw new Error('no')
+      },
+    })
+    expect(describeError(numbered)).toMatchObject({ message: '404', stack: expect.any(String) as string })
+    expect(describeError(Object.assign(new Error('x'), { message: { a: 1 } })).message).toBe('{"a":1}')
+    expect(describeError(listed)).toMatchObject({ message: 'told', stack: expect.stringContaining('told') as string })
+    expect(describeError(hostile).message).toBe('an error was thrown that cannot be shown')
+  })
+
   it('survives an object that contains itself, or that throws when it is printed', () => {
     const circle: Record<string, unknown> = {}
     circle['self'] = circle

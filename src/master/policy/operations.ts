@@ -57,6 +57,8 @@ export interface Reload {
   readonly bakeMs: number | null
   /** Only changed files asked for it. */
   readonly isWatch: boolean
+  /** False: it was asked for what is not there, and no code is tried. */
+  readonly isOfCode: boolean
   readonly startedAt: number
   /** Each group's generation after it. */
   readonly next: Map<string, number>

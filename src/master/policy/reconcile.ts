@@ -23,7 +23,7 @@ import {
   servesFully,
 } from './fleet.ts'
 import { enforceHangs, hungAt } from './hang.ts'
-import { advanceReload, beginReload } from './reload.ts'
+import { advanceReload, beginReload, namesGone } from './reload.ts'
 import { capDraining, startDrain } from './retire.ts'
 import { advanceScale, beginScale } from './scale.ts'
 import { stopAll } from './stop.ts'
@@ -74,13 +74,13 @@ function beginNext(fleet: Fleet, now: number, actions: Action[]): void {
     return
   }
   const end = fleet.waiting.findIndex((request) => request.kind !== 'reload')
-  const reloads = fleet.waiting.splice(0, end < 0 ? fleet.waiting.length : end)
-  beginReload(
-    fleet,
-    reloads.filter((request) => request.kind === 'reload'),
-    now,
-    actions,
-  )
+  const waiting = fleet.waiting.splice(0, end < 0 ? fleet.waiting.length : end)
+  const reloads = waiting.filter((request) => request.kind === 'reload')
+  // a name that is gone since it was asked for is the failure of those who have said it, and of nobody else
+  const failing = reloads.filter((request) => namesGone(fleet, request))
+  const others = reloads.filter((request) => !failing.includes(request))
+  if (failing.length > 0) fleet.waiting.unshift(...others)
+  beginReload(fleet, failing.length > 0 ? failing : others, now, actions)
 }
 
 /** What no group listens on any more, and no reload under way is about to. */

@@ -37,7 +37,12 @@ export function advanceReload(fleet: Fleet, reload: Reload, now: number, actions
 
 // ---- begin ---------------------------------------------------------------------------------------------------------
 
-/** All requests that wait become one reload: each of them was asked before this one reads the code. */
+/** One before it in the queue may have ended a group that was there when it was named. */
+export function namesGone(fleet: Fleet, { groups }: ReloadRequest): boolean {
+  return !fleet.isDormant && (groups ?? []).some((name) => fleet.groups.get(name)?.isLeaving !== false)
+}
+
+/** All of these become one reload: each of them was asked before this one reads the code. */
 export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], now: number, actions: Action[]): void {
   // where nothing runs there is one thing to do, whatever was named
   const isFull = fleet.isDormant || requests.some((request) => request.groups === null)
@@ -50,7 +55,6 @@ export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], no
   const isWatch = requests.every((request) => request.isWatch)
   const needsGate = fleet.conditions.settings.preReload !== null && !isWatch
   const next = new Map(chosen.map((group) => [group.name, nextGeneration(fleet, group)]))
-  // one before it in the queue may have ended a group that was there when it was named
   const gone = isFull ? undefined : [...named].find((name) => !next.has(name))
   const reload: Reload = {
     kind: 'reload',
@@ -71,6 +75,7 @@ export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], no
     phase: 'gate',
     isGateOpen: !needsGate,
     failure: gone === undefined ? null : missingError(gone),
+    isOfCode: gone === undefined,
     read: null,
     topology: null,
     binding: new Set(),
@@ -162,7 +167,7 @@ function reject(fleet: Fleet, reload: Reload, failure: ReloadFailure | null, now
 
 function restore(reload: Reload, group: Group): void {
   const generation = reload.next.get(group.name)
-  group.suspended = true
+  group.suspended ||= reload.isOfCode
   group.count = reload.counts.get(group.name) ?? group.count
   if (generation !== undefined) group.variants.delete(generation)
   for (const slot of group.slots) {

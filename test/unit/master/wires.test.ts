@@ -89,9 +89,12 @@ describe('a broadcast', () => {
     return fleet
   }
 
-  function broadcasts(fleet: Fleet) {
+  function broadcasts(fleet: Fleet, gone: ReadonlySet<number> = new Set()) {
     const sent: { key: number; message: Delivery }[] = []
-    const it = new Broadcasts(fleet, ({ key }, message) => void sent.push({ key, message: message as Delivery }))
+    const it = new Broadcasts(fleet, {
+      isThere: ({ key }) => !gone.has(key),
+      send: ({ key }, message) => void sent.push({ key, message: message as Delivery }),
+    })
     const deliver = (key: number, connections: number): void => {
       const index = sent.findIndex((one) => one.key === key)
       const [one] = sent.splice(index, 1)
@@ -109,6 +112,14 @@ describe('a broadcast', () => {
     for (const [connections, { key }] of [...sent].entries()) deliver(key, connections)
     expect(await told).toEqual({ processes: 5, connections: 10, behind: 0, late: 0 })
     expect(await it.broadcast('nowhere', { text: '' })).toBeNull()
+  })
+
+  it('does not go to one whose process has ended, also where that is not applied yet', async () => {
+    const { it, sent, deliver } = broadcasts(fleetOf(child(1), child(2)), new Set([1]))
+    const told = it.broadcast('web', { text: 'hello' })
+    expect(sent.map(({ key }) => key)).toEqual([2])
+    deliver(2, 3)
+    expect(await told).toEqual({ processes: 1, connections: 3, behind: 0, late: 0 })
   })
 
   it('sends no more than 4 MiB to one that takes nothing, and more when it does', async () => {

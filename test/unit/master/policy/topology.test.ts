@@ -408,6 +408,33 @@ describe('a reload that brings groups and ends others', () => {
   })
 })
 
+describe('reloads that wait while the one before them ends a group', () => {
+  it('who has named it is told that it is gone, and all others get their reload', () => {
+    const stage = Stage.started(spec('web', NO_BAKE), spec('api', NO_BAKE))
+    stage.file = [spec('web', NO_BAKE)]
+    stage.reload()
+    // 2, 3 and 4
+    stage.reload(['api'])
+    stage.reload(['web'])
+    stage.reload()
+    stage.load(stage.child('web'))
+    stage.bringUp(stage.child('web'))
+    const leave = (): void => {
+      for (const child of stage.children()) if (child.state === 'draining') stage.leave(child)
+    }
+    leave()
+    const answered = (): unknown[] => stage.answers().map(({ ids, summary }) => [ids, summary.result])
+    expect(answered()).toContainEqual([[1], 'done'])
+    expect(answered()).toContainEqual([[2], 'rejected'])
+    expect(stage.answers().find(({ ids: [id] }) => id === 2)?.summary.error).toMatchObject({ worker: 'api' })
+    expect(stage.fleet.groups.get('web')?.suspended).toBe(false)
+    stage.load(stage.child('web'))
+    stage.bringUp(stage.child('web'))
+    leave()
+    expect(answered().at(-1)).toEqual([[3, 4], 'done'])
+  })
+})
+
 describe('a reload that makes a group smaller', () => {
   it('lets those that are not needed serve until it is sure, and then go', () => {
     const stage = Stage.started(spec('web', { ...NO_BAKE, count: 3 }))

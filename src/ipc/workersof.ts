@@ -1,0 +1,19 @@
+/**
+ * The workers of a master that lives, as the process table shows them: its children that carry its mark. What else
+ * it has started (a build before a reload, what the start file's own code starts) is none. Used by `stop`.
+ */
+import { environOf, valueIn } from '../os/environ.ts'
+import { childrenOf, type ProcessId } from '../os/processes.ts'
+import { parseMark, WORKER_VARIABLE } from './mark.ts'
+
+export function workersOf(master: ProcessId): ProcessId[] {
+  return childrenOf(master.pid).filter(({ pid }) => isOf(master, pid))
+}
+
+function isOf(master: ProcessId, pid: number): boolean {
+  const environ = environOf(pid)
+  // not ours to see, or not Linux: as far as can be told it is one
+  if (environ === null) return true
+  const mark = parseMark(valueIn(environ, WORKER_VARIABLE) ?? '')
+  return mark?.master.pid === master.pid && mark.master.startTime === master.startTime
+}

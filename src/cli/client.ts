@@ -23,7 +23,7 @@ const YOUNG_MS = 10_000
 const RETRY_MS = 20
 /** One with too many connections, or too few descriptors, may have room in a moment. */
 const ROOM_TIMEOUT_MS = 600
-/** A master that has accepted may be stopped by a signal while it is waited for: so often in a row it must be found so. */
+/** A master may be stopped by a signal while it is waited for: so often in a row it must be found so. */
 const FROZEN_LOOKS = 2
 const LOOK_MS = 1_000
 /** A master that lists has something to tell within a second, or is done; one that was stopped meanwhile has not. */

@@ -1,6 +1,7 @@
 /**
- * The workers of a master that lives, as the process table shows them: its children that carry its mark. What else
- * it has started (a build before a reload, what the start file's own code starts) is none. Used by `stop`.
+ * The workers of a master that lives, as the process table shows them: its children that carry its mark, those
+ * that only read the start file among them. What else it has started (a build before a reload, what the start file's own
+ * code starts) is none; where that cannot be told all are. Used by `stop`.
  */
 import { environOf, valueIn } from '../os/environ.ts'
 import { childrenOf, type ProcessId } from '../os/processes.ts'

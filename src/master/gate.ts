@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { describeError } from '../errors.ts'
+import { describeError, systemCode } from '../errors.ts'
 import type { Failure } from '../ipc/status.ts'
 import { membersOf } from '../os/processes.ts'
 
@@ -25,7 +25,7 @@ const TAIL_BYTES = 4 * 1024
 const MAX_LINE_BYTES = 8 * 1024
 /** Between SIGTERM and SIGKILL. */
 const KILL_AFTER_MS = 2_000
-const LOOK_MS = 50
+const LOOK_MS = 100
 /** Behind the SIGKILL: what lives then, will live on. */
 const LAST_LOOK_MS = 1_000
 /** The last lines may come after the exit; what runs on in the background would hold them open for ever. */
@@ -51,7 +51,7 @@ export function runGate(options: GateOptions): () => void {
   try {
     return watch(spawnGuarded(options), options)
   } catch (error) {
-    // out of memory: what Node.js does not leave to the event
+    // what Node.js does not leave to the event: no memory, a command that is too long
     const message = `could not be started: ${describeError(error).message}`
     setImmediate(() => options.onEnd({ message, stack: message }, ''))
     return () => undefined
@@ -94,6 +94,8 @@ function watch(child: ChildProcess, { command, timeoutMs, onLine, onEnd }: GateO
     clearTimeout(timer)
     // what it had started may need its time, or the SIGKILL that is due
     if (isAborted) return
+    // the command is not the shell that was killed
+    if (signal !== null) signalGroup(child, 'SIGKILL')
     const message = code === 0 ? null : `${howItEnded(code, signal)}: ${command}`
     child.once('close', () => end(message))
     // a master that had no time until now reads first what is there
@@ -118,13 +120,23 @@ function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals): void {
   }
 }
 
+/** Zombies are some, too: only the process table tells them from the living, and it is long. */
+function hasMembers(group: number): boolean {
+  try {
+    return process.kill(-group, 0)
+  } catch (error) {
+    return systemCode(error) !== 'ESRCH'
+  }
+}
+
 /**
  * Nobody tells when a group is empty. What has become another user's may outlive its SIGKILL.
  * @returns what is to be said of those, if there are any.
  */
-async function untilGone({ pid = 0 }: ChildProcess): Promise<string> {
+async function untilGone({ pid }: ChildProcess): Promise<string> {
   const giveUpAt = performance.now() + KILL_AFTER_MS + LAST_LOOK_MS
   for (;;) {
+    if (pid === undefined || !hasMembers(pid)) return ''
     const left = membersOf(pid).map((member) => member.pid)
     if (left.length === 0) return ''
     if (performance.now() >= giveUpAt) return ` (what it has started goes on: pid ${left.join(', ')})`

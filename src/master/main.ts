@@ -5,7 +5,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ShiftworkError } from '../errors.ts'
+import { describeError, ShiftworkError } from '../errors.ts'
 import { provideBroadcast, resultOf } from '../ipc/broadcast.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
@@ -209,14 +209,11 @@ class Master {
 
   /** The start file's own top level may leave timers behind; its mistakes must not end the service. */
   readonly #onUncaught = (error: unknown): void => {
-    this.#log.error(`uncaught in the master, it goes on: ${error instanceof Error ? error.stack : String(error)}`)
+    this.#log.error(`uncaught in the master, it goes on: ${describeError(error).stack}`)
   }
 
   #onNotice(notice: Notice): void {
-    const now = performance.now()
-    logNotice(this.#log, notice, { now, fleet: this.#supervisor.fleet })
-    this.#requests.note(notice, now)
-    this.#metrics?.note(notice)
+    this.#tell(notice)
     const { hooks, screen } = this.#options
     switch (notice.type) {
       case 'started':
@@ -244,6 +241,18 @@ class Master {
       case 'stopped':
         this.#end(this.#supervisor.fleet.startFailure ? EXIT.failed : EXIT.done)
         return
+    }
+  }
+
+  /** What is done does not hang on whether it can be told. */
+  #tell(notice: Notice): void {
+    const now = performance.now()
+    try {
+      logNotice(this.#log, notice, { now, fleet: this.#supervisor.fleet })
+      this.#requests.note(notice, now)
+      this.#metrics?.note(notice)
+    } catch (error) {
+      this.#log.error(`cannot tell that: ${notice.type}: ${describeError(error).stack}`)
     }
   }
 
@@ -282,7 +291,7 @@ class Master {
     try {
       await hook?.()
     } catch (error) {
-      this.#log.error(`${name} threw: ${error instanceof Error ? error.stack : String(error)}`)
+      this.#log.error(`${name} threw: ${describeError(error).stack}`)
     }
   }
 }

@@ -60,7 +60,7 @@ export class Requests {
     }
   }
 
-  /** Whoever asks is answered, whatever comes of it. */
+  /** For what takes a while: who asks is answered, whatever comes of it. */
   async #answer(asker: Asker, work: () => Promise<Reply>): Promise<void> {
     try {
       asker.reply(await work())

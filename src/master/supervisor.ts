@@ -4,7 +4,6 @@
  * to know (log, progress of an operation, hooks) listens to its notices.
  */
 import { performance } from 'node:perf_hooks'
-import { describeError } from '../errors.ts'
 import type { WorkerMessage } from '../ipc/messages.ts'
 import type { ReloadSummary, Scaled } from '../ipc/status.ts'
 import { debug } from '../log.ts'
@@ -40,7 +39,7 @@ export class Supervisor {
   readonly listing = new Listing((child, message) => this.#processes.get(child.key)?.send(message))
   readonly broadcasts: Broadcasts
   readonly #launcher: Launcher
-  readonly #onNotice: (notice: Notice) => void
+  readonly #notify: (notice: Notice) => void
   readonly #processes = new Map<number, Process>()
   readonly #reloadAskers = new Map<number, (summary: ReloadSummary) => void>()
   readonly #scaleAskers = new Map<number, (summary: Scaled) => void>()
@@ -57,7 +56,7 @@ export class Supervisor {
     this.fleet = createFleet(options.specs, options.conditions)
     this.listeners = options.listeners
     this.#launcher = options.launcher
-    this.#onNotice = options.onNotice
+    this.#notify = options.onNotice
     this.broadcasts = new Broadcasts(this.fleet, {
       isThere: ({ key }) => this.#processes.has(key),
       send: ({ key }, message) => this.#processes.get(key)?.send(message),
@@ -332,15 +331,6 @@ export class Supervisor {
     this.#dispatch({ type: 'exit', key: child.key, code, signal, chance: Math.random(), at }, () => {
       if (!wasAsked) this.#tell('failed', child, child.failure?.message ?? null)
     })
-  }
-
-  /** What is done about a worker does not hang on whether it can be told. */
-  #notify(notice: Notice): void {
-    try {
-      this.#onNotice(notice)
-    } catch (error) {
-      console.error(`shiftwork: cannot tell that: ${notice.type}: ${describeError(error).stack}`)
-    }
   }
 
   #tell(what: Extract<Notice, { type: 'child' }>['what'], child: Child, detail: string | null): void {

@@ -53,7 +53,7 @@ export class AppendFile {
       closeSync(former)
     } catch (error) {
       // it is closed all the same, and its number may be another file's already
-      debug('%s: lines lost: %s', this.path, error)
+      debug('%s: closed with an error: %s', this.path, error)
     }
     return null
   }

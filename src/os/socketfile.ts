@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { systemCode } from '../errors.ts'
 import { shortSocketPath } from './socketpath.ts'
-import { socketRows } from './sockets.ts'
+import { isBound } from './sockets.ts'
 
 /** free: nothing is there, any more · answered: somebody listens, or is about to · other: a file that is no socket */
 export type SocketPlace = 'free' | 'answered' | 'other'
@@ -29,6 +29,7 @@ export async function clearSocketFile(path: string): Promise<SocketPlace> {
   for (let known = '', since = 0; ; ) {
     const found = look(path)
     if (found.socket === null) return found.place
+    // also by somebody who does not listen yet, as a fleet whose first worker is not ready
     if ((await isAnswered(path)) || isBound(path)) return 'answered'
     if (found.socket !== known) [known, since] = [found.socket, performance.now()]
     const isPatient = performance.now() < since + BETWEEN_MS
@@ -83,11 +84,6 @@ function remove(path: string, socket: string): boolean {
 /** What is removed stays known by this second name for as long as that takes. */
 function claimOn(path: string, socket: string): string {
   return join(dirname(path), `.stale-${socket}`)
-}
-
-/** By somebody who does not listen yet, as a fleet whose first worker is not ready. Linux only; long paths are not seen. */
-function isBound(path: string): boolean {
-  return socketRows().some(({ kind, address }) => kind === 'unix' && address === path)
 }
 
 /** Only a refusal says that nobody listens: a full backlog, or another user's socket, is somebody's. */

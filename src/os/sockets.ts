@@ -75,6 +75,21 @@ export function parseUnix(table: string): SocketRow[] {
   })
 }
 
+/** `SS_UNCONNECTED` of the kernel: what was accepted on a socket has its name, too, and is connected. */
+const UNIX_UNCONNECTED = '01'
+
+/** Whether a unix socket has this name, listened to or not. One that was bound by a shorter way to it is not found. */
+export function isBound(path: string): boolean {
+  return isBoundIn(readTable('/proc/net/unix'), path)
+}
+
+export function isBoundIn(table: string, path: string): boolean {
+  return linesOf(table).some((line) => {
+    const match = /^\S+: \S+ \S+ \S+ \S+ ([0-9A-F]+) +\d+ (.*)$/.exec(line)
+    return match?.[1] === UNIX_UNCONNECTED && match[2] === path
+  })
+}
+
 /** The first line is the head. */
 function linesOf(table: string): string[] {
   return table.split('\n').slice(1)

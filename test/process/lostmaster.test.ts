@@ -2,8 +2,10 @@
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { freePort } from '../helpers/cli.ts'
+import { Client, get } from '../helpers/client.ts'
 import { gone, kill } from '../helpers/faults.ts'
 import { Load, type LoadResult } from '../helpers/load.ts'
+import { isAlive, until } from '../helpers/processes.ts'
 import { Project, type Running } from '../helpers/project.ts'
 
 /** Logs each request, before it is answered and after, and whose connection it is. */
@@ -67,3 +69,19 @@ for (const [how, start] of Object.entries(WAYS))
     await after.more(30)
     expect((await after.stop()).errors).toEqual([])
   })
+
+it('F4 over a unix socket: while what a killed master had accepted is answered, the next start serves in its place', async () => {
+  const project = Project.create({ 'app.js': app('1') })
+  const path = `${project.root}/web.sock`
+  project.write('start.js', webStart({ count: 1 }, `http+unix://${path}`))
+  await project.start()
+  const { master, groups } = await project.status()
+  const held = await Client.open({ path })
+  const answer = held.request({ path: '/slow?ms=4000' })
+  await until('it is begun', async () => (await project.status()).groups[0]?.processes[0]?.requests === 1)
+  await kill(project, master.pid)
+  await project.start()
+  expect(isAlive(groups[0]?.processes[0]?.pid ?? 0)).toBe(true)
+  expect((await get({ path })).status).toBe(200)
+  expect((await answer).status).toBe(200)
+})

@@ -128,7 +128,10 @@ function deflate(text: string): Buffer {
 const PARTED = { code: 1012, reason: '', end: 'closed', unread: 0 }
 
 describe('B5 a connection that is parted', () => {
-  it('has all handled that had come, also when that is still being unpacked', async () => {
+  /** A worker that reads nothing more until its drain begins, and then has all that was sent meanwhile. */
+  async function drainBehind(
+    ...parts: Buffer[]
+  ): Promise<{ client: FrameClient; done: ReturnType<Project['reload']> }> {
     const { project, open } = await serve(
       `
     export function setUp(worker) {
@@ -145,13 +148,28 @@ describe('B5 a connection that is parted', () => {
     const client = await open({ headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' } })
     const done = project.reload()
     await until('its worker is at it', () => project.written('blocked.txt') !== '')
-    const lengths = Array.from({ length: 8 }, (_, index) => 100_000 + index)
-    client.write(...lengths.map((length) => frame(OPCODES.text, deflate('y'.repeat(length)), { reserved: 4 })))
+    client.write(...parts)
     project.write('sent.txt', '')
+    return { client, done }
+  }
+
+  it('has all handled that had come, also when that is still being unpacked', async () => {
+    const lengths = Array.from({ length: 8 }, (_, index) => 100_000 + index)
+    const parts = lengths.map((length) => frame(OPCODES.text, deflate('y'.repeat(length)), { reserved: 4 }))
+    const { client, done } = await drainBehind(...parts)
     expect(await client.farewell()).toEqual(PARTED)
     const answers = client.frames.filter(({ opcode }) => opcode === OPCODES.text).map(({ payload }) => String(payload))
     expect(answers).toEqual(lengths.map(String))
     expect((await done).code).toBe(0)
+  })
+
+  it('is closed at once when that cannot be unpacked', async () => {
+    const { client, done } = await drainBehind(frame(OPCODES.text, Buffer.alloc(100, 0xff), { reserved: 4 }))
+    expect(await client.farewell()).toMatchObject({ code: 1007, end: 'closed' })
+    const { summary } = await done
+    expect(summary.replaced).toMatchObject([{ connectionsCut: 0, killed: false }])
+    // and not when its goodbye has taken too long
+    expect(summary.replaced[0]?.drainMs).toBeLessThan(5_000)
   })
 
   it('is told 1012 when what had come is handled and answered, and nothing behind it is', async () => {

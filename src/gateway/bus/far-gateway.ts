@@ -11,7 +11,7 @@ import type { Message } from './message.ts'
 /** Redis cuts off who has 32 MB waiting in its subscription (client-output-buffer-limit). */
 const MAX_FAR_BYTES = 8 * 1024 * 1024
 
-/** Commands in one packet are not waited for longer than that by more than so much. */
+/** Who is waited for much longer, or less, than the others in a packet gets one of its own. */
 const MAX_SPREAD_MS = 20
 
 type Command = Asked & { data: Data | null }
@@ -72,8 +72,9 @@ export class FarGateway implements Target {
     if (byteLength > MAX_FAR_BYTES) return Promise.reject(tooLarge(byteLength))
     // a packet has one time for all that stands in it, and what is late must not be done
     if (Math.abs(deadlineMs - this.#validMs) > MAX_SPREAD_MS) this.#outbox.flush()
-    this.#validMs = this.#batch.length === 0 ? deadlineMs : Math.min(this.#validMs, deadlineMs)
+    // where there is no room, what was written before it goes first, with its own time
     writeRecord(this.#outbox, record)
+    this.#validMs = this.#batch.length === 0 ? deadlineMs : Math.min(this.#validMs, deadlineMs)
     this.#batch.push(record.request)
     return this.#pending.wait(record.request, deadlineMs)
   }

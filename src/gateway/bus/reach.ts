@@ -18,7 +18,17 @@ export class BusReach implements Reach {
     const deadline = new Deadline(deadlineMs)
     const found = this.#near.find(gateway, deadlineMs)
     if (!(found instanceof Promise)) return found
-    return found.then((target) => target ?? this.#far.find(gateway, deadline.leftMs))
+    return found.then(
+      (target) => target ?? this.#far.find(gateway, deadline.leftMs),
+      (error: unknown) => this.#findFar(gateway, deadline.leftMs, error),
+    )
+  }
+
+  /** It may be of another machine, also when nothing can be seen of this one. */
+  async #findFar(gateway: string, deadlineMs: number, error: unknown): Promise<Target> {
+    const target = this.#near.isBlind ? await this.#far.find(gateway, deadlineMs) : null
+    if (!target) throw error
+    return target
   }
 
   async all(deadlineMs: number): Promise<Found> {

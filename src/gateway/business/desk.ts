@@ -65,7 +65,7 @@ export class Desk implements ClientHome {
     })
     this.#absence = new Absence(() => {
       if (this.#phase !== 'serving' || this.#links.all().length > 0) return null
-      return `this business worker has no gateway; it looks for them in ${places.directories().linkDirs.join(', ')}`
+      return `this business worker has no gateway; it looks for them in ${places.shown}`
     })
     const near = new LocalReach(this.#links)
     this.#far = bus === undefined ? null : new Far({ address: parseBusAddress(bus) })

@@ -21,7 +21,7 @@ export interface DispatchOptions {
   readonly redelivers: boolean
   /** Events of this client were acknowledged or lost: there is more room. */
   onRelieved(client: HubClient): void
-  /** A worker was lost, and no other has come in its place. */
+  /** A worker was lost, and none has come since. */
   onAbandoned(): void
 }
 

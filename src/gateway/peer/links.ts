@@ -117,6 +117,8 @@ export class Links {
       this.#blindness = null
       return places
     } catch (error) {
+      // the next who asks looks again
+      this.#options.places.doubt()
       this.#blindness = `it cannot be seen which gateways there are: ${String((error as Error).message)}`
       return null
     }

@@ -52,6 +52,16 @@ export class Places {
     return { linkDirs: stateDirs.map(linkDirOf), parents: [folder, ...stateDirs] }
   }
 
+  /** Where is looked, for people. */
+  get shown(): string {
+    try {
+      return this.directories().linkDirs.join(', ')
+    } catch {
+      // nothing can be seen now
+      return 'linkDir' in this.#root ? this.#root.linkDir : this.#root.stateDir
+    }
+  }
+
   /** Directories that are another user's: there may be gateways, which are not for us. */
   get forbidden(): string[] {
     try {

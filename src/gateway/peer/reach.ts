@@ -17,6 +17,11 @@ export class LocalReach implements Reach {
     this.#links = links
   }
 
+  /** It cannot be told now which gateways there are. */
+  get isBlind(): boolean {
+    return this.#links.blindness !== null
+  }
+
   find(gateway: string, deadlineMs: number): Target | Promise<Target | null> {
     if (this.#links.isClosed) return Promise.reject(closed())
     return this.#links.find(gateway) ?? this.#look(gateway, deadlineMs)

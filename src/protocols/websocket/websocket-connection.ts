@@ -179,7 +179,8 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
 
   #callLast(): void {
     const wire = this.#wire
-    if (wire?.isInflating) {
+    // what cannot be unpacked is never done with, but ends the connection
+    if (wire?.isInflating && this.#state === 'parting') {
       // what came before is told first, and nothing that comes now
       wire.pause()
       setTimeout(() => this.#callLast(), INFLATE_LOOK_MS)

@@ -1,6 +1,6 @@
 /** The kernel's tables of sockets, as they stand in /proc. */
 import { describe, expect, it } from 'vitest'
-import { parseInternet, parseUnix } from '../../../src/os/sockets.ts'
+import { isBoundIn, parseInternet, parseUnix } from '../../../src/os/sockets.ts'
 
 const HEAD = '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n'
 
@@ -48,6 +48,19 @@ describe('parseUnix', () => {
 0000000055dfc646: 00000003 00000000 00000000 0001 03  1072 /run/a b/web.sock
 0000000055dfc647: 00000002 00000000 00010000 0001 01 9 @abstract
 `
+  it('a name is bound by who listens or is about to, not by who was accepted there', () => {
+    const accepted = table.replace(
+      '0000000055dfc645: 00000002 00000000 00010000 0001 01 3049310 /run/a b/web.sock\n',
+      '',
+    )
+    expect(isBoundIn(table, '/run/a b/web.sock')).toBe(true)
+    expect(isBoundIn(table.replace('00010000 0001 01 3049310', '00000000 0001 01 3049310'), '/run/a b/web.sock')).toBe(
+      true,
+    )
+    expect(isBoundIn(accepted, '/run/a b/web.sock')).toBe(false)
+    expect(isBoundIn(table, '/run/a')).toBe(false)
+  })
+
   it('tells what listens from what was accepted there, with blanks in the path', () => {
     expect(parseUnix(table)).toEqual([
       { kind: 'unix', inode: '3049302', isListening: false, address: '', port: null, uid: null },

@@ -4,9 +4,11 @@ import { parseBusAddress } from '../../../../src/gateway/bus/address.ts'
 import { Far } from '../../../../src/gateway/bus/far.ts'
 import { encodeMessage } from '../../../../src/gateway/bus/message.ts'
 import { Post } from '../../../../src/gateway/bus/post.ts'
+import { BusReach } from '../../../../src/gateway/bus/reach.ts'
 import { createGatewayId } from '../../../../src/gateway/ids.ts'
 import { Commands } from '../../../../src/gateway/peer/commands.ts'
 import type { Target } from '../../../../src/gateway/peer/link.ts'
+import type { LocalReach } from '../../../../src/gateway/peer/reach.ts'
 import type { Request } from '../../../../src/gateway/types.ts'
 import type { Answer, Asked } from '../../../../src/gateway/wire/records.ts'
 import { FakeBroker } from './fake-broker.ts'
@@ -323,6 +325,24 @@ it('commands share a packet, which is valid for all of them, unless one of them 
   expect(packets()).toBe(1)
   expect(await sendAll(100, 1_000, 1_000, 100)).toEqual(['sent', 'sent', 'sent', 'sent'])
   expect(packets()).toBe(1 + 3)
+})
+
+it('commands that need many packets are each in time', async () => {
+  const [one, far] = [gateway(), peer()]
+  await pass()
+  const target = (await far.find(one.name, DEADLINE_MS)) as Target
+  const sending = Array.from({ length: 60 }, () => target.send(`${one.name}.client`, 'x'.repeat(4_096), DEADLINE_MS))
+  expect(await outcome(Promise.all(sending))).toEqual(Array(60).fill('sent'))
+  expect(one.asked).toHaveLength(60)
+})
+
+it('a gateway of another machine is found also when nothing can be seen of this one', async () => {
+  const [one, far] = [gateway(), peer()]
+  await pass()
+  const blind = { isBlind: true, find: () => Promise.reject(new Error('nothing can be seen')) }
+  const reach = new BusReach(blind as unknown as LocalReach, far)
+  expect(await outcome(Promise.resolve(reach.find(one.name, DEADLINE_MS)))).toMatchObject({ gateway: one.name })
+  await expect(reach.find(createGatewayId(), DEADLINE_MS)).rejects.toThrow('nothing can be seen')
 })
 
 it('who ends gets the answers to what it has asked', async () => {

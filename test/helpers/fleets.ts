@@ -1,6 +1,8 @@
 /** What `status` says of a fleet, against what the process table says. */
+import { join } from 'node:path'
 import { expect } from 'vitest'
 import type { Status } from '../../src/ipc/status.ts'
+import { socketRows } from '../../src/os/sockets.ts'
 import { until } from './processes.ts'
 import type { Project } from './project.ts'
 
@@ -38,4 +40,10 @@ export async function expectAgreement(project: Project): Promise<Status> {
   const workers = project.processes.filter((row) => row.ppid === status.master.pid)
   expect(workers.map((row) => row.pid).sort()).toEqual(shown.map((row) => row.pid).sort())
   return status
+}
+
+/** How many commands talk with the master now: what it has accepted has the name of its socket. */
+export function conversations(project: Project): number {
+  const path = join(project.stateDir, 'control.sock')
+  return socketRows().filter(({ address, isListening }) => address.startsWith(path) && !isListening).length
 }

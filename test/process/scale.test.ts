@@ -1,10 +1,11 @@
 /** More and fewer workers while everything goes on. H6, D7, and D4: all commands at once. */
+
 import { expect, it } from 'vitest'
 import type { ReloadSummary, Scaled } from '../../src/ipc/status.ts'
 import { app, fleetStart, webStart } from '../helpers/apps.ts'
 import { oneJson } from '../helpers/cli.ts'
 import { kill } from '../helpers/faults.ts'
-import { expectAgreement, numbers, serving } from '../helpers/fleets.ts'
+import { conversations, expectAgreement, numbers, serving } from '../helpers/fleets.ts'
 import { expectOneAtATime, LEADERS, leaderOf } from '../helpers/leaders.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
@@ -234,10 +235,10 @@ it('D7 a stop cancels the scale under way and those that wait: exit 1, and nothi
   project.write('app.js', slowApp('2', 20_000))
   const first = project.shiftwork('scale', 'web=2')
   await until('it is under way', async () => (await project.status()).master.state === 'reloading', PATIENCE_MS)
+  await until('only that is connected', () => conversations(project) === 1)
   const second = project.shiftwork('scale', 'web=3', '--json')
   const third = project.shiftwork('reload', '--json')
-  // they have the time of one more command to be heard
-  await project.status()
+  await until('all three are connected', () => conversations(project) === 3)
   const stop = await project.shiftwork('stop')
   expect(stop).toMatchObject({ code: 0, stderr: '' })
   expect(await first).toMatchObject({

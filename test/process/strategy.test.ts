@@ -7,6 +7,7 @@ import type { ReloadPlan } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { oneJson } from '../helpers/cli.ts'
 import { Client } from '../helpers/client.ts'
+import { conversations } from '../helpers/fleets.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
@@ -326,7 +327,7 @@ it('D1 reloads with different options that wait become one, and each gets one tr
   const asked = waiting.map((options) => project.reload(...options))
   const closed = Promise.all(asked)
   await load.more(100)
-  await project.status()
+  await until('all five are connected', () => conversations(project) === 5)
   project.write('app.js', app('3'))
   rmSync(join(project.dir, 'closed.gate'))
   const one = await first

@@ -30,16 +30,24 @@ const BUSY: ReadonlySet<MasterStatus['state']> = new Set(['starting', 'reloading
  * @throws ShiftworkError when nothing runs at the first look, or it becomes another user's.
  */
 export async function* sightsOf(stateDir: StateDir, { everyMs, busyMs, signal }: Pace): AsyncGenerator<Sight> {
-  const aborted = new Promise<null>((resolve) => signal.addEventListener('abort', () => resolve(null)))
   for (let isFirst = true; !signal.aborted; isFirst = false) {
     const beganMs = performance.now()
-    const sight = await Promise.race([see(stateDir), aborted])
+    const sight = await unlessAborted(see(stateDir), signal)
     if (sight === null) return
     if (isFirst && sight.master === 'gone') throw sight.problem
     yield sight
     const pauseMs = isQuiet(sight) ? everyMs : Math.min(everyMs, busyMs)
-    await Promise.race([delay(Math.max(MIN_PAUSE_MS, pauseMs - (performance.now() - beganMs))), aborted])
+    await unlessAborted(delay(Math.max(MIN_PAUSE_MS, pauseMs - (performance.now() - beganMs))), signal)
   }
+}
+
+/** Null: the signal has come first. Nothing of it is left when it is over: a view is open for weeks. */
+function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value | null> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => resolve(null)
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
 }
 
 async function see(stateDir: StateDir): Promise<Sight> {

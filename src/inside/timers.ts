@@ -5,6 +5,7 @@
 import { describeError } from '../errors.ts'
 import type { WorkerView } from '../protocols/connection.ts'
 import type { CutReport } from '../protocols/traffic.ts'
+import { settlingOf } from '../settling.ts'
 
 export interface TimerPlan {
   readonly ms: number
@@ -60,8 +61,7 @@ export class Ticker {
     const failed = (error: unknown): void =>
       this.#home.report(`the timer of ${place} threw: ${describeError(error).stack}`)
     try {
-      const result = callback()
-      return result instanceof Promise ? result.catch(failed) : null
+      return settlingOf(callback())?.catch(failed) ?? null
     } catch (error) {
       failed(error)
       return null

@@ -8,6 +8,7 @@ import { describeError, ShiftworkError } from '../errors.ts'
 import type { Connection, ConnectionHooks, Owner, Registry, WorkerView } from '../protocols/connection.ts'
 import type { Hook } from '../protocols/connection-state.ts'
 import type { ConnectionLimits } from '../protocols/limits.ts'
+import { settlingOf } from '../settling.ts'
 import { cannotConnect, dial, type Target } from './dial.ts'
 import { openerOf, type Spoken } from './openers.ts'
 import { delayMs, failuresAfter, type ReconnectTimes } from './reconnect.ts'
@@ -265,8 +266,7 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
     }
     const failed = (thrown: unknown): void => this.#report(`onError threw: ${describeError(thrown).stack}`)
     try {
-      const result = this.onError(null, error)
-      if (result instanceof Promise) result.catch(failed)
+      settlingOf(this.onError(null, error))?.catch(failed)
     } catch (thrown) {
       failed(thrown)
     }

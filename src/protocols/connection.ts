@@ -4,6 +4,7 @@
  * becomes of their errors, and how full its send buffer is.
  */
 import { describeError, ShiftworkError } from '../errors.ts'
+import { settlingOf } from '../settling.ts'
 import { type Carrier, idOf } from './carrier.ts'
 import type { ConnectionContext, ConnectionState, Hook } from './connection-state.ts'
 import { callLate, report } from './late.ts'
@@ -289,9 +290,7 @@ export abstract class Connection<Sent = unknown> {
     const hook = own ?? this.owner.hooks[name]
     if (!hook) return null
     try {
-      const result = hook(this, message as never)
-      if (!(result instanceof Promise)) return null
-      return result.catch((error: unknown) => this.fail(name, error))
+      return settlingOf(hook(this, message as never))?.catch((error: unknown) => this.fail(name, error)) ?? null
     } catch (error) {
       this.fail(name, error)
       return null

@@ -15,6 +15,8 @@ import { closeHandle, descriptorOf, listenAgain, pauseListening } from './listen
 /** User code takes descriptors that nobody tells of; accepted ones are seen at once. */
 const LOOK_MS = 1_000
 const FULL_LOOK_MS = 250
+/** A handle that was asked for is here within this, or was lost. */
+const LOST_MS = 2_000
 /** One that is full again so soon is not told of again: under a flood that would be told all the time. */
 const NEWS_MS = 30_000
 /** A client that has not got its request's head out in this time may lose its connection to others. */
@@ -35,6 +37,7 @@ export class Pressure {
   /** listens · full: does not · asking: has room, and waits for the handle */
   #state: 'listening' | 'full' | 'asking' | 'stopped' = 'listening'
   #timer: NodeJS.Timeout | null = null
+  #askedAt = 0
   #toldAt = Number.NEGATIVE_INFINITY
   #isNews = false
 
@@ -79,6 +82,8 @@ export class Pressure {
   #look(): void {
     const { descriptors } = this.#options
     const use = descriptors.look()
+    // Node.js does not tell when a handle was lost on its way, for want of a descriptor to take it
+    if (this.#state === 'asking' && performance.now() - this.#askedAt >= LOST_MS) this.#state = 'full'
     if (this.#state === 'listening' && use.used >= descriptors.fullAt) this.#fill(use)
     else if (this.#state === 'full') this.#makeRoom(use)
     this.#wait()
@@ -106,6 +111,7 @@ export class Pressure {
       return
     }
     this.#state = 'asking'
+    this.#askedAt = performance.now()
     report({ type: 'roomy', use, isNews: this.#isNews })
   }
 }

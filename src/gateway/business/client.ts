@@ -4,6 +4,7 @@
  */
 import type { Commands, SendOptions } from '../peer/commands.ts'
 import type { PeerLink } from '../peer/link.ts'
+import { settlingOf } from '../settling.ts'
 import type { ClientInfo, ClientRequest, ClientState, CloseOptions, Data, Delivery, Session } from '../types.ts'
 import type { EventKind, WireRecord } from '../wire/records.ts'
 
@@ -244,8 +245,7 @@ export class Client {
     const info = { redelivered: isRedelivered }
     if (kind === 'close') this.#isClosed = true
     try {
-      const result = this.#call(kind, bytes, info)
-      return result instanceof Promise ? result.catch((error: unknown) => this.#fail(kind, error)) : null
+      return settlingOf(this.#call(kind, bytes, info))?.catch((error: unknown) => this.#fail(kind, error)) ?? null
     } catch (error) {
       this.#fail(kind, error)
       return null
@@ -272,7 +272,7 @@ export class Client {
     if (bytes.byteLength === 0 || !hooks.onWebSocketConnect) return connecting
     const request = JSON.parse(bufferOf(bytes).toString()) as ClientRequest
     const open = (): unknown => hooks.onWebSocketConnect?.(this, request, info)
-    return connecting instanceof Promise ? connecting.then(open) : open()
+    return settlingOf(connecting)?.then(open) ?? open()
   }
 
   /** Costs nobody anything: the client stays, and its next message is handled. */
@@ -280,8 +280,7 @@ export class Client {
     const { hooks } = this.#home
     this.#home.report(kind, this.id, error)
     try {
-      const result = hooks.onError?.(this, error)
-      if (result instanceof Promise) result.catch((thrown: unknown) => this.#home.report('error', this.id, thrown))
+      settlingOf(hooks.onError?.(this, error))?.catch((thrown: unknown) => this.#home.report('error', this.id, thrown))
     } catch (thrown) {
       this.#home.report('error', this.id, thrown)
     }

@@ -12,6 +12,7 @@ import { createServer as createHttps, type Server as HttpsServer } from 'node:ht
 import type { Socket } from 'node:net'
 import { isSecure, type Protocol as Scheme } from '../../address.ts'
 import { describeError } from '../../errors.ts'
+import { settlingOf } from '../../settling.ts'
 import type { Owner } from '../connection.ts'
 import type { Runnable } from '../hooks.ts'
 import { isUnseen } from '../unseen.ts'
@@ -80,7 +81,7 @@ function dispatch(web: Web, request: IncomingMessage, response: ServerResponse):
   const { onRequest } = web.runnable.subject
   try {
     const result = onRequest ? onRequest(request, response) : web.otherwise(web, request, response)
-    if (result instanceof Promise) result.catch((error: unknown) => fail(web, response, error))
+    settlingOf(result)?.catch((error: unknown) => fail(web, response, error))
   } catch (error) {
     fail(web, response, error)
   }

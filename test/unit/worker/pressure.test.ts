@@ -120,7 +120,7 @@ it('while it is full it closes as many of the unasked as it needs places, four t
   expect(stage.in(FULL_LOOK_MS, 85)).toEqual(['closes 15 after 5000'])
   expect(stage.in(2 * FULL_LOOK_MS, 71)).toEqual(['closes 1 after 5000', 'closes 1 after 5000'])
   expect(stage.in(FULL_LOOK_MS, 70)).toEqual(['roomy 70'])
-  expect(stage.in(10 * LOOK_MS)).toEqual([])
+  expect(stage.in(1_500)).toEqual([])
   expect(stage.isPaused).toBe(true)
 })
 
@@ -142,6 +142,14 @@ it('asks again when the handle was lost on its way', async () => {
   stage.in(FULL_LOOK_MS, 70)
   await stage.pressure.resume(undefined)
   expect(stage.in(FULL_LOOK_MS)).toEqual(['roomy 70'])
+})
+
+it('asks again when nothing comes at all', async () => {
+  const stage = await Stage.open()
+  stage.accept(80)
+  expect(stage.in(FULL_LOOK_MS, 70).at(-1)).toBe('roomy 70')
+  expect(stage.in(1_500)).toEqual([])
+  expect(stage.in(1_000)).toEqual(['roomy 70'])
 })
 
 it('closes a handle that it has not asked for', async () => {

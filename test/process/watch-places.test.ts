@@ -40,6 +40,25 @@ it('H7 paths in runAll turn it on, for a daemon too: all files in them, also whe
   expect((await project.shiftwork('stop')).code).toBe(0)
 })
 
+it('H7 a directory that a build deletes and makes again in one breath is watched, whatever it writes later', async () => {
+  const start = webStart().replace('./app.js', './dist/app.js')
+  const project = Project.create({ 'start.js': start, 'dist/app.js': app('1') })
+  await project.start('js', ['--watch'])
+  const port = await project.port()
+  const dist = join(project.dir, 'dist')
+  for (const version of ['2', '3']) {
+    const rejected = project.log.split('reload rejected').length
+    renameSync(dist, join(project.root, `../${project.mark}-${version}`))
+    mkdirSync(dist)
+    // it was looked at, and is empty
+    await until('nothing is there', () => project.log.split('reload rejected').length > rejected)
+    project.write('dist/app.js', app(version))
+    const serves = async (): Promise<boolean> => (await get({ port })).body.includes(`"version":"${version}"`)
+    await until(`version ${version} serves`, serves)
+    rmSync(join(project.root, `../${project.mark}-${version}`), { recursive: true })
+  }
+})
+
 it('H7 a release that is switched by its symlink is a change, and is watched from then on', async () => {
   const start = webStart()
   const manifest = JSON.stringify({ name: 'project', type: 'module' })

@@ -14,13 +14,13 @@ export interface Difference {
   changed: string[]
   /** Directories that were not there before. */
   fresh: string[]
-  /** A symlink is new, or leads elsewhere: what watches where it led watches in vain. */
+  /** A symlink is new, or leads elsewhere, or a directory is another one: what watches where it was watches in vain. */
   isRelinked: boolean
 }
 
-/** How a file looked: any other text is a change. Of a directory, how it is reached. */
+/** How a file looked: any other text is a change. Of a directory, which one it is, or how it is reached. */
 type Look = string
-const DIRECTORY: Look = 'directory'
+const DIRECTORY = 'directory '
 const LINK = 'link to '
 const FILE_LINK = 'file, linked: '
 
@@ -76,6 +76,8 @@ export class WatchTree {
     for (const [path, look] of after) {
       if (before.get(path) === look) continue
       if (look.startsWith(LINK) || (look.startsWith(FILE_LINK) && !before.has(path))) difference.isRelinked = true
+      // deleted and made again, or exchanged, before the system has told of it
+      if (look.startsWith(DIRECTORY) && before.get(path)?.startsWith(DIRECTORY)) difference.isRelinked = true
       if (!isDirectoryLook(look)) {
         difference.changed.push(path)
         continue
@@ -102,7 +104,7 @@ export class WatchTree {
       const looks = await Promise.all(
         paths.map(async (entry): Promise<[string, Look | null]> => {
           const path = join(directory, entry.name)
-          if (entry.isDirectory()) return [path, this.#rules.isIgnored(path) ? null : DIRECTORY]
+          if (entry.isDirectory()) return [path, await this.#lookAtDirectory(path)]
           return [path, entry.isFile() ? await this.#lookAtFile(path) : await this.#lookAtLink(path)]
         }),
       )
@@ -113,6 +115,12 @@ export class WatchTree {
       if (look !== null) found.set(directory, look)
     }
     return found
+  }
+
+  async #lookAtDirectory(path: string): Promise<Look | null> {
+    if (this.#rules.isIgnored(path)) return null
+    const stats = await statOf(path)
+    return stats?.isDirectory() ? `${DIRECTORY}${stats.dev} ${stats.ino}` : null
   }
 
   async #lookAtFile(path: string): Promise<Look | null> {
@@ -158,7 +166,7 @@ function isLinkLook(look: Look): boolean {
 }
 
 function isDirectoryLook(look: Look): boolean {
-  return look === DIRECTORY || look.startsWith(LINK)
+  return look.startsWith(DIRECTORY) || look.startsWith(LINK)
 }
 
 function lookOf({ ino, size, mtimeMs, mode }: Stats): Look {

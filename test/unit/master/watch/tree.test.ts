@@ -65,6 +65,22 @@ it('a directory that is gone takes its files with it, and brings them back', asy
   expect((await tree.compareAll()).changed).toEqual([at('src/a.js')])
 })
 
+it('a directory that was replaced by another is to be watched anew, also an empty one, and one that is exchanged', async () => {
+  const { root, tree, at, write } = await place(['src/a.js', 'new/a.js'])
+  expect(await tree.compare([root])).toEqual({ changed: [], fresh: [], isRelinked: false })
+  // while it is there no other can have its number
+  renameSync(at('src'), at('../old'))
+  mkdirSync(at('src'))
+  expect(await tree.compare([root])).toEqual({ changed: [at('src/a.js')], fresh: [at('src')], isRelinked: true })
+  rmSync(at('src'), { recursive: true })
+  renameSync(at('new'), at('src'))
+  const exchanged = await tree.compare([root])
+  expect(exchanged).toMatchObject({ fresh: [at('src')], isRelinked: true })
+  expect(exchanged.changed).toContain(at('src/a.js'))
+  write('src/a.js', 'changed')
+  expect(await tree.compare([at('src')])).toEqual({ changed: [at('src/a.js')], fresh: [], isRelinked: false })
+})
+
 it('only the directories that are named are looked at', async () => {
   const { tree, at, write } = await place(['one/a.js', 'two/b.js'])
   write('one/a.js', 'changed')

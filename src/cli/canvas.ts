@@ -109,6 +109,10 @@ export class Canvas {
   #suspend(): void {
     this.#leave()
     process.kill(0, 'SIGTSTP')
+    // where no shell waits for it the kernel stops nobody (POSIX, an orphaned process group), and nobody continues it
+    setImmediate(() => {
+      if (!this.#isOpen) this.#onContinue()
+    })
   }
 
   readonly #onContinue = (): void => {

@@ -33,13 +33,16 @@ export async function watchStatus(stateDir: StateDir, options: WatchOptions): Pr
   return EXIT.done
 }
 
+/** What would end a process at once, and leave the terminal as it is drawn on. */
+const ENDS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR2', 'SIGALRM'] as const
+
 /** Every way to be told to end, as one signal. */
 class Ending {
   readonly #controller = new AbortController()
   #failure: unknown = null
 
   constructor() {
-    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, this.now)
+    for (const name of ENDS) process.on(name, this.now)
     // nobody reads it any more
     process.stdout.on('error', this.now)
     process.on('uncaughtException', this.fail)
@@ -58,7 +61,7 @@ class Ending {
   }
 
   release(): void {
-    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(name, this.now)
+    for (const name of ENDS) process.off(name, this.now)
     process.stdout.off('error', this.now)
     process.off('uncaughtException', this.fail)
   }

@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client } from '../helpers/client.ts'
-import { freeze, thaw } from '../helpers/faults.ts'
+import { freeze, kill, thaw } from '../helpers/faults.ts'
 import { readRow, until } from '../helpers/processes.ts'
 import { BIN, Project } from '../helpers/project.ts'
 import { hasTmux, Tmux } from '../helpers/tmux.ts'
@@ -127,10 +127,32 @@ inTerminal(
     for (const pid of views().filter(isView)) process.kill(pid, 'SIGTERM')
     await expectEnded(terminal, 0)
     await terminal.end()
+    const quitting = await watch(project)
+    await quitting.shows('a picture', (screen) => PICTURE.test(screen))
+    for (const pid of views().filter(isView)) process.kill(pid, 'SIGQUIT')
+    await expectEnded(quitting, 0)
+    await quitting.end()
     const another = await watch(project)
     await another.shows('a picture', (screen) => PICTURE.test(screen))
     expect(views().filter(isView)).toHaveLength(1)
     await another.end()
     await until('the view has ended', () => views().length === 0)
+  },
+)
+
+inTerminal(
+  'G11 status --watch goes on after Ctrl-Z where no shell waits for it, and nobody could continue it',
+  async () => {
+    const project = web({ count: 1 })
+    await project.start()
+    const terminal = await watch(project)
+    await terminal.shows('a picture', (screen) => PICTURE.test(screen))
+    await terminal.type('C-z')
+    const [pid = 0] = await project.pids()
+    await kill(project, pid)
+    await terminal.shows('what has happened since', (screen) => PICTURE.test(screen) && !screen.includes(` ${pid} `))
+    expect(await terminal.modes()).toBe('alternate 1, cursor 0, wrap 0')
+    await terminal.type('q')
+    await expectEnded(terminal, 0)
   },
 )

@@ -316,7 +316,8 @@ describe('half-close', () => {
 })
 
 describe('pipe', () => {
-  it('into a full connection waits, and loses nothing', async () => {
+  /** More than all buffers on the way hold, into a client that does not read. */
+  async function pipedUntilFull() {
     const target = await pair<Buffer, string | Uint8Array>({ codec: TCP, limits: { maxSendBufferBytes: 1_000 } })
     const source = await pair<Buffer, string | Uint8Array>({ codec: TCP })
     await turns()
@@ -325,6 +326,11 @@ describe('pipe', () => {
     const whole = 32 * 1024 * 1024
     source.client.write(Buffer.alloc(whole))
     await until('the target is full', () => target.connection.isFull)
+    return { source, target, whole }
+  }
+
+  it('into a full connection waits, and loses nothing', async () => {
+    const { source, target, whole } = await pipedUntilFull()
     await turns(200)
     expect(target.connection.bufferedBytes).toBeLessThan(200_000)
     let bytes = 0
@@ -339,16 +345,10 @@ describe('pipe', () => {
   })
 
   it('into one that is closed while it is full goes on: what comes is dropped, and told', async () => {
-    const target = await pair<Buffer, string | Uint8Array>({ codec: TCP, limits: { maxSendBufferBytes: 1_000 } })
-    const source = await pair<Buffer, string | Uint8Array>({ codec: TCP })
-    await turns()
-    source.connection.pipe(target.connection)
-    target.client.pause()
-    const whole = 32 * 1024 * 1024
-    source.client.write(Buffer.alloc(whole))
-    await until('the target is full', () => target.connection.isFull)
+    const { source, target, whole } = await pipedUntilFull()
     target.client.destroy()
     await until('all was read', () => source.connection.bytesRead === whole)
+    expect(target.told).toContain('error ERR_CONNECTION_CLOSED')
   })
 
   it('both ways: an end is handed on, and the answer to it comes back', async () => {

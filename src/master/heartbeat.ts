@@ -7,10 +7,7 @@ import { performance } from 'node:perf_hooks'
 import { isStopped } from '../os/processes.ts'
 import type { FleetEvent } from './policy/events.ts'
 import type { Fleet } from './policy/fleet.ts'
-import { beatPeriodMs, isWatched } from './policy/hang.ts'
-
-/** A timer may be so late on a busy machine; later than that, this process did not run. */
-const LATE_MS = 1_000
+import { beatPeriodMs, isWatched, sleepMs } from './policy/hang.ts'
 
 export interface HeartbeatOptions {
   fleet: Fleet
@@ -67,7 +64,7 @@ export class Heartbeat {
   noteWake(dueAt: number): void {
     const now = performance.now()
     const ms = now - Math.max(dueAt, this.#sleptUntil)
-    if (ms < LATE_MS) return
+    if (ms < sleepMs(this.#options.fleet)) return
     this.#sleptUntil = now
     this.#options.onEvent({ type: 'slept', ms })
   }

@@ -15,12 +15,28 @@ export const HUNG_GRACE_MS = 1_000
 const LOOKS = 10
 const SHORTEST_PERIOD_MS = 100
 const LONGEST_PERIOD_MS = 1_000
+/** A timer may be so late on a busy machine; later than that, the master did not run. */
+const LATE_MS = 1_000
 
 /** How often to ask for a sign of life, in milliseconds; null: never. */
 export function beatPeriodMs(fleet: Fleet): number | null {
-  const limits = [...fleet.children.values()].map((child) => child.hangTimeoutMs).filter((ms) => ms > 0)
-  if (limits.length === 0) return null
-  return Math.min(LONGEST_PERIOD_MS, Math.max(SHORTEST_PERIOD_MS, Math.min(...limits) / LOOKS))
+  const shortestMs = shortestLimitMs(fleet)
+  if (shortestMs === Number.POSITIVE_INFINITY) return null
+  return Math.min(LONGEST_PERIOD_MS, Math.max(SHORTEST_PERIOD_MS, shortestMs / LOOKS))
+}
+
+/** A timer of the master that is so late, in milliseconds, is to be told as a sleep. */
+export function sleepMs(fleet: Fleet): number {
+  return tooLateMs(shortestLimitMs(fleet))
+}
+
+function shortestLimitMs(fleet: Fleet): number {
+  return Math.min(...[...fleet.children.values()].map((child) => child.hangTimeoutMs).filter((ms) => ms > 0))
+}
+
+/** Who did not run for half of a limit cannot tell that others have been silent for all of it. */
+function tooLateMs(limitMs: number): number {
+  return Math.min(LATE_MS, limitMs / 2)
 }
 
 /** Those that must answer: whoever serves, and whoever may drain for as long as it likes. */
@@ -48,8 +64,8 @@ export function noteAlive(child: Child, isDebugged: boolean): void {
 /** The master was stopped, or the whole machine was: nobody has been late meanwhile. */
 export function noteSleep(fleet: Fleet, sleptMs: number, now: number): void {
   for (const child of fleet.children.values()) {
-    if (child.silentSince !== null) child.silentSince = now
-    if (child.deadlineAt !== null) child.deadlineAt += sleptMs
+    if (child.silentSince !== null && sleptMs >= tooLateMs(child.hangTimeoutMs)) child.silentSince = now
+    if (child.deadlineAt !== null && sleptMs >= LATE_MS) child.deadlineAt += sleptMs
   }
 }
 

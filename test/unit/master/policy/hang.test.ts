@@ -1,6 +1,6 @@
 /** Workers that answer nothing: found, shown, replaced, killed; and all who are silent for another reason. */
 import { expect, it } from 'vitest'
-import { beatPeriodMs } from '../../../../src/master/policy/hang.ts'
+import { beatPeriodMs, sleepMs } from '../../../../src/master/policy/hang.ts'
 import { spec } from '../../specs.ts'
 import { Stage } from '../../stage.ts'
 
@@ -84,6 +84,20 @@ it('while the master itself slept nobody was late: neither one who owes an answe
   expect(stage.after(1_999)).toEqual([])
   expect(stage.after(1)).toEqual(['hung web/0 g1'])
   expect(stage.after(1_000)).toEqual(['spawn web/0 g1', 'kill web/0 g1', 'kill web/1 g1'])
+})
+
+it('a master that did not run for half of a short limit calls nobody hung for it, and moves no deadline', () => {
+  const stage = Stage.started(spec('web', { count: 2, hangTimeoutMs: 400, startTimeoutMs: 1_000 }))
+  expect(sleepMs(stage.fleet)).toBe(200)
+  stage.exit(stage.child('web', 1), 1)
+  stage.after(100)
+  beat(stage)
+  stage.now += 450
+  expect(stage.send({ type: 'slept', ms: 440 })).toEqual([])
+  expect(stage.after(399)).toEqual([])
+  expect(stage.after(1)).toEqual(['hung web/0 g1'])
+  expect(stage.after(149)).not.toContain('kill web/1 g1')
+  expect(stage.after(1)).toContain('kill web/1 g1')
 })
 
 it('one that drains without a deadline is killed when it hangs; with a deadline that one counts', () => {

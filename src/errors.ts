@@ -54,9 +54,22 @@ export class ShiftworkError extends Error {
   }
 }
 
-/** The text of anything that was thrown: its stack with the whole chain of causes, or what it prints as. */
+/** A statement of a database, a whole answer: people put anything into a message. */
+const MAX_MESSAGE = 4_096
+const MAX_STACK = 32_768
+
+/** The text of anything that was thrown: its stack with the whole chain of causes, or what it prints as; not without end. */
 export function describeError(thrown: unknown): { message: string; stack: string } {
-  return describeChain(thrown, [])
+  const { message, stack } = describeChain(thrown, [])
+  const short = shortened(message, MAX_MESSAGE)
+  return {
+    message: short,
+    stack: shortened(message === short ? stack : stack.replaceAll(message, () => short), MAX_STACK),
+  }
+}
+
+function shortened(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}… (${text.length - length} more characters)`
 }
 
 /** @param above the errors that this one is a cause of: a chain may be a circle. */

@@ -3,11 +3,11 @@
  * (in the foreground or as a daemon), or one worker. Called by `Worker.runAll`. Each side's code is
  * loaded only where it runs.
  */
+
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describeError, ShiftworkError } from './errors.ts'
-import { DAEMON_VARIABLE, type DaemonSettings } from './ipc/daemon.ts'
-import { WORKER_VARIABLE } from './ipc/mark.ts'
+import type { DaemonSettings } from './ipc/daemon.ts'
 import type { LaunchMessage } from './ipc/messages.ts'
 import { noteStateDir } from './ipc/ownstatedir.ts'
 import type { MasterHooks, MasterScreen } from './master/main.ts'
@@ -19,6 +19,7 @@ import type { Runnable } from './protocols/hooks.ts'
 import { checkSpecs, type RawWorker } from './spec/check.ts'
 import { checkSettings, type RunOptions, type Settings } from './spec/settings.ts'
 import type { Spec } from './spec/spec.ts'
+import { DAEMON_VARIABLE, WORKER_VARIABLE } from './variables.ts'
 import { packageVersion } from './version.ts'
 import { findParent, type ParentLink } from './worker/parent.ts'
 
@@ -170,7 +171,8 @@ function daemonScreen(): MasterScreen {
   return {
     bound: () => undefined,
     line: () => undefined,
-    started: (status, durationMs) => tellLauncher({ type: 'started', status, durationMs }, () => undefined),
+    started: async (status, durationMs) =>
+      tellLauncher({ type: 'started', status: await status, durationMs }, () => undefined),
     failed: (failure) => {
       const message = failure ? `${failure.worker} did not start` : 'the workers could not be started'
       tellLauncher({ type: 'failed', message, hint: null, failure }, () => undefined)

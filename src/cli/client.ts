@@ -13,9 +13,12 @@ import { readPidFile } from '../os/pidfile.ts'
 import { isAlive, isStopped, type ProcessId, startedAtOf } from '../os/processes.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
 import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
+import { waitFor } from '../patience.ts'
 
-/** A master that lives reads a request at once; a status on a frozen one must end within two seconds. */
-const ACCEPT_TIMEOUT_MS = 1_200
+/** A master that lives reads a request at once; a look at one that is blocked must end within two seconds. */
+const LOOK_TIMEOUT_MS = 1_200
+/** What changes something may wait longer on a busy machine: to give up while the master obeys would be a lie. */
+const ORDER_TIMEOUT_MS = 10_000
 /** Between its pid file and its control socket a master binds listeners, */
 const APPEAR_TIMEOUT_MS = 1_000
 /** and may wait for an address that a worker of an earlier one still has. */
@@ -28,6 +31,8 @@ const FROZEN_LOOKS = 2
 const LOOK_MS = 1_000
 /** A master that lists has something to tell within a second, or is done; one that was stopped meanwhile has not. */
 const ROWS_SILENCE_MS = 3_000
+/** A timer that is so late was slept through. */
+const ASLEEP_MS = 300
 const MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 /** The living master of a state directory, or null. @throws ShiftworkError when it is another user's. */
@@ -86,13 +91,13 @@ async function talk(stateDir: StateDir, matter: Matter): Promise<Reply> {
   const master = findMaster(stateDir)
   if (master && isStopped(master.pid)) throw frozen(master.pid)
   const isGone = (): boolean => findMaster(stateDir) === null
-  const giveUpAt = Date.now() + ROOM_TIMEOUT_MS
+  const giveUpAt = performance.now() + ROOM_TIMEOUT_MS
   for (;;) {
     const socket = await open(stateDir)
     try {
       return await converse(socket, { ...matter, pid: master?.pid ?? null, isGone })
     } catch (error) {
-      if (!(error instanceof TurnedAway) || Date.now() >= giveUpAt) throw error
+      if (!(error instanceof TurnedAway) || performance.now() >= giveUpAt) throw error
     }
     await delay(RETRY_MS)
   }
@@ -109,7 +114,7 @@ class TurnedAway extends ShiftworkError {
 }
 
 async function open(stateDir: StateDir): Promise<Socket> {
-  const giveUpAt = Date.now() + APPEAR_TIMEOUT_MS
+  const giveUpAt = performance.now() + APPEAR_TIMEOUT_MS
   for (;;) {
     try {
       return await connectTo(stateDir.controlSocket)
@@ -118,7 +123,7 @@ async function open(stateDir: StateDir): Promise<Socket> {
         throw new ShiftworkError('ERR_STATE_DIR', `${stateDir.controlSocket} belongs to another user`, { cause: error })
       const master = findMaster(stateDir)
       if (!master) throw notRunning()
-      if (Date.now() >= giveUpAt && !isYoung(master))
+      if (performance.now() >= giveUpAt && !isYoung(master))
         throw isStopped(master.pid) ? frozen(master.pid) : noAnswer(master.pid)
     }
     await delay(RETRY_MS)
@@ -174,6 +179,10 @@ interface Talk extends Matter {
   isGone: () => boolean
 }
 
+function isLook({ command }: Question): boolean {
+  return command === 'status' || command === 'connections'
+}
+
 /** Calls back when it is stopped, and stays so. */
 function watchForFreeze(pid: number | null, onFrozen: (error: ShiftworkError) => void): NodeJS.Timeout | undefined {
   if (pid === null) return undefined
@@ -182,6 +191,16 @@ function watchForFreeze(pid: number | null, onFrozen: (error: ShiftworkError) =>
     found = isStopped(pid) ? found + 1 : 0
     if (found === FROZEN_LOOKS) onFrozen(frozen(pid))
   }, LOOK_MS)
+}
+
+/** As `waitFor`, and once more when this process was not awake at the end of it: nor was the master, perhaps. */
+function waitAwake(ms: number, giveUp: () => void): () => void {
+  const dueAt = performance.now() + ms
+  let endWait = waitFor(ms, () => {
+    if (performance.now() - dueAt < ASLEEP_MS) giveUp()
+    else endWait = waitFor(ms, giveUp)
+  })
+  return () => endWait()
 }
 
 function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: Talk): Promise<Reply> {
@@ -193,7 +212,7 @@ function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: 
       reject(error)
     }
     const end = (): void => {
-      clearTimeout(timer)
+      endWait()
       clearInterval(looks)
     }
     const looks = watchForFreeze(pid, fail)
@@ -203,16 +222,16 @@ function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: 
       if (isAccepted) fail(new ShiftworkError('ERR_NO_ANSWER', sentence, { cause }))
       else fail(isGone() ? notRunning() : new TurnedAway(pid, cause))
     }
-    const failLater = (ms: number): NodeJS.Timeout => setTimeout(() => fail(noAnswer(pid)), ms)
-    let timer = failLater(ACCEPT_TIMEOUT_MS)
+    const failAfter = (ms: number): (() => void) => waitAwake(ms, () => fail(noAnswer(pid)))
+    let endWait = failAfter(isLook(question) ? LOOK_TIMEOUT_MS : ORDER_TIMEOUT_MS)
     socket.on('error', (cause) => lose('The master hung up', cause))
     socket.on('close', () => lose('The master ended without a reply'))
     socket.on('data', (chunk) => {
       for (const line of decoder.push(chunk)) {
         if (!line.ok) return fail(new ShiftworkError('ERR_NO_ANSWER', 'The master answers something else'))
         const message = line.value as ControlMessage
-        clearTimeout(timer)
-        if (silenceMs !== null) timer = failLater(silenceMs)
+        endWait()
+        if (silenceMs !== null) endWait = failAfter(silenceMs)
         isAccepted = true
         if (message.type === 'progress' || message.type === 'output' || message.type === 'rows') onTold(message)
         else if (message.type !== 'accepted') {

@@ -164,6 +164,9 @@ export function reloadLines(reload: ReloadSummary, paint: Paint): string[] {
   const killed = reload.replaced.filter((row) => row.killed).length
   if (killed > 0)
     lines.push(`${paint.yellow('warning')} ${plural(killed, 'worker')} killed at the deadline, with what they had open`)
+  const early = reload.replaced.filter((row) => row.leftEarly).length
+  if (early > 0)
+    lines.push(`${paint.yellow('warning')} ${plural(early, 'worker')} left before the drain was over (see the log)`)
   for (const change of reload.applied) lines.push(`${paint.green('applied')} ${change}`)
   for (const difference of reload.needsRestart) lines.push(`${paint.yellow('needs a restart')} ${difference}`)
   return lines

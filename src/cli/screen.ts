@@ -11,7 +11,7 @@ import { describeFailure, type Paint, paintFor, printJson, printLine } from './t
 export interface Screen {
   bound(status: Status): void
   line(line: LogLine): void
-  started(status: Status, durationMs: number): void
+  started(status: Promise<Status>, durationMs: number): Promise<void> | void
   /** @param isWaiting it will be tried again at the next change. */
   failed(failure: ReloadFailure | null, isWaiting: boolean): void
 }
@@ -82,9 +82,9 @@ export function jsonScreen(): LastingScreen {
   return {
     bound: () => undefined,
     line: (line) => process.stderr.write(`${logText(line, paintFor(process.stderr))}\n`),
-    started: (status) => {
+    started: async (status) => {
       failed = null
-      printJson(status)
+      printJson(await status)
     },
     failed: (failure) => {
       failed = () => printJson(failedJson(failedMessage(failure), null, failure))

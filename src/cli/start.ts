@@ -2,16 +2,18 @@
  * `start` and `restart`: in the foreground this process becomes the master; with `-d` a daemon is
  * launched and waited for until every worker serves, or the start has failed and is told why.
  */
+
 import { spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
-import { DAEMON_VARIABLE, type DaemonSettings } from '../ipc/daemon.ts'
+import type { DaemonSettings } from '../ipc/daemon.ts'
 import type { LaunchMessage } from '../ipc/messages.ts'
 import { alreadyRunning } from '../os/pidfile.ts'
 import { loaderArgs } from '../os/startfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import type { Spec } from '../spec/spec.ts'
+import { DAEMON_VARIABLE } from '../variables.ts'
 import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
 import { findMaster } from './client.ts'

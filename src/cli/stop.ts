@@ -25,6 +25,8 @@ export interface Stopped {
   connectionsCut: number
   /** Processes that had to be killed: what they had open is not in `connectionsCut`. */
   killed: number
+  /** Processes that ended before their drain was over, by their own code or by somebody's signal: the same. */
+  leftEarly: number
   forced: boolean
 }
 
@@ -36,7 +38,13 @@ export async function stop(stateDir: StateDir, line: CommandLine): Promise<ExitC
   const orphans = line.force ? await endOrphans(stateDir) : []
   if (!stopped && orphans.length === 0) throw notRunning()
   if (line.json) {
-    const counts = stopped ?? { processes: orphans.length, connectionsCut: 0, killed: orphans.length, forced: true }
+    const counts = stopped ?? {
+      processes: orphans.length,
+      connectionsCut: 0,
+      killed: orphans.length,
+      leftEarly: 0,
+      forced: true,
+    }
     printJson({ stopped: true, pid: master?.pid ?? null, ...counts, orphans: orphans.map(orphanStatus) })
   } else {
     if (master && stopped) printLine(sentence(master, stopped))
@@ -55,7 +63,11 @@ function sentence(master: ProcessId, stopped: Stopped): string {
     stopped.killed > 0 && !stopped.forced
       ? `, ${paint.yellow(`${plural(stopped.killed, 'worker')} killed with what they had`)}`
       : ''
-  return `${how}: master ${master.pid}${workers}${cut}${killed}`
+  const early =
+    stopped.leftEarly > 0
+      ? `, ${paint.yellow(`${plural(stopped.leftEarly, 'worker')} left before the drain was over`)}`
+      : ''
+  return `${how}: master ${master.pid}${workers}${cut}${killed}${early}`
 }
 
 /** Stops it gracefully, or by force when that was asked and it does not hear; returns when all are dead. */
@@ -75,13 +87,13 @@ export async function stopMaster(
     board?.end()
     if (reply.type !== 'stopped') throw refusal(reply)
     await verifyGone([master, ...workers])
-    const { processes, connectionsCut, killed } = reply
-    return { processes, connectionsCut, killed, forced: false }
+    const { processes, connectionsCut, killed, leftEarly } = reply
+    return { processes, connectionsCut, killed, leftEarly, forced: false }
   } catch (error) {
     const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
     if (!isLost || !how.force) throw error
     await killAll(master, workers)
-    return { processes: workers.length, connectionsCut: 0, killed: workers.length, forced: true }
+    return { processes: workers.length, connectionsCut: 0, killed: workers.length, leftEarly: 0, forced: true }
   }
 }
 

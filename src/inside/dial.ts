@@ -7,6 +7,7 @@ import { type ConnectionOptions, connect as connectSecure } from 'node:tls'
 import { type Address, isSecure } from '../address.ts'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
+import { waitFor } from '../patience.ts'
 
 export interface Target {
   readonly address: Address
@@ -43,18 +44,18 @@ export function dial(target: Target): { socket: Socket; connected: Promise<void>
       reject(tooLate(target, LATE[stage]))
       socket.destroy()
     }
-    const timer = setTimeout(late, timeoutMs)
+    const endWait = waitFor(timeoutMs, late)
     const noteStage = (reached: Stage) => () => {
       stage = reached
     }
     socket.once('lookup', noteStage('accept')).once('connect', noteStage('handshake'))
     socket.once(isSecure(address.protocol) ? 'secureConnect' : 'connect', () => {
-      clearTimeout(timer)
+      endWait()
       resolve()
     })
     socket.on('error', (error) => reject(cannotConnect(name, error)))
     socket.once('close', () => {
-      clearTimeout(timer)
+      endWait()
       reject(new ShiftworkError('ERR_CONNECT', `Cannot connect to ${name}: it was closed`))
     })
   })

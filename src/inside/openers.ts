@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import { type Address, isSecure, PROTOCOLS, type Speech, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
+import { waitFor } from '../patience.ts'
 import type { Owner } from '../protocols/connection.ts'
 import type { Protocol } from '../protocols/stream/protocol.ts'
 import { StreamConnection } from '../protocols/stream/stream.ts'
@@ -40,17 +41,17 @@ const openWebSocket: Opener = async (socket, owner, { spoken, leftMs }) => {
   const url = `${isSecure(address.protocol) ? 'wss' : 'ws'}://${hostOf(address)}${path}`
   // it was lost meanwhile, and would not say so again
   if (socket.destroyed) throw socket.errored ?? new Error('it hung up')
-  let timer: NodeJS.Timeout | undefined
+  let endWait = (): void => undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+    endWait = waitFor(leftMs, () => {
       reject(tooLate(spoken, 'its WebSocket handshake was not done'))
       socket.destroy()
-    }, leftMs)
+    })
   })
   try {
     await Promise.race([client.openWebSocket(socket, owner, { url, headers, webSocket }), late])
   } finally {
-    clearTimeout(timer)
+    endWait()
   }
 }
 

@@ -2,6 +2,7 @@
  * Questions over a wire, each with its own answer and deadline. Made by those that ask: the master its
  * workers, a worker its master.
  */
+import { waitFor } from '../patience.ts'
 
 /** late: no answer in time · gone: the process has ended */
 export type Outcome<Answer> = { answer: Answer } | 'late' | 'gone'
@@ -23,11 +24,11 @@ export class Calls<Answer> {
     return new Promise((resolve) => {
       const question = this.#nextId++
       const settle = (outcome: Outcome<Answer>): void => {
-        clearTimeout(timer)
+        endWait()
         this.#open.delete(question)
         resolve(outcome)
       }
-      const timer = setTimeout(() => settle('late'), how.timeoutMs)
+      const endWait = waitFor(how.timeoutMs, () => settle('late'))
       this.#open.set(question, { key, settle })
       how.send(question)
     })

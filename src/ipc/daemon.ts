@@ -1,7 +1,4 @@
-/** What the launcher hands to the daemon it starts, in its environment; the daemon removes it at once. */
-
-export const DAEMON_VARIABLE = 'SHIFTWORK_DAEMON'
-
+/** What the launcher hands to the daemon it starts, in its environment. */
 export interface DaemonSettings {
   stateDir: string
   logFile: string

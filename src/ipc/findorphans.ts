@@ -3,12 +3,13 @@
  * by what its sockets are. Used by the commands that find no master, and by a master that starts.
  * Linux only, none is found elsewhere; those of other users are not seen, but by root. Never throws.
  */
+
 import { type Carrier, carriersOf, valueIn, verify } from '../os/environ.ts'
 import { isAlive, isStopped, type ProcessId, parentOf, startedAtOf, titleOf } from '../os/processes.ts'
 import { type SocketRow, socketRows, socketsOf } from '../os/sockets.ts'
 import { isSameDirectory, sharesPids } from '../os/viewpoint.ts'
-import { parseMark, WORKER_VARIABLE } from './mark.ts'
-import { IDENTITY_VARIABLE } from './messages.ts'
+import { IDENTITY_VARIABLE, WORKER_VARIABLE } from '../variables.ts'
+import { parseMark } from './mark.ts'
 import { type Orphan, orphanKind } from './orphan.ts'
 
 /** @param stateDir of the masters that are gone. @returns workers by their names, then what they had started. */

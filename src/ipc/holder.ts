@@ -3,6 +3,7 @@
  * other program by name, pid and user. For the sentence that says so. Linux only, best effort: where
  * the process table shows less, it says less. Never throws.
  */
+
 import { readlinkSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Address } from '../address.ts'
@@ -13,8 +14,8 @@ import { pidsWith, type SocketRow, socketRows, socketsOf } from '../os/sockets.t
 import { stateDirAt, stateDirCandidates } from '../os/statedir.ts'
 import { userName } from '../os/users.ts'
 import { sharesPids } from '../os/viewpoint.ts'
-import { parseMark, WORKER_VARIABLE } from './mark.ts'
-import { IDENTITY_VARIABLE } from './messages.ts'
+import { IDENTITY_VARIABLE, WORKER_VARIABLE } from '../variables.ts'
+import { parseMark } from './mark.ts'
 
 export type Holder =
   | { kind: 'master'; pid: number; startFile: string; stateDir: string }

@@ -6,13 +6,6 @@
  */
 import type { ProcessId } from '../os/processes.ts'
 
-/**
- * Whoever takes this variable out of the environment of a process that a worker starts lets it live on
- * (`env -u SHIFTWORK_WORKER …`, or `spawn` with an `env` without it). To delete it once a process runs
- * changes only what that one starts: the system shows the environment that a process began with.
- */
-export const WORKER_VARIABLE = 'SHIFTWORK_WORKER'
-
 /** Whose processes they are. */
 export interface Origin {
   startFile: string

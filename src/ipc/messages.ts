@@ -17,9 +17,6 @@ export type StopReason = 'stop' | 'reload' | 'recycle' | 'scale' | 'crash' | 'ha
 /** Why a child wants a successor although its code is right. */
 export type ReplaceReason = 'signal' | 'maxRequests' | 'maxMemoryBytes' | 'maxLifetimeMs' | 'unhealthy'
 
-/** The environment variable that tells a forked process who it is; the worker removes it at once. */
-export const IDENTITY_VARIABLE = 'SHIFTWORK_IDENTITY'
-
 /** Who a forked process is; handed over in its environment. */
 export interface Identity {
   wireVersion: number
@@ -71,7 +68,8 @@ export type WorkerMessage =
   /** And nothing that it did as leader is still under way: another may lead. */
   | { type: 'resigned' }
   /** An uncaught exception: it drains by itself and wants a successor now. */
-  | { type: 'leaving'; failure: Failure }
+  /** `timeoutMs`: it will be gone by then, as far as it lies with itself. */
+  | { type: 'leaving'; failure: Failure; timeoutMs: number }
   | { type: 'replace'; why: ReplaceReason; detail: string | null }
   /** Hardly any file descriptor is left: it listens no more. `isNews`: not told a moment ago. */
   | { type: 'full'; use: DescriptorUse; isNews: boolean }
@@ -161,8 +159,8 @@ export type Reply =
   | { type: 'scaled'; scaled: Scaled }
   /** After the rows; `missing`: the pids of those that did not answer, or not to the end. */
   | { type: 'listed'; missing: number[] }
-  /** `killed` of the processes had to be: what they had open is not in `connectionsCut`. */
-  | { type: 'stopped'; processes: number; connectionsCut: number; killed: number }
+  /** `killed` of the processes had to be, `leftEarly` ended in the middle of their drain: what they had open is not in `connectionsCut`. */
+  | { type: 'stopped'; processes: number; connectionsCut: number; killed: number; leftEarly: number }
   | { type: 'error'; code: 'usage' | 'cancelled' | 'failed'; message: string; hint: string | null }
 
 /** The master has read the request: it lives. Comes before anything else. */

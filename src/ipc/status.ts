@@ -18,6 +18,8 @@ export interface Replaced {
   connectionsCut: number
   /** It had to be killed: nobody knows what it had open. */
   killed: boolean
+  /** It ended before its drain was over, by its own code or by somebody's signal: the same. */
+  leftEarly: boolean
 }
 
 export interface ReloadFailure extends Failure {

@@ -3,9 +3,11 @@
  * that only read the start file among them. What else it has started (a build before a reload, what the start file's own
  * code starts) is none; where that cannot be told all are. Used by `stop`.
  */
+
 import { environOf, valueIn } from '../os/environ.ts'
 import { childrenOf, type ProcessId } from '../os/processes.ts'
-import { parseMark, WORKER_VARIABLE } from './mark.ts'
+import { WORKER_VARIABLE } from '../variables.ts'
+import { parseMark } from './mark.ts'
 
 export function workersOf(master: ProcessId): ProcessId[] {
   return childrenOf(master.pid).filter(({ pid }) => isOf(master, pid))

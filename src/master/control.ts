@@ -13,6 +13,8 @@ import { type ControlRequest, parseRequest } from '../ipc/requests.ts'
 import { debug } from '../log.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
 
+/** Of progress that its asker does not read. */
+const MAX_UNREAD_BYTES = 1024 * 1024
 const MAX_REQUEST_BYTES = 64 * 1024
 const REQUEST_TIMEOUT_MS = 5_000
 /** At once; another one is closed as it comes. */
@@ -126,7 +128,10 @@ function askerOf(socket: Socket): Asker {
       return taking
     },
     progress: (message) => {
-      if (!isAnswered && socket.writable) socket.write(encodeLine(message))
+      if (isAnswered || !socket.writable) return
+      // one that reads nothing misses what is told on the way, not what it has asked for
+      const isNews = message.type === 'progress' || message.type === 'output'
+      if (!isNews || socket.writableLength <= MAX_UNREAD_BYTES) socket.write(encodeLine(message))
     },
     reply: (message) => {
       if (isAnswered) return

@@ -77,8 +77,12 @@ function watch(child: ChildProcess, { command, timeoutMs, onLine, onEnd }: GateO
     if (isAborted) return
     isAborted = true
     signalGroup(child, 'SIGTERM')
-    setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_AFTER_MS)
-    void untilGone(child).then((left) => end(`${why}${left}`))
+    const last = setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_AFTER_MS)
+    void untilGone(child).then((left) => {
+      // by then its number may be another's
+      clearTimeout(last)
+      end(`${why}${left}`)
+    })
   }
   const timer = setTimeout(() => abort(`did not end within ${timeoutMs} ms: ${command}`), timeoutMs)
   for (const stream of [child.stdout, child.stderr])

@@ -4,7 +4,7 @@
  * of a worker means is the policy's to say.
  */
 import { performance } from 'node:perf_hooks'
-import { isStopped } from '../os/processes.ts'
+import { mayBeStopped } from '../os/processes.ts'
 import type { FleetEvent } from './policy/events.ts'
 import type { Fleet } from './policy/fleet.ts'
 import { beatPeriodMs, isWatched, sleepMs } from './policy/hang.ts'
@@ -50,7 +50,7 @@ export class Heartbeat {
     const { fleet, ask, onEvent } = this.#options
     const watched = [...fleet.children.values()].filter(isWatched)
     const owing = watched.filter((child) => child.silentSince !== null)
-    const stopped = owing.filter((child) => isStopped(child.pid))
+    const stopped = owing.filter((child) => mayBeStopped(child.pid))
     const asked = watched.filter((child) => child.silentSince === null)
     for (const child of asked) ask(child.key)
     if (asked.length > 0 || owing.length > 0)

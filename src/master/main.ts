@@ -44,7 +44,8 @@ export interface MasterHooks {
 export interface MasterScreen {
   bound(status: Status): void
   line(line: LogLine): void
-  started(status: Status, durationMs: number): void
+  /** @param status takes a moment: the workers are asked for their numbers. */
+  started(status: Promise<Status>, durationMs: number): Promise<void> | void
   /** @param isWaiting it will be tried again at the next change. */
   failed(failure: ReloadFailure | null, isWaiting: boolean): void
 }
@@ -123,6 +124,8 @@ class Master {
   readonly #requests: Requests
   readonly #metrics: MetricsServer | null
   readonly #startedAt = performance.now()
+  /** Settles when whoever started this has heard that it did. */
+  #startTold: Promise<void> | null = null
   readonly #descriptors: DescriptorWatch
   #lastReload: ReloadSummary | null = null
   #warnings: string[] = []
@@ -191,6 +194,7 @@ class Master {
     this.#watch = await this.#openWatch()
     this.#supervisor.start()
     const code = await ended
+    await this.#startTold
     await this.#supervisor.preparations.gateEnd
     this.#watch?.close()
     this.#descriptors.close()
@@ -217,7 +221,7 @@ class Master {
     const { hooks, screen } = this.#options
     switch (notice.type) {
       case 'started':
-        void this.#onStarted()
+        this.#startTold = this.#onStarted()
         return
       case 'start-failed':
         screen.failed(notice.failure, notice.isWaiting)
@@ -226,6 +230,7 @@ class Master {
         void this.#callHook('onMasterReload', hooks.onMasterReload)
         return
       case 'reload-ended':
+        if (!notice.isLatest) return
         this.#lastReload = notice.summary
         this.#noteDifferences(notice.summary)
         return
@@ -264,7 +269,7 @@ class Master {
 
   async #onStarted(): Promise<void> {
     const durationMs = Math.round(performance.now() - this.#startedAt)
-    this.#options.screen.started(await this.#status.report(), durationMs)
+    await this.#options.screen.started(this.#status.report(), durationMs)
   }
 
   async #openWatch(): Promise<Watch | null> {

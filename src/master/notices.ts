@@ -29,7 +29,8 @@ export type Notice =
   /** `isWaiting`: for a change, instead of ending. */
   | { type: 'start-failed'; failure: ReloadFailure | null; isWaiting: boolean }
   | { type: 'reload-began'; groups: string[] }
-  | { type: 'reload-ended'; summary: ReloadSummary }
+  /** `isLatest`: none that began after it has ended before. */
+  | { type: 'reload-ended'; summary: ReloadSummary; isLatest: boolean }
   | { type: 'scale-ended'; summary: Scaled }
   | { type: 'stopping' }
   | { type: 'stopped' }

@@ -1,5 +1,6 @@
 /** Questions to all workers at once, for their numbers; whoever does not answer in time is left out. Made by the supervisor. */
-import type { MasterMessage, WorkerStats } from '../ipc/messages.ts'
+import { type MasterMessage, UNASKED, type WorkerStats } from '../ipc/messages.ts'
+import { waitFor } from '../patience.ts'
 
 export interface StatsAnswer {
   stats: WorkerStats
@@ -7,49 +8,68 @@ export interface StatsAnswer {
 }
 
 interface Question {
-  waiting: Set<number>
+  /** Who has not answered, and since when it owes that. */
+  waiting: Map<number, number>
   answers: Map<number, StatsAnswer>
-  askedAt: number
   done: () => void
 }
 
 export class Questions {
   readonly #open = new Map<number, Question>()
+  /** Who was asked and has not answered since, and when that was. */
+  readonly #owing = new Map<number, number>()
   #nextId = 1
 
-  /** @param workers by their child's key. */
+  /**
+   * One that owes an answer for longer is blocked: it is not asked again, which would fill its channel, but its late answer counts.
+   * @param workers by their child's key.
+   */
   ask(
     workers: ReadonlyMap<number, { send(message: MasterMessage): void }>,
     timeoutMs: number,
   ): Promise<Map<number, StatsAnswer>> {
     return new Promise((resolve) => {
       const id = this.#nextId++
-      const timer = setTimeout(() => question.done(), timeoutMs)
+      const endWait = waitFor(timeoutMs, () => question.done())
       const question: Question = {
-        waiting: new Set(workers.keys()),
+        waiting: new Map(),
         answers: new Map(),
-        askedAt: performance.now(),
         done: () => {
-          clearTimeout(timer)
+          endWait()
           this.#open.delete(id)
           resolve(question.answers)
         },
       }
       this.#open.set(id, question)
-      for (const worker of workers.values()) worker.send({ type: 'stats', question: id })
+      const now = performance.now()
+      for (const [key, worker] of workers) {
+        const since = this.#owing.get(key)
+        const isBlocked = since !== undefined && now - since >= timeoutMs
+        question.waiting.set(key, isBlocked ? since : now)
+        if (isBlocked) continue
+        if (since === undefined) this.#owing.set(key, now)
+        worker.send({ type: 'stats', question: id })
+      }
       if (question.waiting.size === 0) question.done()
     })
   }
 
   answer(key: number, id: number, stats: WorkerStats): void {
-    const question = this.#open.get(id)
-    if (!question?.waiting.delete(key)) return
-    question.answers.set(key, { stats, tookMs: performance.now() - question.askedAt })
-    if (question.waiting.size === 0) question.done()
+    if (id === UNASKED) return
+    const owingSince = this.#owing.get(key)
+    this.#owing.delete(key)
+    for (const [open, question] of this.#open) {
+      const askedAt = question.waiting.get(key)
+      if (askedAt === undefined || (open !== id && askedAt !== owingSince)) continue
+      question.waiting.delete(key)
+      question.answers.set(key, { stats, tookMs: performance.now() - askedAt })
+      if (question.waiting.size === 0) question.done()
+    }
   }
 
   /** One that is gone will not answer. */
   forget(key: number): void {
+    this.#owing.delete(key)
     for (const question of this.#open.values())
       if (question.waiting.delete(key) && question.waiting.size === 0) question.done()
   }

@@ -28,6 +28,8 @@ export function readStartFile(launcher: Launcher, onStart: (end: () => void) => 
         } else if (message.type === 'output') output = message.text
         else if (message.type === 'exiting') output = message.output
       },
+      // its exit is to come
+      onParted: () => undefined,
       onExit: (code, signal) => {
         clearTimeout(timer)
         const how = late ?? (signal ? `was ended by ${signal}` : `exited with code ${code ?? 'unknown'}`)

@@ -5,7 +5,7 @@ import type { Log, LogFields } from '../log.ts'
 import { endedText } from '../os/endcarriers.ts'
 import { duration, firstLine, outOfDescriptors, plural, replacedText } from '../words.ts'
 import type { Notice } from './notices.ts'
-import { type Child, type Fleet, slotKey } from './policy/fleet.ts'
+import { type Child, type Fleet, leavesEarly, slotKey } from './policy/fleet.ts'
 
 export function logNotice(to: Log, notice: Notice, { now, fleet }: { now: number; fleet: Fleet }): void {
   const log = to.with(fieldsOf(notice))
@@ -156,7 +156,9 @@ function logLeft(log: Log, notice: Extract<Notice, { type: 'left' }>, now: numbe
   const { report } = child
   const how = notice.signal ? `by ${notice.signal}` : `with code ${notice.code ?? 'unknown'}`
   const after = report && child.drainAt !== null ? ` after ${duration(now - child.drainAt)} of drain` : ''
-  log.info(`${who(child)} left ${how}${after}`)
+  if (leavesEarly(child))
+    log.warn(`${who(child)} left ${how} before its drain was over: what it still had open is lost`)
+  else log.info(`${who(child)} left ${how}${after}`)
   if (!report) return
   if (report.connectionsCut > 0)
     log.warn(`${who(child)} cut ${plural(report.connectionsCut, 'connection')}: ${report.cut.join('; ')}`)

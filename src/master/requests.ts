@@ -11,6 +11,7 @@ import { nearest } from '../words.ts'
 import type { Asker } from './control.ts'
 import { dryRun } from './dryrun.ts'
 import type { Notice } from './notices.ts'
+import { leavesEarly } from './policy/fleet.ts'
 import type { ReloadRequest } from './policy/operations.ts'
 import { progressOf } from './progress.ts'
 import type { StatusReporter } from './status.ts'
@@ -26,6 +27,7 @@ export class Requests {
   #connectionsCut = 0
   #processesEnded = 0
   #killed = 0
+  #leftEarly = 0
   #isOver = false
 
   constructor(supervisor: Supervisor, status: StatusReporter) {
@@ -75,6 +77,7 @@ export class Requests {
     if (notice.type === 'left') {
       this.#processesEnded++
       if (notice.child.state === 'killed') this.#killed++
+      if (leavesEarly(notice.child)) this.#leftEarly++
       this.#connectionsCut += notice.child.report?.connectionsCut ?? 0
     }
     const progress = progressOf(notice, now)
@@ -170,10 +173,16 @@ export class Requests {
     this.#connectionsCut = 0
     this.#processesEnded = 0
     this.#killed = 0
+    this.#leftEarly = 0
   }
 
   #replyStopped(): void {
-    const reply = { processes: this.#processesEnded, connectionsCut: this.#connectionsCut, killed: this.#killed }
+    const reply = {
+      processes: this.#processesEnded,
+      connectionsCut: this.#connectionsCut,
+      killed: this.#killed,
+      leftEarly: this.#leftEarly,
+    }
     for (const asker of this.#stopAskers) asker.reply({ type: 'stopped', ...reply })
   }
 }

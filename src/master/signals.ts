@@ -61,6 +61,7 @@ function hasTerminal(): boolean {
     closeSync(openSync('/dev/tty', 'r+'))
     return true
   } catch (error) {
-    return systemCode(error) === 'EACCES'
+    // whatever else is in the way, a lack of descriptors, say, tells nothing of it
+    return systemCode(error) !== 'ENXIO'
   }
 }

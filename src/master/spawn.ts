@@ -3,18 +3,14 @@
  * Called by the supervisor; decides nothing. A process that cannot be started ends in `onExit` like
  * any other, so that there is one way to fail.
  */
+
 import cluster, { type Worker as ClusterWorker } from 'node:cluster'
-import { formatMark, type Origin, WORKER_VARIABLE } from '../ipc/mark.ts'
-import {
-  IDENTITY_VARIABLE,
-  type Identity,
-  type MasterMessage,
-  seal,
-  unseal,
-  type WorkerMessage,
-} from '../ipc/messages.ts'
+import { formatMark, type Origin } from '../ipc/mark.ts'
+import { type Identity, type MasterMessage, seal, unseal, type WorkerMessage } from '../ipc/messages.ts'
 import { WIRE_VERSION } from '../ipc/requests.ts'
 import { debug } from '../log.ts'
+import { waitFor } from '../patience.ts'
+import { IDENTITY_VARIABLE, WORKER_VARIABLE } from '../variables.ts'
 import { slotKey } from './policy/fleet.ts'
 
 /** How to start a worker process; the same for all, read again at each fork. */
@@ -33,6 +29,8 @@ export interface Launcher {
 export interface Handlers {
   onMessage(message: WorkerMessage): void
   onExit(code: number | null, signal: string | null): void
+  /** It has closed its channel, and lives: it hears nothing any more, and takes its master for dead. */
+  onParted(): void
 }
 
 /** A worker process that was forked. */
@@ -40,6 +38,8 @@ export interface Process {
   readonly pid: number
   /** What it carries, and what everything that it starts inherits. */
   readonly mark: string
+  /** Told the same each time: two clocks drift apart, and one of them stands still while the machine sleeps. */
+  readonly startedAt: Date
   send(message: MasterMessage, handle?: object): void
   kill(): void
 }
@@ -76,12 +76,13 @@ export function spawnProcess(
     stdio: ['ignore', ...launcher.workerOutput(), 'ipc'],
   } as Parameters<typeof cluster.setupPrimary>[0])
   let forked: ClusterWorker
+  const startedAt = new Date()
   try {
     const own = { [IDENTITY_VARIABLE]: JSON.stringify(identity), [WORKER_VARIABLE]: mark }
     forked = cluster.fork({ ...who.env, ...own })
   } catch (error) {
     setImmediate(() => notStarted(handlers, error))
-    return { pid: 0, mark, send: () => undefined, kill: () => undefined }
+    return { pid: 0, mark, startedAt, send: () => undefined, kill: () => undefined }
   }
   let held: (() => void)[] | null = []
   const release = (): void => {
@@ -97,6 +98,7 @@ export function spawnProcess(
   return {
     pid: forked.process.pid ?? 0,
     mark,
+    startedAt,
     send: (message, handle) => {
       // node:cluster drops what arrives before the worker's first module listens
       if (held) held.push(() => send(forked, message, handle))
@@ -142,10 +144,12 @@ function watch(worker: ClusterWorker, handlers: Handlers): void {
   worker.process.once('disconnect', () => {
     isConnected = false
     report()
+    // one that ends closes its channel a moment before
+    if (!exit) waitFor(LAST_WORDS_MS, () => exit ?? handlers.onParted())
   })
   worker.process.once('exit', (code, signal) => {
     exit = { code, signal }
-    if (isConnected) setTimeout(report, LAST_WORDS_MS)
+    if (isConnected) waitFor(LAST_WORDS_MS, report)
     else report()
   })
   // node:cluster emits the process's error on the worker again, which throws without a listener
@@ -154,6 +158,8 @@ function watch(worker: ClusterWorker, handlers: Handlers): void {
     debug('pid %d: %s', worker.process.pid, error.message)
     if (worker.process.pid !== undefined || isReported) return
     isReported = true
+    // neither its exit nor its disconnect will come, by which node:cluster forgets a worker
+    delete cluster.workers?.[worker.id]
     setImmediate(() => notStarted(handlers, error))
   })
 }

@@ -109,8 +109,7 @@ export class StatusReporter {
       generation: child.generation,
       state: isStopped(child.pid) ? 'stopped' : shownState(child),
       leader: group.leaderKey === child.key && !child.resigned,
-      // two clocks never agree to the millisecond: told the same each time
-      startedAt: new Date(performance.timeOrigin + child.startedAt).toISOString(),
+      startedAt: this.#supervisor.startedAtOf(child)?.toISOString() ?? null,
       rssBytes: rssBytesOf(child.pid),
       heapUsedBytes: stats?.heapUsedBytes ?? null,
       cpuPercent: cpuMs === null ? null : round(100 * rates.cpuMs.note(nowMs, cpuMs), 1),

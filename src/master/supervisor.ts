@@ -48,6 +48,9 @@ export class Supervisor {
   readonly #sweeper = new Sweeper()
   #nextId = 1
   #decidedAt = 0
+  /** What had come by then was read. */
+  #heardAt = 0
+  #isHearing = false
   #timer: NodeJS.Timeout | null = null
   #isRunning = false
   #isStopped = false
@@ -103,6 +106,10 @@ export class Supervisor {
     return this.#questions.ask(this.#processes, timeoutMs)
   }
 
+  startedAtOf(child: Child): Date | null {
+    return this.#processes.get(child.key)?.startedAt ?? null
+  }
+
   // ---- the loop ----------------------------------------------------------------------------------------------------
 
   /** @param told is called with the event applied, and before anything is decided on it: the log tells causes first. */
@@ -129,7 +136,7 @@ export class Supervisor {
   #decide(): Action[] {
     if (this.#isStopped) return []
     this.#decidedAt = performance.now()
-    return reconcile(this.fleet, this.#decidedAt)
+    return reconcile(this.fleet, this.#decidedAt, this.#heardAt)
   }
 
   #setTimer(): void {
@@ -138,14 +145,32 @@ export class Supervisor {
     if (this.#isStopped) return
     this.#heartbeat.adjust()
     // what came due since the last look has not been looked at
-    const wakeAt = nextWakeAt(this.fleet, this.#decidedAt)
+    const wakeAt = nextWakeAt(this.fleet, this.#decidedAt, this.#heardAt)
     if (wakeAt === null) return
+    if (wakeAt <= this.#decidedAt) {
+      this.#hear()
+      return
+    }
     const waitMs = Math.min(MAX_TIMER_MS, Math.max(1, Math.ceil(wakeAt - performance.now())))
     const dueAt = performance.now() + waitMs
     this.#timer = setTimeout(() => {
       this.#heartbeat.noteWake(dueAt)
-      this.#run()
+      this.#hear()
     }, waitMs)
+  }
+
+  /** Reads what has come by now, then decides: who was stalled itself must not take that for others' silence. */
+  #hear(): void {
+    if (this.#isHearing) return
+    this.#isHearing = true
+    const at = performance.now()
+    const decide = (): void => {
+      this.#isHearing = false
+      this.#heardAt = at
+      this.#run()
+    }
+    // the first ends the reading that is under way, what came since its beginning is read between the two
+    setImmediate(() => setImmediate(decide))
   }
 
   #act(action: Action): void {
@@ -227,6 +252,10 @@ export class Supervisor {
     const process = spawnProcess(this.#launcher, who, {
       onMessage: (message) => this.#receive(child, message),
       onExit: (code, signal) => this.#exited(child, code, signal),
+      onParted: () => {
+        const message = 'it has closed its channel to the master, by process.disconnect() or the like'
+        this.#receive(child, { type: 'leaving', failure: { message, stack: message }, timeoutMs: spec.stopTimeoutMs })
+      },
     })
     child.pid = process.pid
     this.#processes.set(child.key, process)
@@ -240,8 +269,8 @@ export class Supervisor {
     }
   }
 
-  #answer({ ids, summary, isFinal }: Extract<Action, { do: 'answer' }>): void {
-    if (isFinal) this.#notify({ type: 'reload-ended', summary })
+  #answer({ ids, summary, completeness }: Extract<Action, { do: 'answer' }>): void {
+    if (completeness !== 'partial') this.#notify({ type: 'reload-ended', summary, isLatest: completeness === 'whole' })
     for (const id of ids) {
       this.#reloadAskers.get(id)?.(summary)
       this.#reloadAskers.delete(id)

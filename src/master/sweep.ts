@@ -2,9 +2,10 @@
  * Sweeps behind workers: when one is dead, what it had started is ended. Called by the supervisor, which
  * is told of what was found; a stop waits until nothing is left. Never holds up the loop for long.
  */
-import { WORKER_VARIABLE } from '../ipc/mark.ts'
+
 import { debug } from '../log.ts'
 import { type Ended, endCarriers, Looks } from '../os/endcarriers.ts'
+import { WORKER_VARIABLE } from '../variables.ts'
 
 export class Sweeper {
   readonly #looks = new Looks(WORKER_VARIABLE)

@@ -18,11 +18,11 @@ const RETRY_MS = 5
  */
 export async function takePidFile(path: string): Promise<ProcessId | null> {
   const own = ownId()
-  const giveUpAt = Date.now() + BUSY_TIMEOUT_MS
+  const giveUpAt = performance.now() + BUSY_TIMEOUT_MS
   for (;;) {
     const holder = tryTake(path, own)
     if (holder !== 'busy') return holder
-    if (Date.now() >= giveUpAt)
+    if (performance.now() >= giveUpAt)
       throw new ShiftworkError('ERR_STATE_DIR', `Cannot take ${path}: another process is about to`, {
         hint: `If none is, remove ${guardOf(path)}.`,
       })

@@ -46,6 +46,11 @@ export function isStopped(pid: number): boolean {
   return state === 'T' || state === 't'
 }
 
+/** As `isStopped`, but true as well where the process table cannot be read, for want of a descriptor. */
+export function mayBeStopped(pid: number): boolean {
+  return readRow(pid) === null || isStopped(pid)
+}
+
 /** The living children of a process. */
 export function childrenOf(pid: number): ProcessId[] {
   return readAllRows()
@@ -134,9 +139,9 @@ export function signal(id: ProcessId, name: NodeJS.Signals): boolean {
 
 /** Waits until the process is gone. @returns false when it still lives after `timeoutMs`. */
 export async function waitUntilGone(id: ProcessId, timeoutMs: number): Promise<boolean> {
-  const giveUpAt = Date.now() + timeoutMs
+  const giveUpAt = performance.now() + timeoutMs
   while (isAlive(id)) {
-    if (Date.now() >= giveUpAt) return false
+    if (performance.now() >= giveUpAt) return false
     await delay(10)
   }
   return true

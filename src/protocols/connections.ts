@@ -3,6 +3,7 @@
  * a few at a time, since clients that were told at once would all come back at once; and the one timer
  * that looks for those from which nothing comes.
  */
+import { lookEvery } from '../patience.ts'
 import type { Connection, Registry } from './connection.ts'
 
 /** So many goodbyes, and then a turn for everybody else. */
@@ -94,8 +95,8 @@ export class Connections implements Registry {
   #lookEvery(ms: number | null): void {
     if (ms === null || (this.#looks && this.#looks.everyMs <= ms)) return
     if (this.#looks) clearInterval(this.#looks.timer)
-    // after all sockets were read: what a blocked process has not heard yet was said all the same
-    const timer = setInterval(() => setImmediate(() => this.#look()), ms).unref()
+    // what a blocked process has not heard yet was said all the same
+    const timer = lookEvery(ms, () => this.#look()).unref()
     this.#looks = { everyMs: ms, timer }
   }
 

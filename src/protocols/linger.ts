@@ -4,6 +4,7 @@
  * client's end is waited for (RFC 9112, 9.6).
  */
 import type { Socket } from 'node:net'
+import { lookEvery } from '../patience.ts'
 
 /** How long a client may take to notice the end; one that is still sending gets longer. */
 const LINGER_MS = 1_000
@@ -18,7 +19,8 @@ export function endGently(socket: Socket): void {
   socket.resume()
   if (socket.destroyed) return
   socket.setTimeout(0)
-  const timer = setInterval(look(socket), LOOK_MS)
+  // to a process that was blocked all its clients seem to be quiet
+  const timer = lookEvery(LOOK_MS, look(socket))
   timer.unref()
   socket.once('close', () => clearInterval(timer))
 }

@@ -8,16 +8,14 @@
  * `Connection: close`, an idle connection runs into the server's own keep-alive timeout.
  */
 import diagnostics from 'node:diagnostics_channel'
-import { Server as HttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { Server as HttpsServer } from 'node:https'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { closeAfter, type Exchange, exchangeOf } from './http/answer.ts'
+import { isWeb, Lingering } from './lingering.ts'
 import { Roster } from './roster.ts'
 import { isUnseen } from './unseen.ts'
 import { Upgrades } from './upgrades.ts'
-
-type WebServer = HttpServer | HttpsServer
 
 /** So many connections are named in a line of the log. */
 export const MAX_NAMED = 10
@@ -38,9 +36,6 @@ export interface Opened {
   readonly stage: 'handshake' | 'spoken' | 'upgraded'
 }
 
-const DEFAULT_LINGER_MS = 5_000
-const SWEEP_MS = 100
-
 export class Traffic {
   /** Requests begun since the process started. */
   requests = 0
@@ -54,11 +49,15 @@ export class Traffic {
   /** Connections inside TLS: on these HTTP is spoken, and not on the one below. */
   readonly #secured = new Roster()
   readonly #upgrades = new Upgrades()
+  readonly #lingering = new Lingering({
+    servers: this.#servers,
+    socketsOf: (server) => this.#socketsOf(server),
+    unsecuredOf: (server) => this.opened(server).filter(({ stage }) => stage === 'handshake'),
+  })
   #isDraining = false
   /** The server whose answers end their connections although it does not drain. */
   #ending: NetServer | null = null
   readonly #late = new Set<NetServer>()
-  #sweeper: NodeJS.Timeout | null = null
   #onEmpty: (() => void) | null = null
 
   /** Begins to watch this process. */
@@ -178,11 +177,6 @@ export class Traffic {
     return this.#upgrades.nameOf(socket) === null ? 'spoken' : 'upgraded'
   }
 
-  /** Those below TLS whose handshake is not done. */
-  #unsecured(server: TlsServer): Socket[] {
-    return this.opened(server).flatMap(({ socket, stage }) => (stage === 'handshake' ? [socket] : []))
-  }
-
   // ---- drain -------------------------------------------------------------------------------------------------------
 
   /** Stops listening, but for what is kept; from now on the last answer on each connection says so. Safe to call twice. */
@@ -199,41 +193,22 @@ export class Traffic {
     this.#late.clear()
   }
 
-  /**
-   * Waits until the last connection is closed.
-   * @param lingerMs how long an idle connection may stay open; null: as long as its server lets it.
-   */
-  drained(lingerMs: number | null): Promise<void> {
+  /** Idle connections may stay so long from now on, whatever their server lets them. */
+  endIdleWithin(ms: number): void {
+    this.#lingering.endWithin(ms)
+  }
+
+  /** Waits until the last connection is closed. */
+  drained(): Promise<void> {
     this.stopListening()
     if (this.#sockets.size === 0) return Promise.resolve()
-    const begunAt = performance.now()
-    this.#sweeper ??= setInterval(() => this.#sweep(performance.now() - begunAt, lingerMs), SWEEP_MS)
+    this.#lingering.begin()
     return new Promise((resolve) => {
       this.#onEmpty = () => {
-        this.#endSweep()
+        this.#lingering.end()
         resolve()
       }
     })
-  }
-
-  /** Closes what has lingered: connections that never sent a byte, and, where no timeout does it, idle ones. */
-  #sweep(passedMs: number, lingerMs: number | null): void {
-    for (const server of this.#servers) {
-      if (!isWeb(server)) {
-        if (passedMs >= (lingerMs ?? DEFAULT_LINGER_MS)) this.#endHandshakes(server)
-        continue
-      }
-      const ownTimeoutMs = server.keepAliveTimeout > 0 ? server.keepAliveTimeout : null
-      if (passedMs < (lingerMs ?? ownTimeoutMs ?? DEFAULT_LINGER_MS)) continue
-      if (lingerMs !== null || ownTimeoutMs === null) server.closeIdleConnections()
-      for (const socket of this.#all()) if (socket.bytesRead === 0 && isOf(socket, server)) socket.destroy()
-    }
-  }
-
-  /** Of a connection whose TLS has not come about no protocol knows. */
-  #endHandshakes(server: NetServer): void {
-    if (!(server instanceof TlsServer)) return
-    for (const socket of this.#unsecured(server)) socket.destroy()
   }
 
   /** Says goodbye to the WebSockets of user code, evenly over so long. */
@@ -248,7 +223,7 @@ export class Traffic {
   cut(others: readonly string[] = []): CutReport {
     this.stopListening()
     this.stopListeningLast()
-    this.#endSweep()
+    this.#lingering.end()
     const names = this.#all().flatMap((socket) => {
       const upgraded = this.#upgrades.nameOf(socket)
       return [...exchangeOf(socket).open.map(nameOf), ...(upgraded === null ? [] : [upgraded])]
@@ -259,13 +234,14 @@ export class Traffic {
     return report
   }
 
-  #all(): Socket[] {
-    return [...this.#sockets, ...this.#secured]
+  #socketsOf(server: NetServer): { socket: Socket; since: number }[] {
+    return [this.#sockets, this.#secured].flatMap((roster) =>
+      [...roster].filter((socket) => isOf(socket, server)).map((socket) => ({ socket, since: roster.since(socket) })),
+    )
   }
 
-  #endSweep(): void {
-    if (this.#sweeper) clearInterval(this.#sweeper)
-    this.#sweeper = null
+  #all(): Socket[] {
+    return [...this.#sockets, ...this.#secured]
   }
 }
 
@@ -300,10 +276,6 @@ function forget(this: ServerResponse): void {
 /** Only the listener: `http.Server.close` would close idle connections, and a request on its way with them. */
 function stopListening(server: NetServer): void {
   if (server.listening) NetServer.prototype.close.call(server)
-}
-
-function isWeb(server: NetServer): server is WebServer {
-  return server instanceof HttpServer || server instanceof HttpsServer
 }
 
 function nameOf(response: ServerResponse): string {

@@ -36,6 +36,30 @@ function textOf(spec: Spec, key: (typeof STRUCTURE)[number]): string {
   return String(spec[key] ?? 'none')
 }
 
+/**
+ * Where two processes that read one start file have read something else, as `web: env.STARTED_AT`; null: nowhere.
+ * To be told of what a start file that was saved meanwhile, or that has another value in each process, says otherwise.
+ */
+export function disagreementOf(first: readonly Spec[], second: readonly Spec[]): string | null {
+  for (const spec of first) {
+    const other = second.find(({ name }) => name === spec.name)
+    if (!other) return `${spec.name}: the group is not there`
+    const key = differingKey(spec, other)
+    if (key === 'env') return `${spec.name}: env.${differingKey(spec.env, other.env)}`
+    if (key !== null) return `${spec.name}: ${key}`
+  }
+  const added = second.find(({ name }) => !first.some((spec) => spec.name === name))
+  if (added) return `${added.name}: the group is new`
+  return JSON.stringify(first) === JSON.stringify(second) ? null : 'the order of the groups'
+}
+
+function differingKey(a: object, b: object): string | null {
+  const all = new Map<string, unknown>([...Object.entries(b), ...Object.entries(a)])
+  const differs = (key: string): boolean =>
+    JSON.stringify((a as Record<string, unknown>)[key]) !== JSON.stringify((b as Record<string, unknown>)[key])
+  return [...all.keys()].find(differs) ?? null
+}
+
 /** What a master is beside its groups: what it has read and loaded once. */
 export interface Origin {
   settings: Settings

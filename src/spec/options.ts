@@ -2,8 +2,10 @@
  * Reads one worker's (or runAll's) options by type. Used by the checks of a start file only. Each
  * method returns the value or its default, or throws one sentence with what to write instead. Pure.
  */
+
 import { availableParallelism } from 'node:os'
 import { ShiftworkError } from '../errors.ts'
+import { OWN_VARIABLES } from '../variables.ts'
 import { nearest } from '../words.ts'
 import { MAX_COUNT } from './spec.ts'
 
@@ -86,8 +88,10 @@ export class OptionCheck {
     return { ...value }
   }
 
+  /** In an order of its own: what is said with `...process.env` is the same in every process. */
   env(): Record<string, string> {
-    return this.texts('env')
+    const entries = Object.entries(this.texts('env')).filter(([name]) => !OWN_VARIABLES.has(name))
+    return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
   }
 
   /** An object of texts; none: an empty one. */

@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Upstreams } from '../inside/upstreams.ts'
 import type { DrainReport } from '../ipc/messages.ts'
+import { waitFor } from '../patience.ts'
 import type { Connections } from '../protocols/connections.ts'
 import { type CutReport, MAX_NAMED, type Traffic } from '../protocols/traffic.ts'
 
@@ -17,8 +18,8 @@ export interface DrainOrder {
 
 /** Something that has begun what a worker finishes before it leaves. */
 export interface Drainable {
-  /** Resolves when nothing is open any more. @param lingerMs as in `DrainOrder`. */
-  drained(lingerMs: number | null): Promise<void>
+  /** Resolves when nothing is open any more. */
+  drained(): Promise<void>
   /** Closes by force what is open, and says what it was. */
   cut(): CutReport
 }
@@ -42,7 +43,7 @@ export class Drain {
   readonly #options: DrainOptions
   /** All that must be done first. */
   readonly #begun: readonly Drainable[]
-  #deadline: NodeJS.Timeout | null = null
+  #endWait: () => void = () => undefined
   #dueAt = Number.POSITIVE_INFINITY
   #expire: () => void = () => undefined
 
@@ -51,7 +52,7 @@ export class Drain {
     this.#begun = [options.traffic, ...options.begun]
   }
 
-  /** Runs once; a later order only brings the deadline nearer. */
+  /** Runs once; a later order only brings the deadline nearer, and the end of idle connections. */
   async run(order: DrainOrder): Promise<DrainReport> {
     const expired = new Promise<'expired'>((resolve) => {
       this.#expire = () => resolve('expired')
@@ -71,22 +72,22 @@ export class Drain {
       this.#options.traffic.stopListeningLast()
       this.#options.connections.partWithLast()
     })
-    const drained = Promise.all(this.#begun.map((begun) => begun.drained(order.lingerMs))).then(() =>
+    const drained = Promise.all(this.#begun.map((begun) => begun.drained())).then(() =>
       this.#options.connections.emptied(),
     )
     const done = Promise.all([hook, drained])
-      .then(() => this.#emptied(order))
+      .then(() => this.#emptied())
       .then(() => this.#options.upstreams.partWithAll())
     const outcome = await Promise.race([done, expired])
-    if (this.#deadline) clearTimeout(this.#deadline)
+    this.#endWait()
     const cut = outcome === 'expired' ? this.#cut() : { connections: 0, requests: [] }
     if (cut.connections > 0) await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
     return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
   }
 
   /** Of what came while the hook ran, to a listener that was kept for it. */
-  async #emptied({ lingerMs }: DrainOrder): Promise<void> {
-    await this.#options.traffic.drained(lingerMs)
+  async #emptied(): Promise<void> {
+    await this.#options.traffic.drained()
     await this.#options.connections.emptied()
   }
 
@@ -101,12 +102,14 @@ export class Drain {
 
   /** Sets the deadline, or a nearer one. */
   hurry(order: DrainOrder): void {
+    if (order.lingerMs !== null) this.#options.traffic.endIdleWithin(order.lingerMs)
     if (order.timeoutMs === null) return
     const dueAt = performance.now() + order.timeoutMs
     if (dueAt >= this.#dueAt) return
     this.#dueAt = dueAt
-    if (this.#deadline) clearTimeout(this.#deadline)
-    this.#deadline = setTimeout(() => this.#expire(), order.timeoutMs)
+    this.#endWait()
+    // what has ended while this process was blocked is not cut
+    this.#endWait = waitFor(order.timeoutMs, () => this.#expire())
   }
 
   async #runHook(): Promise<void> {

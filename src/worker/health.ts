@@ -5,6 +5,7 @@
  * so is the deadline of a start: a check that blocks can keep none.
  */
 import { describeError, ShiftworkError } from '../errors.ts'
+import { waitFor } from '../patience.ts'
 import type { Runnable } from '../protocols/hooks.ts'
 import type { HealthCheck } from '../spec/spec.ts'
 import { askOwnServer } from './probe.ts'
@@ -101,16 +102,16 @@ export class Health {
 
   async #callFunction(): Promise<Fault | null> {
     const { timeoutMs } = this.#check
-    let timer: NodeJS.Timeout | undefined
+    let endWait = (): void => undefined
     const late = new Promise<Fault>((resolve) => {
-      timer = setTimeout(() => resolve({ text: `did not answer within ${timeoutMs} ms` }), timeoutMs)
+      endWait = waitFor(timeoutMs, () => resolve({ text: `did not answer within ${timeoutMs} ms` }))
     })
     try {
       return await Promise.race([late, callFunction(this.#runnable)])
     } catch (cause) {
       return { text: `threw: ${describeError(cause).message}`, cause }
     } finally {
-      clearTimeout(timer)
+      endWait()
     }
   }
 }

@@ -7,6 +7,7 @@ import { basename } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { keepOutput } from './output.ts'
 import { openParent } from './parent.ts'
+import { isReporter } from './reporters.ts'
 import { sweepOwn } from './sweep.ts'
 
 /** Ctrl-C and a service manager reach workers too; only the master decides. One row a signal. */
@@ -34,12 +35,14 @@ for (const [signal, meaning] of Object.entries(SIGNALS))
     if (meaning === 'terminate') link.onTerminate?.()
   })
 
-process.on('uncaughtException', (error) => {
+const onUncaught = (error: unknown): void => {
+  const others = process.listeners('uncaughtException').filter((listener) => listener !== onUncaught)
   // user code that handles these by itself has decided to go on
-  if (process.listenerCount('uncaughtException') > 1) return
+  if (!others.every(isReporter)) return
   if (link.onCrash) link.onCrash(error)
   else link.fail(error)
-})
+}
+process.on('uncaughtException', onUncaught)
 
 process.on('exit', (code) => {
   if (!isServing) link.report({ type: 'exiting', code, output: output.text() })

@@ -3,19 +3,14 @@
  * ordered, and that the master is gone. Made once by the bootstrap; the start file's own copy of
  * this package, loaded by whatever loader, finds it on the process.
  */
+
 import cluster from 'node:cluster'
 import { describeError } from '../errors.ts'
-import { parseMark, WORKER_VARIABLE } from '../ipc/mark.ts'
-import {
-  IDENTITY_VARIABLE,
-  type Identity,
-  type MasterMessage,
-  seal,
-  unseal,
-  type WorkerMessage,
-} from '../ipc/messages.ts'
+import { parseMark } from '../ipc/mark.ts'
+import { type Identity, type MasterMessage, seal, unseal, type WorkerMessage } from '../ipc/messages.ts'
 import { noteStateDir } from '../ipc/ownstatedir.ts'
 import { WIRE_VERSION } from '../ipc/requests.ts'
+import { IDENTITY_VARIABLE, WORKER_VARIABLE } from '../variables.ts'
 
 export interface ParentLink {
   readonly identity: Identity

@@ -9,6 +9,7 @@ import type { Server } from 'node:net'
 import { systemCode } from '../errors.ts'
 import type { WorkerMessage } from '../ipc/messages.ts'
 import type { Descriptors, DescriptorUse } from '../os/descriptors.ts'
+import { waitFor } from '../patience.ts'
 import type { Traffic } from '../protocols/traffic.ts'
 import { closeHandle, descriptorOf, listenAgain, pauseListening } from './listen.ts'
 
@@ -36,7 +37,7 @@ export class Pressure {
   readonly #options: PressureOptions
   /** listens · full: does not · asking: has room, and waits for the handle */
   #state: 'listening' | 'full' | 'asking' | 'stopped' = 'listening'
-  #timer: NodeJS.Timeout | null = null
+  #endWait: () => void = () => undefined
   #askedAt = 0
   #toldAt = Number.NEGATIVE_INFINITY
   #isNews = false
@@ -71,12 +72,13 @@ export class Pressure {
   stop(): void {
     this.#state = 'stopped'
     this.#options.traffic.onConnection = null
-    if (this.#timer) clearTimeout(this.#timer)
+    this.#endWait()
   }
 
   #wait(): void {
     const ms = this.#state === 'listening' ? LOOK_MS : FULL_LOOK_MS
-    this.#timer = setTimeout(() => this.#look(), ms).unref()
+    // what was asked while this process was stalled is not taken for nothing
+    this.#endWait = waitFor(ms, () => this.#look(), { keepsAlive: false })
   }
 
   #look(): void {
@@ -99,7 +101,7 @@ export class Pressure {
     this.#isNews = now - this.#toldAt >= NEWS_MS
     if (this.#isNews) this.#toldAt = now
     report({ type: 'full', use, isNews: this.#isNews })
-    if (this.#timer) clearTimeout(this.#timer)
+    this.#endWait()
     this.#wait()
   }
 

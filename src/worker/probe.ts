@@ -9,6 +9,7 @@ import { ClientRequest, type Server as HttpServer, type IncomingMessage } from '
 import type { Server as HttpsServer } from 'node:https'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { connect as connectTls, Server as TlsServer } from 'node:tls'
+import { waitFor } from '../patience.ts'
 import { markUnseen } from '../protocols/unseen.ts'
 
 const LOOPBACK = '127.0.0.1'
@@ -28,9 +29,9 @@ export async function askOwnServer(server: HttpServer | HttpsServer, question: Q
   const door = new Door(server)
   const close = (): void => door.close()
   signal.addEventListener('abort', close)
-  let timer: NodeJS.Timeout | undefined
+  let endWait = (): void => undefined
   const late = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), timeoutMs)
+    endWait = waitFor(timeoutMs, () => resolve(null))
   })
   try {
     const response = await Promise.race([late, door.ask(path)])
@@ -41,7 +42,7 @@ export async function askOwnServer(server: HttpServer | HttpsServer, question: Q
   } catch (error) {
     return `got no answer: ${error instanceof Error ? error.message.trim() : String(error)}`
   } finally {
-    clearTimeout(timer)
+    endWait()
     signal.removeEventListener('abort', close)
     door.close()
   }

@@ -3,6 +3,7 @@
  * the master forked it for, drops its rights, runs `onWorkerStart`, waits to be admitted, serves,
  * drains. Called by `runAll` in a worker process. Knows its master only by the link.
  */
+
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { getHeapStatistics } from 'node:v8'
@@ -12,10 +13,10 @@ import { enter } from '../inside/present.ts'
 import { Timers } from '../inside/timers.ts'
 import { Upstreams } from '../inside/upstreams.ts'
 import { decodeData, provideBroadcast } from '../ipc/broadcast.ts'
-import { WORKER_VARIABLE } from '../ipc/mark.ts'
 import { type MasterMessage, type ReplaceReason, type StopReason, UNASKED, type WorkerStats } from '../ipc/messages.ts'
 import type { Figures } from '../ipc/status.ts'
 import { dropPrivileges } from '../os/users.ts'
+import { waitFor } from '../patience.ts'
 import { Branch } from '../protocols/branch.ts'
 import { broadcastTo } from '../protocols/broadcast.ts'
 import { Connections } from '../protocols/connections.ts'
@@ -24,6 +25,7 @@ import { WebConnections } from '../protocols/http/web-connections.ts'
 import { missingHandler } from '../protocols/server.ts'
 import { Traffic } from '../protocols/traffic.ts'
 import type { Spec } from '../spec/spec.ts'
+import { WORKER_VARIABLE } from '../variables.ts'
 import { Broadcaster } from './broadcaster.ts'
 import { Drain, type DrainOrder } from './drain.ts'
 import { createEndpoint, type Endpoint } from './endpoint.ts'
@@ -39,8 +41,8 @@ import { sweepOwn } from './sweep.ts'
 /** How long others' requests may take after an uncaught exception. */
 const CRASH_DRAIN_MS = 2_000
 const CRASH_LINGER_MS = 1_000
-/** A master that is alive says `released` in a millisecond; a frozen one is not waited for. */
-const RELEASE_MS = 1_000
+/** A master that is alive says `released` in a millisecond; a frozen one is not waited for for long. */
+const RELEASE_MS = 5_000
 
 /** Runs the one worker that this process is. Every failure is reported to the master, none is thrown. */
 export async function runWorker(
@@ -266,11 +268,9 @@ class WorkerProcess {
     if (this.#phase === 'draining') return
     // resigned before the master hears of it: it may name another leader at once
     this.#subject.isLeader = false
-    this.#link.report({ type: 'leaving', failure })
-    void this.#leave('crash', {
-      timeoutMs: Math.min(CRASH_DRAIN_MS, this.#spec.stopTimeoutMs),
-      lingerMs: CRASH_LINGER_MS,
-    })
+    const timeoutMs = Math.min(CRASH_DRAIN_MS, this.#spec.stopTimeoutMs)
+    this.#link.report({ type: 'leaving', failure, timeoutMs })
+    void this.#leave('crash', { timeoutMs, lingerMs: CRASH_LINGER_MS })
   }
 
   async #leave(reason: StopReason, order: DrainOrder): Promise<void> {
@@ -318,9 +318,9 @@ class WorkerProcess {
    */
   #released(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, RELEASE_MS)
+      const endWait = waitFor(RELEASE_MS, resolve)
       this.#onReleased = () => {
-        clearTimeout(timer)
+        endWait()
         resolve()
       }
       this.#link.report({ type: 'draining' })

@@ -1,6 +1,7 @@
 /** What a worker without a master does before it leaves: nobody is there to end what it has started. */
-import { WORKER_VARIABLE } from '../ipc/mark.ts'
+
 import { endCarriers, endedText, Looks } from '../os/endcarriers.ts'
+import { WORKER_VARIABLE } from '../variables.ts'
 
 /** Ends every process that carries this one's own mark, but this one. @param mark as the master gave it. */
 export async function sweepOwn(mark: string): Promise<void> {

@@ -127,3 +127,11 @@ it.each([
 ])('systemCode of %o is %s', (thrown, code) => {
   expect(systemCode(thrown)).toBe(code)
 })
+
+it('a message without end is told without end of it, and so is its stack', () => {
+  const { message, stack } = describeError(new Error('x'.repeat(5_000_000), { cause: new Error('y'.repeat(100_000)) }))
+  expect(message).toBe(`${'x'.repeat(4_096)}… (4995904 more characters)`)
+  expect(stack.length).toBeLessThan(33_000)
+  expect(stack).toContain('errors.test.ts')
+  expect(describeError(Buffer.alloc(1_000_000)).message.length).toBeLessThan(5_000)
+})

@@ -66,7 +66,7 @@ function folderOf(path: string): string {
   return path.includes('/') ? (path.split('/')[0] ?? '') : ''
 }
 
-const LEAVES = ['errors.ts', 'words.ts', 'address.ts', 'log.ts', 'version.ts']
+const LEAVES = ['errors.ts', 'words.ts', 'address.ts', 'log.ts', 'version.ts', 'variables.ts', 'patience.ts']
 const isLeaf = (path: string): boolean => LEAVES.includes(path) || folderOf(path) === 'spec'
 const PROCESSES = ['cli', 'master', 'worker']
 const SHARED = ['ipc', 'os', 'protocols', 'inside']

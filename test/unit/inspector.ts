@@ -188,7 +188,7 @@ export class Inspector {
         this.#begin(action)
         return
       case 'answer':
-        this.#checkAnswer(action.ids, action.summary, action.isFinal)
+        this.#checkAnswer(action.ids, action.summary, action.completeness !== 'partial')
         return
       case 'reload-served':
         return

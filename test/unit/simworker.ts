@@ -130,7 +130,7 @@ export class SimWorker {
     }
     this.phase = 'leaving'
     this.isLeader = false
-    this.#report({ type: 'leaving', failure: { message, stack: message } })
+    this.#report({ type: 'leaving', failure: { message, stack: message }, timeoutMs: 2_000 })
     this.#report({ type: 'resigned' })
     this.#drain(CRASH_DRAIN_MS, 1)
   }

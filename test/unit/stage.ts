@@ -3,7 +3,7 @@
  * the policy does about it. For tests of one course of events; the world is for random ones.
  */
 import type { Failure, ReloadSummary } from '../../src/ipc/status.ts'
-import type { Action } from '../../src/master/policy/actions.ts'
+import type { Action, Completeness } from '../../src/master/policy/actions.ts'
 import { apply, type FleetEvent } from '../../src/master/policy/events.ts'
 import {
   type Child,
@@ -138,7 +138,7 @@ export class Stage {
 
   /** An uncaught exception in a serving child; its exit is still to come. */
   crash(child: Child, message = 'it crashes'): string[] {
-    return this.send({ type: 'leaving', key: child.key, failure: { message, stack: message } })
+    return this.send({ type: 'leaving', key: child.key, failure: { message, stack: message }, timeoutMs: 2_000 })
   }
 
   exit(child: Child, code: number | null = 0, signal: string | null = null): string[] {
@@ -171,8 +171,8 @@ export class Stage {
   }
 
   /** All answers so far: who was answered, and what. */
-  answers(): { ids: number[]; summary: ReloadSummary }[] {
-    return this.done.filter((action) => action.do === 'answer').map(({ ids, summary }) => ({ ids, summary }))
+  answers(): { ids: number[]; summary: ReloadSummary; completeness: Completeness }[] {
+    return this.done.filter((action) => action.do === 'answer')
   }
 
   answer(): ReloadSummary {

@@ -64,7 +64,7 @@ export class Counters {
       case 'reload-ended': {
         const { result, durationMs } = notice.summary
         this.reloads[result]++
-        this.lastReload = { result, durationMs, endedAt: now }
+        if (notice.isLatest) this.lastReload = { result, durationMs, endedAt: now }
         return
       }
     }

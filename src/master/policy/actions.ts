@@ -4,6 +4,9 @@ import type { ReloadSummary, Scaled } from '../../ipc/status.ts'
 import type { Spec } from '../../spec/spec.ts'
 import type { Child } from './fleet.ts'
 
+/** partial: there is more to come · whole: it is complete · stale: it is, and a later reload was complete before it */
+export type Completeness = 'partial' | 'whole' | 'stale'
+
 export type Action =
   | { do: 'spawn'; child: Child; spec: Spec }
   /** `listener` is the key of the one that it serves on. */
@@ -25,7 +28,7 @@ export type Action =
   | { do: 'start-failed' }
   | { do: 'reload-began'; ids: number[]; groups: string[] }
   | { do: 'reload-served'; groups: string[]; generation: number }
-  /** For those of its askers who are answered now. `isFinal`: the summary is complete. */
-  | { do: 'answer'; ids: number[]; summary: ReloadSummary; isFinal: boolean }
+  /** For those of its askers who are answered now. */
+  | { do: 'answer'; ids: number[]; summary: ReloadSummary; completeness: Completeness }
   | { do: 'answer-scale'; ids: number[]; summary: Scaled }
   | { do: 'stopped' }

@@ -47,7 +47,7 @@ export function endServing(
   if (end.result !== 'cancelled') collectLeaving(fleet, reload)
   const now = reload.asks.filter((ask) => ask.wait === 'serving').map((ask) => ask.id)
   if (now.length > 0)
-    actions.push({ do: 'answer', ids: now, summary: summaryNow(fleet, reload, end.now), isFinal: false })
+    actions.push({ do: 'answer', ids: now, summary: summaryNow(fleet, reload, end.now), completeness: 'partial' })
   fleet.settling.push(reload)
 }
 
@@ -61,21 +61,18 @@ function appliedOf(fleet: Fleet, { topology, summary }: Reload): string[] {
   return applied.filter((change) => finished.some(([name]) => change.startsWith(`${name}: `)))
 }
 
-/** No successor of it has served: whatever has failed since, all is as it was. */
-export function isUntouched(fleet: Fleet, { next, summary }: Reload): boolean {
-  if (summary.replaced.length > 0) return false
-  const isNew = (child: Child | null): boolean => child !== null && child.generation === next.get(child.name)
-  return ![...fleet.children.values()].some(
-    (child) => isNew(child.successor) || (child.servingAt !== null && isNew(child)),
-  )
-}
-
-/** The affected groups, and those that it ends: every child that is not the one that serves its slot, or is about to. */
+/**
+ * The affected groups, and those that it ends: every child that is not the one that serves its slot, or is about to.
+ * One that has changed nothing has only its own to wait for.
+ */
 function collectLeaving(fleet: Fleet, reload: Reload): void {
-  const { topology } = reload
+  const { topology, summary } = reload
   const names = new Set([...reload.groups, ...(topology?.added ?? []), ...(topology?.removed ?? [])])
-  for (const child of fleet.children.values())
-    if (names.has(child.name) && !isWanted(fleet, child)) reload.leaving.add(child.key)
+  const hasChanged = summary.result === 'done' || summary.result === 'mixed'
+  for (const child of fleet.children.values()) {
+    if (!names.has(child.name) || isWanted(fleet, child)) continue
+    if (hasChanged || child.generation === reload.next.get(child.name)) reload.leaving.add(child.key)
+  }
 }
 
 function isWanted(fleet: Fleet, child: Child): boolean {
@@ -109,6 +106,7 @@ function rowFor(old: Child, successor: Child | null, now: number): Replaced | nu
     connectionsMoved: 0,
     connectionsCut: 0,
     killed: false,
+    leftEarly: false,
   }
 }
 
@@ -131,7 +129,9 @@ function answerReload(fleet: Fleet, reload: Reload, actions: Action[]): void {
   const { summary } = reload
   summary.replaced.push(...filledRows(fleet, reload, summary.replaced))
   const ids = reload.asks.filter((ask) => summary.result === 'cancelled' || ask.wait === 'done').map((ask) => ask.id)
-  actions.push({ do: 'answer', ids, summary, isFinal: true })
+  const isStale = reload.key < fleet.answeredReload
+  if (!isStale) fleet.answeredReload = reload.key
+  actions.push({ do: 'answer', ids, summary, completeness: isStale ? 'stale' : 'whole' })
 }
 
 function answerScaling({ ids, summary }: Scaling, actions: Action[]): void {
@@ -152,7 +152,7 @@ function filledRows(fleet: Fleet, reload: Reload, rows: readonly Replaced[]): Re
         continue
       const startMs = Math.round((current?.preparedAt ?? 0) - (current?.startedAt ?? 0))
       const fresh = { oldPid: null, newPid: current?.pid ?? 0, startMs, drainMs: 0 }
-      filled.push({ name, id, ...fresh, connectionsMoved: 0, connectionsCut: 0, killed: false })
+      filled.push({ name, id, ...fresh, connectionsMoved: 0, connectionsCut: 0, killed: false, leftEarly: false })
     }
   return filled
 }
@@ -178,7 +178,7 @@ function cancel(fleet: Fleet, now: number, actions: Action[]): void {
   const scales = waiting.filter((request) => request.kind === 'scale').map((request) => request.id)
   if (reloads.length > 0) {
     const summary = { ...emptySummary(fleet, new Map()), result: 'cancelled' as const }
-    actions.push({ do: 'answer', ids: reloads, summary, isFinal: false })
+    actions.push({ do: 'answer', ids: reloads, summary, completeness: 'partial' })
   }
   if (scales.length > 0)
     actions.push({

@@ -12,6 +12,7 @@ import {
   enlist,
   type Fleet,
   type Group,
+  liveSlots,
   move,
   type Slot,
   servesFully,
@@ -23,10 +24,11 @@ import { isAtomic, isHeld, isTurnOf, mayBeAdmitted } from './succession.ts'
 export function bringUp(fleet: Fleet, group: Group, slot: Slot, now: number, actions: Action[]): void {
   const successor = childrenOf(fleet, group.name, slot.id).find((child) => isComing(child.state))
   if (successor) {
-    if (successor.state === 'prepared' && mayBeAdmitted(fleet, group, successor)) admit(group, successor, now, actions)
+    if (successor.state === 'prepared' && mayBeAdmitted(fleet, group, successor, now))
+      admit(group, successor, now, actions)
     return
   }
-  if (now < slot.retryAt || !maySpawn(fleet, group, slot)) return
+  if (now < slot.retryAt || !maySpawn(fleet, group, slot, now)) return
   const { spec } = variantOf(group, slot.target)
   actions.push({ do: 'spawn', child: addChild(fleet, { slot, spec, now }), spec })
 }
@@ -38,13 +40,23 @@ function admit(group: Group, child: Child, now: number, actions: Action[]): void
   actions.push({ do: 'serve', child, listener })
 }
 
-function maySpawn(fleet: Fleet, group: Group, slot: Slot): boolean {
+function maySpawn(fleet: Fleet, group: Group, slot: Slot, now: number): boolean {
   const current = currentOf(fleet, group.name, slot.id)
   if (isHeld(fleet, group, slot)) return false
   if (!current) return mayStart(fleet, group)
   const outdated = current.generation !== slot.target
   if (outdated) return isTurnOf(fleet, group) && replacementsUnderWay(fleet, group) < surgeOf(fleet, group)
-  return isRecycled(fleet, group, current) && replacementsUnderWay(fleet, group) < 1
+  return replacementsUnderWay(fleet, group) < 1 && current === nextRecycled(fleet, group, now)
+}
+
+/** One at a time: who is ill first, then who has waited for longest; one whose successor has just failed holds up nobody. */
+function nextRecycled(fleet: Fleet, group: Group, now: number): Child | undefined {
+  const due = liveSlots(group)
+    .filter((slot) => now >= slot.retryAt)
+    .map((slot) => currentOf(fleet, group.name, slot.id))
+    .filter((child) => child !== null && isRecycled(fleet, group, child)) as Child[]
+  const rank = (child: Child): number => (child.replaceWanted === 'unhealthy' ? 0 : 1)
+  return due.sort((a, b) => rank(a) - rank(b) || a.replaceWantedAt - b.replaceWantedAt || a.id - b.id)[0]
 }
 
 /** At the first start a group waits for those that it comes after. */
@@ -99,16 +111,18 @@ function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; n
     deadlineAt: now + spec.startTimeoutMs,
     drainReason: null,
     replaceWanted: null,
+    replaceWantedAt: 0,
     successor: null,
     silentSince: null,
     isDebugged: false,
     isBack: false,
     resigned: false,
-    disagrees: false,
+    disagreement: null,
     failure: null,
     output: '',
     report: null,
     wasKilled: false,
+    leftEarly: false,
     full: null,
   }
   enlist(fleet, child)

@@ -5,11 +5,12 @@
 import type { DrainReport, ReplaceReason } from '../../ipc/messages.ts'
 import type { Failure } from '../../ipc/status.ts'
 import type { DescriptorUse } from '../../os/descriptors.ts'
+import { disagreementOf } from '../../spec/difference.ts'
 import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
-import { type Child, discharge, type Fleet, LEAVE_TIMEOUT_MS, move, slotKey, slotOf } from './fleet.ts'
+import { type Child, discharge, type Fleet, LEAVE_TIMEOUT_MS, leavesEarly, move, slotKey, slotOf } from './fleet.ts'
 import { noteAlive, noteAsked, noteSleep } from './hang.ts'
 import type { Reading, Request } from './operations.ts'
 import { holderAmong, keepAddress } from './topology.ts'
@@ -20,7 +21,7 @@ export type FleetEvent =
   | { type: 'prepared'; key: number }
   | { type: 'serving'; key: number }
   | { type: 'failed'; key: number; failure: Failure; output: string }
-  | { type: 'leaving'; key: number; failure: Failure }
+  | { type: 'leaving'; key: number; failure: Failure; timeoutMs: number }
   | { type: 'resigned'; key: number }
   | { type: 'replace'; key: number; why: ReplaceReason; detail: string | null }
   /** Its file descriptors are used up but for a reserve, and it does not listen; `use` null: it has room again. */
@@ -158,15 +159,16 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
       return
     case 'failed':
       child.output = event.output
-      applyFailure(fleet, child, event.failure, now)
+      applyFailure(fleet, child, event, now)
       return
     case 'leaving':
-      applyFailure(fleet, child, event.failure, now)
+      applyFailure(fleet, child, event, now)
       return
     case 'resigned':
       child.resigned = true
       return
     case 'replace':
+      if (child.replaceWanted === null) child.replaceWantedAt = now
       // one that is unhealthy is replaced even where recycling has to wait
       if (event.why === 'unhealthy') child.replaceWanted = event.why
       else child.replaceWanted ??= event.why
@@ -203,23 +205,29 @@ function noteSpecs(fleet: Fleet, child: Child, { specs, settings, version }: Rea
   const { reload } = fleet
   if (!reload || reload.next.get(child.name) !== child.generation) return
   reload.read ??= { specs, settings, version }
-  child.disagrees = JSON.stringify(reload.read.specs) !== JSON.stringify(specs)
+  child.disagreement = disagreementOf(reload.read.specs, specs)
 }
 
 /** It failed, or crashed, by its own report; its exit follows. The slot counts as empty from now on. */
-function applyFailure(fleet: Fleet, child: Child, failure: Failure, now: number): void {
+function applyFailure(
+  fleet: Fleet,
+  child: Child,
+  { failure, timeoutMs = LEAVE_TIMEOUT_MS }: { failure: Failure; timeoutMs?: number },
+  now: number,
+): void {
   const { state } = child
   if (!move(child, state === 'serving' ? 'leaving' : 'failed')) return
   child.failure = failure
   child.drainAt = now
   child.drainReason = 'crash'
-  child.deadlineAt = now + LEAVE_TIMEOUT_MS + LEAVE_TIMEOUT_MS
+  child.deadlineAt = now + timeoutMs + LEAVE_TIMEOUT_MS
   countFailure(fleet, child, { now, chance: 0.5, served: state === 'serving' })
 }
 
 function applyExit(fleet: Fleet, child: Child, event: Extract<FleetEvent, { type: 'exit' }>, now: number): void {
   const { state } = child
   child.wasKilled = state === 'killed'
+  child.leftEarly = leavesEarly(child)
   if (!move(child, 'exit')) return
   const group = fleet.groups.get(child.name)
   if (group?.leaderKey === child.key) group.leaderKey = null
@@ -254,6 +262,7 @@ function noteReplaced(fleet: Fleet, old: Child, now: number): void {
     connectionsMoved: 0,
     connectionsCut: old.report?.connectionsCut ?? 0,
     killed: old.wasKilled,
+    leftEarly: old.leftEarly,
   })
 }
 

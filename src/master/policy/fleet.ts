@@ -36,6 +36,8 @@ export interface Child {
   drainReason: StopReason | null
   /** It wants a successor although its generation is right. */
   replaceWanted: ReplaceReason | null
+  /** Since when; meaningless without it. */
+  replaceWantedAt: number
   /** Who serves in its place since a reload; null for one that was not replaced by a reload. */
   successor: Child | null
   /** Since when a question for a sign of life has no answer; null: none is open. */
@@ -46,14 +48,16 @@ export interface Child {
   isBack: boolean
   /** It has said that it is leader no more. */
   resigned: boolean
-  /** It read another start file than the first successor of its reload. */
-  disagrees: boolean
+  /** Where its start file says something else than that of the first successor of its reload; null: nowhere. */
+  disagreement: string | null
   failure: Failure | null
   /** The last lines it wrote before it was prepared. */
   output: string
   report: DrainReport | null
   /** Its end was a SIGKILL of ours. */
   wasKilled: boolean
+  /** It ended in the middle of its drain, and that was not ours. */
+  leftEarly: boolean
   /** Hardly a file descriptor is left to it, and it does not listen; null while it has room. */
   full: DescriptorUse | null
 }
@@ -132,6 +136,8 @@ export interface Fleet {
   scaling: Scaling | null
   /** Successors serve, old ones still leave: only the answer is due. */
   settling: (Reload | Scaling)[]
+  /** The key of the latest reload whose old workers have left; 0: none. */
+  answeredReload: number
   waiting: Request[]
   stopping: Stopping | null
   /** Why the first start was given up. */
@@ -160,7 +166,13 @@ export function createFleet(specs: readonly Spec[], conditions: Conditions): Fle
     startFailure: null,
     isDormant: false,
     nextKey: 1,
+    answeredReload: 0,
   }
+}
+
+/** It ends now, and has not said that its drain is over: what it had open is lost. Asked before its exit is applied. */
+export function leavesEarly({ state, servingAt, drainReason, report }: Child): boolean {
+  return state === 'draining' && servingAt !== null && drainReason !== 'crash' && report === null
 }
 
 /** A group whose slots are all to be filled with this generation. */

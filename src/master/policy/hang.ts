@@ -75,12 +75,20 @@ export function hungAt(child: Child): number | null {
   return child.silentSince + child.hangTimeoutMs
 }
 
-/** @param count counts the failure, as for any worker that ends by itself. */
-export function enforceHangs(fleet: Fleet, now: number, count: (child: Child) => void, actions: Action[]): void {
+/**
+ * @param times `heardAt`: what had come by then was read; an answer that came later may not have been.
+ * @param count counts the failure, as for any worker that ends by itself.
+ */
+export function enforceHangs(
+  fleet: Fleet,
+  { now, heardAt }: { now: number; heardAt: number },
+  count: (child: Child) => void,
+  actions: Action[],
+): void {
   for (const child of [...fleet.children.values()]) {
     if (child.isBack && child.state === 'hung') startDrain(fleet, child, 'hang', now, actions)
     const dueAt = hungAt(child)
-    if (dueAt === null || now < dueAt) continue
+    if (dueAt === null || heardAt < dueAt) continue
     const why = `hung: its event loop has not answered for ${child.hangTimeoutMs} ms (hangTimeoutMs)`
     if (child.state === 'draining') giveUp(child, why, now, actions)
     else declareHung(child, why, { now, count }, actions)

@@ -6,23 +6,22 @@
  */
 import type { ReloadFailure } from '../../ipc/status.ts'
 import type { Action } from './actions.ts'
-import { emptySummary, endServing, isUntouched } from './answers.ts'
+import { emptySummary, endServing } from './answers.ts'
 import { isComing } from './child.ts'
-import {
-  childrenOf,
-  type Fleet,
-  type Group,
-  hasFailed,
-  liveSlots,
-  nextGeneration,
-  retarget,
-  type Slot,
-  slotKey,
-} from './fleet.ts'
+import { childrenOf, type Fleet, type Group, hasFailed, liveSlots, nextGeneration, retarget, slotKey } from './fleet.ts'
 import type { Reload, ReloadRequest } from './operations.ts'
 import { growTo, reshape } from './reshape.ts'
 import { retireExtra, startDrain } from './retire.ts'
-import { bakeMsOf, groupsOf, missing, nextCount, overtakenAt, previousOf, provingSlots } from './succession.ts'
+import {
+  groupsOf,
+  isBaked,
+  isUntouched,
+  missing,
+  nextCount,
+  overtakenAt,
+  previousOf,
+  provingSlots,
+} from './succession.ts'
 import { missingError } from './topology.ts'
 
 export function advanceReload(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
@@ -121,7 +120,11 @@ function advanceCanaries(fleet: Fleet, reload: Reload, now: number, actions: Act
     return
   }
   if (!reload.topology || reload.binding.size > 0) return
-  if (!proving.every(({ group, slot }) => isBaked(fleet, reload, group, slot, now))) return
+  const isProven = ({ group, slot }: (typeof proving)[number]): boolean =>
+    childrenOf(fleet, group.name, slot.id).some(
+      (child) => child.generation === reload.next.get(group.name) && isBaked(reload, group, child, now),
+    )
+  if (!proving.every(isProven)) return
   beginRoll(fleet, reload)
 }
 
@@ -135,17 +138,6 @@ function isOvertaken(fleet: Fleet, reload: Reload, now: number): boolean {
 function overtake(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
   const message = 'a file has changed again before this code was ready'
   reject(fleet, reload, { worker: 'watch', message, stack: message, output: '' }, now, actions)
-}
-
-function isBaked(fleet: Fleet, reload: Reload, group: Group, slot: Slot, now: number): boolean {
-  const generation = reload.next.get(group.name)
-  return childrenOf(fleet, group.name, slot.id).some(
-    (child) =>
-      child.generation === generation &&
-      child.state === 'prepared' &&
-      child.preparedAt !== null &&
-      now >= child.preparedAt + bakeMsOf(reload, group),
-  )
 }
 
 /** Nothing old was touched: the successors end, also those that serve already, and every target is what it was. */

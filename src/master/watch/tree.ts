@@ -21,6 +21,8 @@ export interface Difference {
 /** How a file looked: any other text is a change. Of a directory, which one it is, or how it is reached. */
 type Look = string
 const DIRECTORY = 'directory '
+/** Behind the number of a directory, which may be the next one's as soon as it is free: when it was made. */
+const BORN = ' born '
 const LINK = 'link to '
 const FILE_LINK = 'file, linked: '
 
@@ -68,16 +70,19 @@ export class WatchTree {
     const after = await this.#read(directory)
     this.#known.set(directory, after)
     for (const [path, look] of before) {
-      const isDirectory = isDirectoryLook(look)
-      if (after.get(path) === look) continue
-      if (isDirectory) this.#forget(path, difference)
-      else if (!after.has(path)) difference.changed.push(path)
+      const now = after.get(path)
+      if (now === look) continue
+      if (!isDirectoryLook(look)) {
+        if (now === undefined) difference.changed.push(path)
+      } else if (!hasSameNumber(look, now)) this.#forget(path, difference)
     }
     for (const [path, look] of after) {
-      if (before.get(path) === look) continue
-      if (look.startsWith(LINK) || (look.startsWith(FILE_LINK) && !before.has(path))) difference.isRelinked = true
+      const then = before.get(path)
+      if (then === look) continue
+      if (hasSameNumber(look, then) && !(await tellsBirths(directory))) continue
+      if (look.startsWith(LINK) || (look.startsWith(FILE_LINK) && then === undefined)) difference.isRelinked = true
       // deleted and made again, or exchanged, before the system has told of it
-      if (look.startsWith(DIRECTORY) && before.get(path)?.startsWith(DIRECTORY)) difference.isRelinked = true
+      if (look.startsWith(DIRECTORY) && then?.startsWith(DIRECTORY)) difference.isRelinked = true
       if (!isDirectoryLook(look)) {
         difference.changed.push(path)
         continue
@@ -120,7 +125,7 @@ export class WatchTree {
   async #lookAtDirectory(path: string): Promise<Look | null> {
     if (this.#rules.isIgnored(path)) return null
     const stats = await statOf(path)
-    return stats?.isDirectory() ? `${DIRECTORY}${stats.dev} ${stats.ino}` : null
+    return stats?.isDirectory() ? `${DIRECTORY}${stats.dev} ${stats.ino}${BORN}${stats.birthtimeMs}` : null
   }
 
   async #lookAtFile(path: string): Promise<Look | null> {
@@ -167,6 +172,20 @@ function isLinkLook(look: Look): boolean {
 
 function isDirectoryLook(look: Look): boolean {
   return look.startsWith(DIRECTORY) || look.startsWith(LINK)
+}
+
+/** It is the same directory, or has the number of one that was deleted. */
+function hasSameNumber(look: Look, other: Look | undefined): boolean {
+  return look.startsWith(DIRECTORY) && look.split(BORN)[0] === other?.split(BORN)[0]
+}
+
+/**
+ * Whether the system knows when directories were made. Where it does not, it may say instead when they have
+ * changed last: as this one has, in which something was made anew.
+ */
+async function tellsBirths(directory: string): Promise<boolean> {
+  const stats = await statOf(directory)
+  return stats !== null && stats.birthtimeMs !== stats.ctimeMs
 }
 
 function lookOf({ ino, size, mtimeMs, mode }: Stats): Look {

@@ -20,8 +20,10 @@ export interface DatagramPort {
   stopReading(): void
 }
 
-/** So long a worker that leaves goes on reading what waits, while ever more comes. */
+/** So long a worker that leaves goes on reading what waits, while ever more comes, */
 const LAST_CALL_MS = 250
+/** and so many turns: libuv reads 32 in each, and a queue of the usual length holds some 250. */
+const LAST_CALL_TURNS = 16
 const MAX_NAMED = 10
 
 export class Datagrams {
@@ -95,9 +97,11 @@ export class Datagrams {
    */
   stopWhenRead(): void {
     const lastAt = performance.now() + LAST_CALL_MS
+    let turns = 0
     const look = (before: number): void => {
       const received = this.#received
-      if (received === before || performance.now() > lastAt) this.stop()
+      const isOver = ++turns > LAST_CALL_TURNS && performance.now() > lastAt
+      if (received === before || isOver) this.stop()
       else setImmediate(() => look(received))
     }
     // the rest of this turn, and a whole one: every socket with something to read is looked at in it

@@ -4,6 +4,7 @@
  */
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { lookEvery } from '../../patience.ts'
 
 /** The requests of one connection that were parsed and are not answered yet, in order. */
 export interface Exchange {
@@ -129,10 +130,12 @@ function lingerAfterEnd(socket: Socket, maxMs: number): void {
     if (socket.destroyed) return
     const endsAt = performance.now() + maxMs
     let { bytesRead } = socket
-    const timer = setInterval(() => {
+    const look = (): void => {
       if (socket.bytesRead === bytesRead || performance.now() >= endsAt) socket.destroy()
       bytesRead = socket.bytesRead
-    }, LINGER_MS)
+    }
+    // to a process that was blocked all its clients seem to be quiet
+    const timer = lookEvery(LINGER_MS, look)
     socket.once('close', () => clearInterval(timer))
   }
 }

@@ -107,6 +107,8 @@ function fail({ runnable, owner }: Web, response: ServerResponse, error: unknown
     `shiftwork: worker ${runnable.subject.id}: the handler of ${method} ${url} threw: ${describeError(error).stack}`,
   )
   connectionOf(owner, socket, !isUnseen(socket)).noteError(error)
+  // an answer that is whole is delivered, whatever its handler does then
+  if (response.writableEnded) return
   if (response.headersSent) response.destroy()
   else refuse(response, 500)
 }

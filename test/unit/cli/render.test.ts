@@ -94,6 +94,7 @@ function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
     connectionsMoved: 0,
     connectionsCut: 0,
     killed: false,
+    leftEarly: false,
   }))
   const summary: ReloadSummary = {
     result: 'done',

@@ -99,6 +99,16 @@ it('a client that parts says 1001, and nothing is left of it', async () => {
   expect([upstream.state, upstream.connection, upstreams.connections.size]).toEqual(['closed', null, 0])
 })
 
+it('a server that has accepted counts, also when this process could not hear of it within the time', async () => {
+  const port = await plain((socket) => void socket.resume())
+  const upstream = connect(`tcp://127.0.0.1:${port}`, { connectTimeoutMs: 50, reconnect: false })
+  // the system was asked by then
+  await new Promise<void>((resolve) => process.nextTick(resolve))
+  for (const end = performance.now() + 100; performance.now() < end; );
+  await upstream.whenConnected()
+  expect(upstream.state).toBe('connected')
+})
+
 it('what is no WebSocket server is told in a sentence, without the query', async () => {
   const refusing = await plain((socket) => socket.end('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n'))
   const rude = await plain((socket) => socket.once('data', () => socket.destroy()))

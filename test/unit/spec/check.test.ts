@@ -84,6 +84,12 @@ describe('checkSpecs gives', () => {
     expect(checkSpecs(workers).specs.map(({ name }) => name)).toEqual(['worker-0', 'web', 'worker-2'])
   })
 
+  it('an env that says the same in every process, whatever that one is told beside', () => {
+    const own = { SHIFTWORK_WORKER: '{"key":3}', SHIFTWORK_IDENTITY: '{}', SHIFTWORK_DAEMON: '{}' }
+    const here = spec('web', { env: { B: '2', ...own, A: '1' } }).env
+    expect(JSON.stringify(here)).toBe('{"A":"1","B":"2"}')
+  })
+
   it('an env of its own', () => {
     const env = { MODE: 'fast' }
     const checked = spec('web', { env })

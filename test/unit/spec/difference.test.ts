@@ -1,6 +1,6 @@
 /** What one start file says otherwise than another, in words. */
 import { expect, it } from 'vitest'
-import { differencesOf, originNeedsRestart } from '../../../src/spec/difference.ts'
+import { differencesOf, disagreementOf, originNeedsRestart } from '../../../src/spec/difference.ts'
 import { checkSettings } from '../../../src/spec/settings.ts'
 import { spec } from '../specs.ts'
 
@@ -46,4 +46,15 @@ it("names what runAll's options, which the master has read once, say otherwise, 
     'runAll: logFile has changed',
     'Shiftwork: 1.0.0 → 1.1.0',
   ])
+})
+
+it('names where two readings of one start file differ', () => {
+  const base = [spec('web', { env: { A: '1' } }), spec('jobs')]
+  expect(disagreementOf(base, [spec('web', { env: { A: '1' } }), spec('jobs')])).toBeNull()
+  expect(disagreementOf(base, [spec('web', { env: { A: '2' } }), spec('jobs')])).toBe('web: env.A')
+  expect(disagreementOf(base, [spec('web', { env: {} }), spec('jobs')])).toBe('web: env.A')
+  expect(disagreementOf(base, [spec('web', { env: { A: '1' }, count: 9 }), spec('jobs')])).toBe('web: count')
+  expect(disagreementOf(base, base.slice(0, 1))).toBe('jobs: the group is not there')
+  expect(disagreementOf(base.slice(0, 1), base)).toBe('jobs: the group is new')
+  expect(disagreementOf(base, base.toReversed())).toBe('the order of the groups')
 })

@@ -66,6 +66,12 @@ describe('one try', () => {
     })
 })
 
+it('an answer that is there when the time is over counts', async () => {
+  const late = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, CHECK.timeoutMs))
+  expect(await outcomeOf(healthOf([late], { retries: 0 }).health)).toBe('healthy')
+  expect(vi.getTimerCount()).toBe(0)
+})
+
 it('gives the worker to the function', async () => {
   const seen: unknown[] = []
   const { health, subject } = healthOf([(worker) => seen.push(worker)])

@@ -8,6 +8,14 @@ import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest'
 import type { DescriptorUse } from '../../../src/os/descriptors.ts'
 import { Pressure, type PressureOptions } from '../../../src/worker/pressure.ts'
 
+// how it waits is tested on its own
+vi.mock('../../../src/patience.ts', () => ({
+  waitFor: (ms: number, giveUp: () => void) => {
+    const timer = setTimeout(giveUp, ms)
+    return () => clearTimeout(timer)
+  },
+}))
+
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] }))
 afterEach(() => void vi.useRealTimers())
 

@@ -63,6 +63,14 @@ it('ends with its time: no answer at all, and a head that never comes to its end
   expect(await ask(half, { timeoutMs: 50 })).toBe('did not answer within 50 ms')
 })
 
+it('an answer that is there counts, also when nobody could read it within the time', async () => {
+  const blocking = serverWith((_request, response) => {
+    for (const end = performance.now() + 100; performance.now() < end; );
+    response.end()
+  })
+  expect(await ask(blocking, { timeoutMs: 50 })).toBe(null)
+})
+
 it('the head decides: a body may be huge, endless, or break off', async () => {
   const endless = serverWith((_request, response) => {
     const chunk = Buffer.alloc(64 * 1024)

@@ -21,6 +21,7 @@ function child(changes: Partial<Child> = {}): Child {
     startTimeoutMs: 30_000,
     hangTimeoutMs: 10_000,
     wasKilled: false,
+    leftEarly: false,
     silentSince: null,
     isDebugged: false,
     isBack: false,
@@ -31,9 +32,10 @@ function child(changes: Partial<Child> = {}): Child {
     deadlineAt: null,
     drainReason: null,
     replaceWanted: null,
+    replaceWantedAt: 0,
     successor: null,
     resigned: false,
-    disagrees: false,
+    disagreement: null,
     failure: null,
     output: '',
     report: null,
@@ -167,7 +169,7 @@ it('counts reloads by result and knows the last one', () => {
       applied: [],
       needsRestart: [],
     }
-    counters.note({ type: 'reload-ended', summary }, 1_000 + index)
+    counters.note({ type: 'reload-ended', summary, isLatest: true }, 1_000 + index)
   }
   expect(counters.reloads).toEqual({ done: 2, rejected: 1, mixed: 1, cancelled: 0, failed: 0 })
   expect(counters.lastReload).toEqual({ result: 'mixed', durationMs: 30, endedAt: 1_003 })

@@ -102,7 +102,7 @@ it('is this, for one worker after one reload', () => {
   requests(counters, counted(counters), 12, 250)
   const summary = { result: 'done' as const, durationMs: 1_250 }
   const rest = { generation: 3, error: null, replaced: [], kept: [], applied: [], needsRestart: [] }
-  counters.note({ type: 'reload-ended', summary: { ...summary, ...rest } }, 1_772_625_600_500)
+  counters.note({ type: 'reload-ended', summary: { ...summary, ...rest }, isLatest: true }, 1_772_625_600_500)
   const samples = page([group()], counters)
     .split('\n')
     .filter((line) => !line.startsWith('#'))

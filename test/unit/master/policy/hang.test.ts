@@ -1,6 +1,7 @@
 /** Workers that answer nothing: found, shown, replaced, killed; and all who are silent for another reason. */
 import { expect, it } from 'vitest'
 import { beatPeriodMs, sleepMs } from '../../../../src/master/policy/hang.ts'
+import { nextWakeAt, reconcile } from '../../../../src/master/policy/reconcile.ts'
 import { spec } from '../../specs.ts'
 import { Stage } from '../../stage.ts'
 
@@ -133,4 +134,26 @@ it('asks ten times within the shortest limit, at most every 100 ms and at least 
   expect(period(3_000, 60_000)).toBe(300)
   expect(period(50)).toBe(100)
   expect(period(0, 0)).toBeNull()
+})
+
+it('is not judged by a time at which its answer may lie unread', () => {
+  const stage = Stage.started(spec('web', { hangTimeoutMs: 2_000 }))
+  beat(stage)
+  const askedAt = stage.now
+  const late = askedAt + 7_000
+  expect(reconcile(stage.fleet, late, askedAt + 1_999)).toEqual([])
+  expect(nextWakeAt(stage.fleet, late, askedAt + 1_999)).toBe(late)
+  stage.now = late
+  alive(stage)
+  expect(reconcile(stage.fleet, late, late)).toEqual([])
+})
+
+it('nor is a start', () => {
+  const stage = new Stage([spec('web', { startTimeoutMs: 2_000 })])
+  stage.run()
+  const forkedAt = stage.now
+  stage.now += 7_000
+  expect(reconcile(stage.fleet, stage.now, forkedAt + 1_999)).toEqual([])
+  expect(nextWakeAt(stage.fleet, stage.now, forkedAt + 1_999)).toBe(stage.now)
+  expect(reconcile(stage.fleet, stage.now, forkedAt + 2_000)).toContainEqual(expect.objectContaining({ do: 'kill' }))
 })

@@ -1,6 +1,7 @@
 /** A worker that wants to be replaced although its code is right: after `maxRequests`, or a signal of its own. */
 import { expect, it } from 'vitest'
 import type { ReplaceReason } from '../../../../src/ipc/messages.ts'
+import { oldLeaves } from '../../baking.ts'
 import { spec } from '../../specs.ts'
 import { Stage } from '../../stage.ts'
 
@@ -114,4 +115,35 @@ it('a reload that comes while its successor starts ends that one: it would be ne
   want(stage, 0)
   expect(stage.reload()).toEqual(['reload-began web', 'drain web/0 g1 (cancelled, 2000 ms)', 'spawn web/0 g2'])
   expect(stage.slot('web').failures).toBe(0)
+})
+
+it('who has waited for longest comes next, so that none waits for ever', () => {
+  const stage = Stage.started(spec('web', { count: 3, bakeMs: 0 }))
+  for (const id of [0, 1, 2]) {
+    want(stage, id)
+    stage.after(10)
+  }
+  const order: number[] = []
+  for (let round = 0; round < 4; round++) {
+    const coming = stage.starting()
+    if (!coming) break
+    order.push(coming.id)
+    stage.bringUp(coming)
+    // it is due again before the others have had their turn
+    want(stage, coming.id)
+    oldLeaves(stage, 'web', coming.id)
+    stage.after(10)
+  }
+  expect(order).toEqual([0, 1, 2, 0])
+})
+
+it('who is ill comes before those that have waited for longer', () => {
+  const stage = Stage.started(spec('web', { count: 3 }))
+  want(stage, 0)
+  stage.after(10)
+  want(stage, 1)
+  stage.after(10)
+  want(stage, 2, 'unhealthy')
+  stage.bringUp(stage.child('web', 0))
+  expect(stage.starting()?.id).toBe(2)
 })

@@ -23,6 +23,30 @@ describe('bad code', () => {
     expect(stage.after(60_000)).toEqual([])
   })
 
+  it('is told at once, though old workers of an earlier reload may still stay', () => {
+    const stage = Stage.started(spec('web', BAKE))
+    stage.reload(null, { graceful: true })
+    bake(stage, 'web')
+    stage.serve(stage.child('web'))
+    expect(stage.states('web', 0)).toEqual(['draining g1', 'serving g2'])
+    stage.reload()
+    stage.fail(stage.child('web'))
+    stage.after(100)
+    expect(stage.fail(stage.child('web'))).toEqual(['answer 2 rejected'])
+    expect(stage.states('web', 0)).toEqual(['draining g1', 'serving g2'])
+  })
+
+  it('that dies on its way to serve has to prove itself again, while the old worker serves', () => {
+    const stage = Stage.started(spec('web', BAKE))
+    stage.reload()
+    expect(bake(stage, 'web')).toContain('serve web/0 g2')
+    stage.fail(stage.child('web'))
+    expect(stage.after(100)).toEqual(['spawn web/0 g2'])
+    expect(stage.prepare(stage.child('web'))).toEqual([])
+    expect(stage.fail(stage.child('web'))).toEqual(['answer 1 rejected'])
+    expect(stage.states('web', 0)).toEqual(['serving g1'])
+  })
+
   it('that fails once and then works is reloaded', () => {
     const stage = Stage.started(spec('web', BAKE))
     stage.reload()
@@ -131,7 +155,11 @@ describe('a start file that changes', () => {
     oldLeaves(stage, 'web', 0)
     expect(stage.answer()).toMatchObject({
       result: 'mixed',
-      error: { worker: 'web/1', message: 'the start file changed during the reload' },
+      error: {
+        worker: 'web/1',
+        message:
+          'the start file says something else than a moment ago (web: stopTimeoutMs): it was changed, or says something else in each process',
+      },
     })
   })
 

@@ -48,6 +48,7 @@ describe('a good reload', () => {
           connectionsMoved: 0,
           connectionsCut: 3,
           killed: false,
+          leftEarly: false,
         },
         {
           name: 'web',
@@ -59,6 +60,7 @@ describe('a good reload', () => {
           connectionsMoved: 0,
           connectionsCut: 0,
           killed: false,
+          leftEarly: false,
         },
       ],
       kept: ['gateway'],
@@ -234,4 +236,35 @@ describe('a crash during a reload', () => {
     expect(stage.states('web', 0)).toEqual(['starting g2'])
     expect(stage.answers()).toEqual([])
   })
+})
+
+describe('the end of an old worker', () => {
+  it('in the middle of its drain is told: nobody knows what it had open', () => {
+    const stage = Stage.started(spec('web', { count: 2, bakeMs: 0 }))
+    stage.reload()
+    for (const id of [0, 1]) {
+      stage.bringUp(stage.child('web', id))
+      const [old] = stage.children().filter((child) => child.id === id && child.generation === 1)
+      if (id === 0 && old) stage.exit(old, 0)
+      else oldLeaves(stage, 'web', id)
+    }
+    expect(stage.answer().replaced.map(({ id, leftEarly, killed }) => [id, leftEarly, killed])).toEqual([
+      [0, true, false],
+      [1, false, false],
+    ])
+  })
+})
+
+it('the answer of a reload that ends behind a later one is known to be old', () => {
+  const stage = Stage.started(spec('web', { bakeMs: 0 }), spec('api', { bakeMs: 0 }))
+  stage.reload(['web'], { graceful: true })
+  stage.bringUp(stage.child('web'))
+  stage.reload(['api'])
+  stage.bringUp(stage.child('api'))
+  oldLeaves(stage, 'api', 0)
+  oldLeaves(stage, 'web', 0)
+  expect(stage.answers().map(({ ids, completeness }) => [ids, completeness])).toEqual([
+    [[2], 'whole'],
+    [[1], 'stale'],
+  ])
 })

@@ -81,6 +81,18 @@ it('a directory that was replaced by another is to be watched anew, also an empt
   expect(await tree.compare([at('src')])).toEqual({ changed: [at('src/a.js')], fresh: [], isRelinked: false })
 })
 
+it('a directory that was deleted and made again is another one, also where it has the same number', async () => {
+  const { root, tree, at, write } = await place(['src/a.js', 'b.js'])
+  // the file system counts time in steps of up to 10 ms
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  rmSync(at('src'), { recursive: true })
+  mkdirSync(at('src'))
+  expect(await tree.compare([root])).toEqual({ changed: [at('src/a.js')], fresh: [at('src')], isRelinked: true })
+  expect(await tree.compareAll()).toEqual({ changed: [], fresh: [], isRelinked: false })
+  write('src/a.js')
+  expect(await tree.compare([at('src')])).toEqual({ changed: [at('src/a.js')], fresh: [], isRelinked: false })
+})
+
 it('only the directories that are named are looked at', async () => {
   const { tree, at, write } = await place(['one/a.js', 'two/b.js'])
   write('one/a.js', 'changed')

@@ -124,6 +124,25 @@ it('what waits is read before it stops: it stops after a turn of the loop that h
   expect(await isDrained(datagrams)).toBe(true)
 })
 
+it('what waits is read to its end, also when a part of it takes long', async () => {
+  const { port, datagrams, count } = open({
+    onMessage: (_connection, data) => {
+      const end = performance.now() + Number(data)
+      while (performance.now() < end);
+    },
+  })
+  datagrams.stopWhenRead()
+  for (const ms of [300, 0, 0, 0, 0, 0, 0, 0, 0]) {
+    port.come(String(ms))
+    await turn()
+    expect(port.isReading).toBe(true)
+  }
+  await turn()
+  await turn()
+  expect(port.isReading).toBe(false)
+  expect(count()).toBe(9)
+})
+
 it('where ever more comes, it stops all the same', async () => {
   const { port, datagrams } = open({ onMessage: () => undefined })
   datagrams.stopWhenRead()

@@ -2,6 +2,7 @@
  * A fleet of gateways and of one business worker that does what its clients ask for: each line of a client is a command
  * of `Commands` with its arguments as JSON, and is answered with what came of it.
  */
+import type { Deliveries } from '../../src/gateway/types.ts'
 import { LineClient } from './lines.ts'
 import { Project, type Running } from './project.ts'
 
@@ -11,7 +12,8 @@ import { BusinessWorker, Gateway } from 'shiftwork/gateway'
 const bus = process.env.BUS
 const count = Number(process.env.GATEWAYS ?? 1)
 new Gateway(process.env.LISTEN ?? 'text://127.0.0.1:0', { name: 'gateway', count, bus })
-const business = new BusinessWorker({ name: 'business', bus, deadlineMs: 2_000, bakeMs: 0 })
+const deadlineMs = Number(process.env.DEADLINE_MS ?? 20_000)
+const business = new BusinessWorker({ name: 'business', bus, deadlineMs, bakeMs: 0 })
 business.onConnect = (client) => client.send('you are ' + client.id)
 business.onMessage = async (client, line) => {
   const { id, command, args } = JSON.parse(line)
@@ -43,7 +45,11 @@ export class Fleet {
     this.#target = target
   }
 
-  /** In a folder of its own. @param within words before the command: `ip netns exec …`, then it listens in its folder. */
+  /**
+   * In a folder of its own.
+   * @param env `BUS`, and `GATEWAYS`, `DEADLINE_MS` where they are others.
+   * @param within words before the command: `ip netns exec …`, then it listens in its folder.
+   */
   static async start(
     env: Record<string, string>,
     { within, project = Project.create({ 'start.js': START }) }: { within?: readonly string[]; project?: Project } = {},
@@ -115,6 +121,13 @@ export class FleetClient {
     const { result, error } = await this.attempt(command, ...args)
     if (error) throw Object.assign(new Error(error.message), error)
     return result
+  }
+
+  /** How many clients hear what it says to all; -1: somebody has not answered, or not soon. */
+  async reach(): Promise<number> {
+    const { result } = await this.attempt('sendToAll', 'who is there?', { deadlineMs: 2_000 })
+    const told = result as Deliveries | undefined
+    return told?.missing.length === 0 ? told.sent + told.buffered : -1
   }
 
   close(): void {

@@ -52,31 +52,37 @@ export function openToAll(project: Project, name: string): string {
   return path
 }
 
-/** A port that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0))
-    })
-  })
+/** One of the `quietPorts`. */
+export async function freePort(): Promise<number> {
+  const [port] = await quietPorts(1)
+  if (port === undefined) throw new Error('no port is free')
+  return port
 }
 
 /**
  * Ports that are free, and that the kernel gives to nobody who does not ask for them: a client's own
- * end of a connection can take a port of the other kind at any moment.
+ * end of a connection can take a port of the other kind at any moment. No test that runs meanwhile gets them, either.
  */
 export async function quietPorts(count: number): Promise<number[]> {
-  const range = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
-  const below = Number(range.trim().split(/\s+/)[0])
-  const found = new Set<number>()
-  for (let tries = 0; found.size < count && tries < 1_000; tries++) {
-    const port = Math.floor(below / 2 + (Math.random() * below) / 2)
-    if (await isFree(port)) found.add(port)
+  const found: number[] = []
+  for (let tries = 0; found.length < count && tries < 1_000; tries++) {
+    const port = nextPort()
+    if (await isFree(port)) found.push(port)
   }
-  return [...found]
+  return found
+}
+
+/** Of the ports below those that the kernel gives, each process that runs tests has its own, and takes one after another. */
+const RUNS = 8
+const PROCESSES = 8
+let taken = Math.floor(Math.random() * 1_000)
+
+function nextPort(): number {
+  const range = readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8')
+  const from = Math.floor(Number(range.trim().split(/\s+/)[0]) / 2)
+  const slice = (process.ppid % RUNS) * PROCESSES + (Number(process.env['VITEST_POOL_ID'] ?? 0) % PROCESSES)
+  const size = Math.floor(from / (RUNS * PROCESSES))
+  return from + slice * size + (taken++ % size)
 }
 
 function isFree(port: number): Promise<boolean> {

@@ -45,7 +45,9 @@ export class Client {
   /** Its own end of the connection; 0 on a unix socket. */
   readonly port: number
   isClosed = false
-  #buffer = Buffer.alloc(0)
+  /** What came and is not read, in order. */
+  #chunks: Buffer[] = []
+  #bytes = 0
   #error: NodeJS.ErrnoException | null = null
   #wake: () => void = () => undefined
 
@@ -67,8 +69,22 @@ export class Client {
   }
 
   readonly #take = (chunk: Buffer): void => {
-    this.#buffer = Buffer.concat([this.#buffer, chunk])
+    this.#chunks.push(chunk)
+    this.#bytes += chunk.length
     this.#wake()
+  }
+
+  #joined(): Buffer {
+    const [first] = this.#chunks
+    const all = first && this.#chunks.length === 1 ? first : Buffer.concat(this.#chunks)
+    this.#chunks = [all]
+    return all
+  }
+
+  #drop(bytes: number): void {
+    const rest = this.#joined().subarray(bytes)
+    this.#chunks = [rest]
+    this.#bytes = rest.length
   }
 
   static open(target: Target): Promise<Client> {
@@ -122,16 +138,16 @@ export class Client {
   async upgrade(options?: RequestOptions): Promise<Answer & { rest: Buffer }> {
     if (options) this.send(options)
     for (;;) {
-      const parsed = parseAnswer(this.#buffer, 'CONNECT', this.isClosed)
-      if (parsed) {
-        const rest = this.#buffer.subarray(parsed.bytes)
-        this.#buffer = Buffer.alloc(0)
+      const { answer, bytes } = parseAnswer(this.#joined(), 'CONNECT', this.isClosed)
+      if (answer) {
+        const rest = this.#joined().subarray(bytes)
+        this.#drop(this.#bytes)
         // the rest is for who speaks the other protocol
-        if (parsed.answer.status === 101) this.socket.removeListener('data', this.#take)
-        return { ...parsed.answer, rest }
+        if (answer.status === 101) this.socket.removeListener('data', this.#take)
+        return { ...answer, rest }
       }
       if (this.isClosed) throw new Unanswered('closed', 'in the handshake')
-      await this.#more(20_000)
+      await this.#more(bytes, 20_000)
     }
   }
 
@@ -139,36 +155,35 @@ export class Client {
   async answer(method = 'GET', timeoutMs = 20_000): Promise<Answer> {
     const giveUpAt = Date.now() + timeoutMs
     for (;;) {
-      const parsed = parseAnswer(this.#buffer, method, this.isClosed)
-      if (parsed && parsed.answer.status >= 200) {
-        this.#buffer = this.#buffer.subarray(parsed.bytes)
-        return parsed.answer
-      }
-      if (parsed) {
-        this.#buffer = this.#buffer.subarray(parsed.bytes)
+      const { answer, bytes } = parseAnswer(this.#joined(), method, this.isClosed)
+      if (answer) {
+        this.#drop(bytes)
+        if (answer.status >= 200) return answer
         continue
       }
       if (this.isClosed) {
-        const detail = `${this.#buffer.length} bytes of an answer`
+        const detail = `${this.#bytes} bytes of an answer`
         throw new Unanswered(
           this.#error?.code === 'ECONNRESET' || this.#error?.code === 'EPIPE' ? 'reset' : 'closed',
           detail,
         )
       }
-      await this.#more(giveUpAt - Date.now())
+      await this.#more(bytes, giveUpAt - Date.now())
     }
   }
 
-  #more(timeoutMs: number): Promise<void> {
+  /** Waits until so many bytes are there, or no more will come. */
+  #more(bytes: number, timeoutMs: number): Promise<void> {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => {
           this.socket.destroy()
-          reject(new Unanswered('timeout', `${this.#buffer.length} bytes of an answer`))
+          reject(new Unanswered('timeout', `${this.#bytes} bytes of an answer`))
         },
         Math.max(0, timeoutMs),
       )
       this.#wake = () => {
+        if (this.#bytes < bytes && !this.isClosed) return
         clearTimeout(timer)
         this.#wake = () => undefined
         resolve()
@@ -188,39 +203,50 @@ function encodeRequest(options: RequestOptions): Buffer {
   return Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${head.join('')}\r\n`), Buffer.from(body)])
 }
 
-function parseAnswer(buffer: Buffer, method: string, isClosed: boolean): { answer: Answer; bytes: number } | null {
+/** The first answer in these bytes, and how many of them it takes; null: it is not whole, and takes at least so many. */
+function parseAnswer(buffer: Buffer, method: string, isClosed: boolean): { answer: Answer | null; bytes: number } {
   const end = buffer.indexOf('\r\n\r\n')
-  if (end < 0) return null
+  if (end < 0) return { answer: null, bytes: buffer.length + 1 }
   const [first = '', ...lines] = buffer.toString('latin1', 0, end).split('\r\n')
   const status = Number(/^HTTP\/1\.[01] (\d{3})/.exec(first)?.[1])
   const headers = new Map(
     lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
   )
-  const body = parseBody(buffer, end + 4, { method, status, headers, isClosed })
-  return body && { answer: { status, headers, body: body.text }, bytes: body.end }
+  const { text, end: bytes } = parseBody(buffer, end + 4, { method, status, headers, isClosed })
+  return { answer: text === null ? null : { status, headers, body: text }, bytes }
+}
+
+/** A body, and where it ends. */
+interface Body {
+  /** Null: it is not whole, and ends there at the earliest. */
+  text: string | null
+  end: number
 }
 
 function parseBody(
   buffer: Buffer,
   from: number,
   of: { method: string; status: number; headers: Map<string, string>; isClosed: boolean },
-): { text: string; end: number } | null {
+): Body {
   if (of.method === 'HEAD' || of.status < 200 || of.status === 204 || of.status === 304) return { text: '', end: from }
   if (of.headers.get('transfer-encoding') === 'chunked') return parseChunks(buffer, from)
   const length = of.headers.get('content-length')
-  if (length === undefined) return of.isClosed ? { text: buffer.toString('utf8', from), end: buffer.length } : null
+  if (length === undefined)
+    return of.isClosed
+      ? { text: buffer.toString('utf8', from), end: buffer.length }
+      : { text: null, end: Number.POSITIVE_INFINITY }
   const end = from + Number(length)
-  return buffer.length < end ? null : { text: buffer.toString('utf8', from, end), end }
+  return { text: buffer.length < end ? null : buffer.toString('utf8', from, end), end }
 }
 
-function parseChunks(buffer: Buffer, from: number): { text: string; end: number } | null {
+function parseChunks(buffer: Buffer, from: number): Body {
   const parts: Buffer[] = []
   for (let at = from; ; ) {
     const lineEnd = buffer.indexOf('\r\n', at)
-    if (lineEnd < 0) return null
+    if (lineEnd < 0) return { text: null, end: buffer.length + 1 }
     const size = Number.parseInt(buffer.toString('latin1', at, lineEnd), 16)
     const next = lineEnd + 2 + size + 2
-    if (buffer.length < next) return null
+    if (buffer.length < next) return { text: null, end: next }
     if (size === 0) return { text: Buffer.concat(parts).toString('utf8'), end: next }
     parts.push(buffer.subarray(lineEnd + 2, lineEnd + 2 + size))
     at = next

@@ -181,15 +181,20 @@ import { Worker } from 'shiftwork'
 const web = new Worker(${JSON.stringify(listen)}, ${JSON.stringify({ name: 'web', count: 2, bakeMs: 50, ...options })})
 web.onWorkerStart = async (worker) => {
   const { attach } = await import('./app.js')
-  attach(worker)
+  await attach(worker)
 }
 Worker.runAll()
 `
 }
 
+/** For `udpApp`: no worker becomes ready while there is this file. */
+export const GATE = 'closed.gate'
+export const GATED = `while (existsSync('${GATE}')) await delay(5)`
+
 /** Answers each datagram with its pid, a version and what was asked. The first word may ask for more. */
 export function udpApp(version: string, more = ''): string {
   return `
+import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 const COMMANDS = {
   slow: (words) => delay(Number(words[0])),
@@ -199,7 +204,7 @@ const COMMANDS = {
   block: (words) => { for (const end = performance.now() + Number(words[0]); performance.now() < end; ); },
   long: (words, connection) => { if (connection.send(Buffer.alloc(Number(words[0]))) !== false) throw new Error('sent') },
 }
-export function attach(worker) {
+export async function attach(worker) {
   const answer = (connection, said) =>
     connection.send(JSON.stringify({ pid: process.pid, version: ${JSON.stringify(version)}, said }))
   worker.onMessage = (connection, data) => {

@@ -6,8 +6,9 @@
 import { isOurs, readRow, until } from './processes.ts'
 import type { Project } from './project.ts'
 
-/** @returns false when it had gone by itself. @throws Error for a process that is not the project's. */
+/** @returns false when it had gone by itself. @throws Error for a process that is not the project's, and for none. */
 export function signal(project: Project, pid: number, name: NodeJS.Signals): boolean {
+  if (pid <= 0) throw new Error(`${name} for pid ${pid}: the process was not there`)
   if (!readRow(pid)) return false
   if (!isOurs(pid, project.mark)) {
     if (!readRow(pid)) return false

@@ -3,7 +3,7 @@
  * worker, from the web worker, or from a program of its own. Ids, answers and messages come as lines of text.
  */
 import { expect } from 'vitest'
-import type { ConnectionList } from '../../src/ipc/connections.ts'
+import type { ConnectionList, ConnectionRow } from '../../src/ipc/connections.ts'
 import { get } from './client.ts'
 import { untilLinked } from './gateways.ts'
 import { LineClient } from './lines.ts'
@@ -249,13 +249,24 @@ export class GatewayFleet {
     await expect.poll(() => this.web.try('isOnline', id), { timeout: 20_000 }).toEqual({ value: isOnline })
   }
 
+  /** What `connections` lists, once every process has answered. */
+  async connections(): Promise<ConnectionRow[]> {
+    let rows: ConnectionRow[] = []
+    const look = async (): Promise<ConnectionList> => {
+      const list = JSON.parse((await this.project.shiftwork('connections', '--json')).stdout) as ConnectionList
+      rows = list.connections
+      return list
+    }
+    await expect.poll(look, { timeout: 30_000, interval: 200 }).toMatchObject({ missing: [] })
+    return rows
+  }
+
   /** The gateway process that holds a guest. */
   async pidOf(guest: Guest): Promise<number> {
-    const { stdout } = await this.project.shiftwork('connections', '--json')
-    const { connections } = JSON.parse(stdout) as ConnectionList
+    const rows = await this.connections()
     const port = guest.lines.socket.localPort
-    const row = connections.find(({ remote }) => remote === `127.0.0.1:${port}`)
-    if (!row?.pid) throw new Error(`${guest.id} is not listed: ${stdout}`)
+    const row = rows.find(({ remote }) => remote === `127.0.0.1:${port}`)
+    if (!row?.pid) throw new Error(`${guest.id} is not listed: ${JSON.stringify(rows)}`)
     return row.pid
   }
 

@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { expect, onTestFinished } from 'vitest'
 import { GatewayClient } from '../../src/gateway/index.ts'
+import type { Figures } from '../../src/ipc/status.ts'
 import { until } from './processes.ts'
 import { Project } from './project.ts'
 import { Swarm, type SwarmOptions } from './swarm.ts'
@@ -62,12 +63,18 @@ business.onWorkerStart = async () => Object.assign(business, await import('./app
 
 /**
  * Handles `<client> <number> <what>`: writes it down in `handled.txt`, and then answers. Who has come and gone is in `came.txt`
- * and `went.txt`. `meanwhile` stands between the two.
+ * and `went.txt`. `meanwhile` stands between the two, and may wait until there is a file.
  */
 export function answeringApp(meanwhile = ''): string {
   return `
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+const there = async (file) => {
+  while (!existsSync(file)) await delay(20)
+}
+const blockUntilThere = (file) => {
+  while (!existsSync(file)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20)
+}
 const note = (file, ...words) => appendFileSync(file, words.join(' ') + '\\n')
 export const onConnect = async (client, { redelivered }) => {
   note('came.txt', client.id, redelivered ? 'redelivered' : 'first')
@@ -115,10 +122,27 @@ export class Pusher {
   }
 }
 
-/** What the gateway says of itself; of several, the first. */
-export async function figuresOf(project: Project): Promise<Record<string, unknown>> {
-  const group = (await project.status()).groups.find(({ name }) => name === 'gateway')
-  return group?.processes[0]?.figures ?? {}
+/** What the gateway says of itself, once it says something; of several, the first. */
+export async function figuresOf(project: Project): Promise<Figures> {
+  let told: Figures = {}
+  await until('the gateway says its figures', async () => {
+    const group = (await project.status()).groups.find(({ name }) => name === 'gateway')
+    const figures = group?.processes[0]?.figures ?? null
+    told = figures ?? {}
+    return figures !== null
+  })
+  return told
+}
+
+/** Waits until the gateway says so. @returns all that it says then. */
+export async function says(project: Project, figures: Figures): Promise<Figures> {
+  let told: Figures = {}
+  const look = async (): Promise<Figures> => {
+    told = await figuresOf(project)
+    return told
+  }
+  await expect.poll(look, { timeout: 30_000 }).toMatchObject(figures)
+  return told
 }
 
 /** One line of `handled.txt`. */

@@ -71,8 +71,24 @@ export function heaps(project: Project): number[] {
   return existsSync(path) ? readFileSync(path, 'utf8').trimEnd().split('\n').map(Number) : []
 }
 
-/** How many descriptors a process holds, when the count stands still: the channel of the last worker is closed late. */
-export async function descriptorsOf(pid: number): Promise<number> {
+const ROUNDS = 4
+
+/**
+ * How many descriptors a process holds at rest, the fewest of some rounds: the channel of the last worker is closed
+ * late, and so is the connection of the last command.
+ * @param project whose master it is: it answers before each round, so that it has had its turn.
+ */
+export async function descriptorsOf(pid: number, project: Project | null = null): Promise<number> {
+  const counts: number[] = []
+  while (counts.length < ROUNDS) {
+    await project?.status()
+    counts.push(await countAtRest(pid))
+  }
+  return Math.min(...counts)
+}
+
+/** When it stands still. */
+async function countAtRest(pid: number): Promise<number> {
   let count = 0
   let same = 0
   await until('the count stands still', async () => {
@@ -80,7 +96,7 @@ export async function descriptorsOf(pid: number): Promise<number> {
     const now = readdirSync(`/proc/${pid}/fd`).length
     same = now === count ? same + 1 : 0
     count = now
-    return same >= 20
+    return same >= 5
   })
   return count
 }

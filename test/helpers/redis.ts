@@ -59,11 +59,13 @@ export class RedisServer {
     const child = spawn(words[0] as string, words.slice(1), { stdio: ['ignore', 'pipe', 'inherit'] })
     this.#child = child
     const said: string[] = []
+    let isReady = false
     for await (const line of createInterface({ input: child.stdout })) {
       said.push(line)
-      if (line.includes('Ready to accept connections')) break
+      isReady = line.includes('Ready to accept connections')
+      if (isReady) break
     }
-    if (child.exitCode !== null) throw new Error(`redis-server ended: ${said.join('\n')}`)
+    if (!isReady) throw new Error(`redis-server ended: ${said.join('\n')}`)
     child.stdout.resume()
   }
 

@@ -40,8 +40,10 @@ export class TestServer {
 
   /** Hangs up on everybody, and listens no more. */
   end(): Promise<void> {
+    // first, so that nobody comes back meanwhile
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     for (const socket of this.sockets) socket.destroy()
-    return new Promise((resolve) => this.#server.close(() => resolve()))
+    return closed
   }
 
   get open(): number {

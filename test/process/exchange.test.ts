@@ -62,9 +62,6 @@ it('A6 a streamed answer ends on the old worker, whole, while new code answers o
   expect((await done).code).toBe(0)
 })
 
-/** Four seconds for a request of seventy bytes: a reload takes less until the old worker drains. */
-const SLOW = { stepBytes: 1, pauseMs: 60 }
-
 const UPLOAD = `
 import { createHash } from 'node:crypto'
 export function createApp() {
@@ -101,26 +98,38 @@ it('A7 an upload of 50 MB that is still arriving is received whole by the old wo
   expect((await done).code).toBe(0)
 })
 
+/** Sends this a byte at a time. */
+async function trickle(client: Client, text: string): Promise<void> {
+  for (const byte of text) {
+    client.socket.write(byte)
+    await new Promise((resolve) => setTimeout(resolve, 60))
+  }
+}
+
 it('A7 requests whose heads arrive byte by byte through the reload are answered by the old worker', async () => {
   const { project, port, pid } = await single(app('1'))
   const clients = await Promise.all(Array.from({ length: 20 }, () => Client.open({ port })))
-  const sent = clients.map((client) => client.sendSlowly({ method: 'POST', body: 'x'.repeat(20) }, SLOW))
+  const head = 'POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 20\r\n\r\n'
+  const [begun, rest] = [head.slice(0, -20), `${head.slice(-20)}${'x'.repeat(20)}`]
+  const sent = clients.map((client) => trickle(client, begun))
   await until('they are connected', async () => (await project.status()).groups[0]?.processes[0]?.connections === 20)
   project.write('app.js', app('2'))
   const { done } = await beginReload(project)
   expect((await project.pids()).includes(pid)).toBe(false)
+  await Promise.all(sent)
+  const ended = clients.map((client) => trickle(client, rest))
   const answers = await Promise.all(clients.map((client) => client.answer('POST')))
   for (const { body, headers } of answers) {
     expect(parse(body)).toMatchObject({ pid, version: '1', bytes: 20 })
     expect(headers.get('connection')).toBe('close')
   }
-  await Promise.all(sent)
+  await Promise.all(ended)
   for (const client of clients) client.close()
   expect((await done).code).toBe(0)
 })
 
 it('A8 a request on a connection at rest is answered in the moment the drain begins, and B1 its answer says close', async () => {
-  const { project, port, pid } = await single(app('1'))
+  const { project, port, pid } = await single(app('1'), { server: { keepAliveTimeout: 20_000 } })
   const clients = await Promise.all(Array.from({ length: 50 }, () => Client.open({ port })))
   for (const client of clients) expect((await client.request()).headers.get('connection')).toBe('keep-alive')
   const { done } = await beginReload(project)

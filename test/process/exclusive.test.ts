@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { makeCertificate } from '../helpers/certificate.ts'
-import { freePort } from '../helpers/cli.ts'
+import { quietPorts } from '../helpers/cli.ts'
 import { gone, kill } from '../helpers/faults.ts'
 import { Peer } from '../helpers/peer.ts'
 import { until } from '../helpers/processes.ts'
@@ -109,7 +109,8 @@ it('U5 exclusive: port 0 is another one in each worker, and a port that another 
     for (let times = 0; times < 3; times++)
       expect(await (await open({ port: (result as { port: number }).port })).next()).toBe(`here is ${pid}`)
   }
-  const address = `text://127.0.0.1:${await freePort()}`
+  const [port = 0] = await quietPorts(1)
+  const address = `text://127.0.0.1:${port}`
   const [first, second] = workers
   expect(await first?.('listen', { address, exclusive: true })).toMatchObject({ result: { address } })
   expect(await second?.('listen', { address, exclusive: true })).toMatchObject({

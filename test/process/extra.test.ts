@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
-import { freePort } from '../helpers/cli.ts'
+import { quietPorts } from '../helpers/cli.ts'
 import { Peer } from '../helpers/peer.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
@@ -40,7 +40,7 @@ async function open(speech: string, target: { port: number } | { path: string })
 }
 
 it('is served beside the own address, drained and listed like it, and not meant by a broadcast', async () => {
-  const port = await freePort()
+  const [port = 0] = await quietPorts(1)
   const project = Project.create({ 'start.js': START, 'app.js': app('one') })
   const running = await project.start('js', [], { ADMIN_PORT: String(port) })
   await running.line(new RegExp(`^opened text://127.0.0.1:${port} frame\\+unix:///local.sock null$`, 'm'))

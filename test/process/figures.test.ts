@@ -30,25 +30,47 @@ function figuresOf(status: Status): Record<string, Figures | null | undefined> {
   return Object.fromEntries(status.groups.map(({ name, processes }) => [name, processes.at(-1)?.figures]))
 }
 
+/** The first status in which these groups have told theirs. */
+async function statusWith(project: Project, ...names: string[]): Promise<Status> {
+  let status = await project.status()
+  await until(`${names.join(' and ')} tell theirs`, async () => {
+    const isTold = (): boolean => names.every((name) => figuresOf(status)[name])
+    if (!isTold()) status = await project.status()
+    return isTold()
+  })
+  return status
+}
+
 it('U5 onStatus: its figures are in status and metrics, what does not fit is left out and logged once, and it is asked only once it can answer', async () => {
   const project = Project.create({ 'start.js': START, 'app.js': 'export const ready = undefined' })
   const running = await project.start()
   const looks = (status: Status): number => Number(figuresOf(status)['gateway']?.['looks'])
-  const first = await project.status()
-  const base = looks(first)
+  const first = await statusWith(project, 'gateway', 'slow')
+  let last = looks(first)
   expect(figuresOf(first)).toEqual({
-    gateway: { clients: 0, looks: base, mode: 'ear\u001b[31mly', isFull: false },
+    gateway: { clients: 0, looks: last, mode: 'ear\u001b[31mly', isFull: false },
     jobs: null,
     plain: null,
     slow: { isReady: true },
   })
-  expect(looks(await project.status())).toBe(base + 1)
-  const shown = (await project.shiftwork('status')).stdout
-  expect(shown).toContain(`\n  gateway/0  clients 0  looks ${base + 2}  mode early  isFull false\n`)
+  // one that tells too late has looked, too
+  await until('it is asked once by each', async () => {
+    const before = last
+    last = looks(await statusWith(project, 'gateway'))
+    return last === before + 1
+  })
+  await until('it is shown', async () => {
+    const { stdout } = await project.shiftwork('status')
+    const shown = /\n {2}gateway\/0 {2}clients 0 {2}looks (\d+) {2}mode early {2}isFull false\n/.exec(stdout)
+    return Number(shown?.[1]) > last
+  })
 
-  const lines = (await page(targetOf(first.master.metrics ?? '')))
-    .split('\n')
-    .filter((line) => /^[^#].*figure/.test(line))
+  const target = targetOf(first.master.metrics ?? '')
+  let lines: string[] = []
+  await until('it is on the page', async () => {
+    lines = (await page(target)).split('\n').filter((line) => /^[^#].*figure/.test(line))
+    return lines.length > 0
+  })
   expect(lines).toEqual([
     'shiftwork_worker_figure{group="gateway",worker="0",figure="clients"} 0',
     expect.stringMatching(/^shiftwork_worker_figure\{group="gateway",worker="0",figure="looks"\} \d+$/),
@@ -64,9 +86,9 @@ it('U5 onStatus: its figures are in status and metrics, what does not fit is lef
   // a frozen worker says nothing
   const [pid = 0] = await project.pids('gateway')
   await freeze(project, pid)
-  expect(figuresOf(await project.status())).toMatchObject({ gateway: null, slow: { isReady: true } })
+  expect(figuresOf(await statusWith(project, 'slow'))).toMatchObject({ gateway: null, slow: { isReady: true } })
   await thaw(project, pid)
-  await until('it speaks again', async () => figuresOf(await project.status())['gateway'] !== null)
+  await statusWith(project, 'gateway')
 
   // one that starts is not asked before it can answer
   const waiting = 'new Promise((resolve) => process.once("SIGUSR2", resolve))'
@@ -77,7 +99,7 @@ it('U5 onStatus: its figures are in status and metrics, what does not fit is lef
   expect(starting?.figures).toBeNull()
   process.kill(starting?.pid ?? 0, 'SIGUSR2')
   expect((await reload).code).toBe(0)
-  expect(figuresOf(await project.status())['slow']).toEqual({ isReady: true })
+  expect(figuresOf(await statusWith(project, 'slow'))['slow']).toEqual({ isReady: true })
   expect(said().match(/shiftwork: onStatus/g)).toHaveLength(3)
   expect((await project.shiftwork('stop')).code).toBe(0)
 })

@@ -69,7 +69,7 @@ it('F2 the pid file and the control socket of a master that was killed are no ob
 
 it('F2 a pid that another program has now is not taken for the master, and not signalled', async () => {
   const project = web()
-  const bystander = project.launch('sleep', ['50'])
+  const bystander = project.launch('sleep', ['600'])
   project.write('.shiftwork/start.js/master.pid', `${bystander.pid} 12345\n`)
   await expectStale(project)
   project.write('.shiftwork/start.js/master.pid', `${process.pid} 12345\n`)

@@ -3,7 +3,7 @@ import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
-import { freePort } from '../helpers/cli.ts'
+import { quietPorts } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
@@ -93,7 +93,7 @@ it('a reload by command is tried as a change would be: exit 1 with the error whi
 })
 
 it('the fix may be of the start file itself: other groups, an order, a kept one, another number and address', async () => {
-  const port = await freePort()
+  const [port = 0] = await quietPorts(1)
   const broken = `
 import { Worker } from 'shiftwork'
 const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 1, bakeMs: 0 })
@@ -144,6 +144,7 @@ for (const [what, end] of [
 it('one that has been mended and is then stopped ends with exit 0, and with --json has printed one value', async () => {
   const { project, running } = await failing({ 'app.js': `throw new Error('not yet')` }, '--json')
   await until('it waits', () => project.log.includes('waiting for a change'))
+  await until('nobody is left of it', () => project.processes.length === 1)
   expect(running.stdout).toBe('')
   save(project, 'app.js', app('1'))
   await until('it has started', () => running.stdout.endsWith('\n'))

@@ -1,7 +1,7 @@
 /** Every command of gateways, from wherever it may be given, with clients on two gateway processes. */
 import { expect, it } from 'vitest'
 import { WebSocket } from 'ws'
-import type { ConnectionList } from '../../src/ipc/connections.ts'
+import type { Figures } from '../../src/ipc/status.ts'
 import { ask, type Caller, GatewayFleet, type Guest } from '../helpers/gatewayfleet.ts'
 
 /** Each kind of caller: a business worker, a worker of the fleet, a program that is none. */
@@ -307,22 +307,24 @@ it('status shows how gateways and business workers are linked, and connections t
   const fleet = await GatewayFleet.start()
   const [one, other] = await fleet.comeToBoth(2)
   await ask(fleet.web, 'count')
-  const { groups } = await fleet.project.status()
-  const figures = (name: string): unknown[] =>
-    groups.filter((group) => group.name === name).flatMap(({ processes }) => processes.map((row) => row.figures))
+  const figures = async (name: string): Promise<(Figures | null)[]> => {
+    const { groups } = await fleet.project.status()
+    return groups.filter((group) => group.name === name).flatMap(({ processes }) => processes.map((row) => row.figures))
+  }
   const nothing = { queued: 0, handedOver: 0, redelivered: 0, dropped: 0, paused: 0 }
   // two business workers, and the web worker's client
-  for (const row of figures('gateway')) expect(row).toMatchObject({ ...nothing, clients: 2, links: 3, workers: 2 })
-  const business = figures('business') as { gateways: number; clients: number; redelivered: number }[]
-  expect(business.map(({ gateways, redelivered }) => [gateways, redelivered])).toEqual([
-    [2, 0],
-    [2, 0],
-  ])
-  expect(business.reduce((sum, { clients }) => sum + clients, 0)).toBe(4)
-  const { stdout } = await fleet.project.shiftwork('connections', '--json')
-  const { connections } = JSON.parse(stdout) as ConnectionList
-  const rows = (protocol: string): number => connections.filter((row) => row.protocol === protocol).length
-  expect([rows('text'), rows('tcp')]).toEqual([4, 6])
+  const gateway = { ...nothing, clients: 2, links: 3, workers: 2 }
+  await expect.poll(() => figures('gateway'), { timeout: 20_000 }).toMatchObject([gateway, gateway])
+  const business = { gateways: 2, redelivered: 0 }
+  await expect.poll(() => figures('business'), { timeout: 20_000 }).toMatchObject([business, business])
+  const held = async (): Promise<number> =>
+    (await figures('business')).reduce((sum, row) => sum + Number(row?.['clients']), 0)
+  await expect.poll(held, { timeout: 20_000 }).toBe(4)
+  const listed = async (): Promise<number[]> => {
+    const rows = await fleet.connections()
+    return ['text', 'tcp'].map((protocol) => rows.filter((row) => row.protocol === protocol).length)
+  }
+  await expect.poll(listed, { timeout: 20_000 }).toEqual([4, 6])
   for (const name of ['gateway', 'business']) expect((await fleet.project.shiftwork('status')).stdout).toContain(name)
   for (const guest of [...one, ...other]) guest.close()
 })

@@ -1,5 +1,5 @@
 /** What befalls gateways and the links to them: killed, frozen, spoken to by who knows not how. */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, utimesSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
@@ -91,8 +91,9 @@ it('a command that is given while a gateway is killed never lists what is gone, 
 })
 
 it('a frozen gateway costs each command its deadline, is named, and goes on where it was', async () => {
-  const fleet = await GatewayFleet.start({ business: { deadlineMs: 700 } })
-  const [[frozen], [served]] = (await fleet.comeToBoth(1)) as [Guest[], Guest[]]
+  const fleet = await GatewayFleet.start({ business: { deadlineMs: 3_000 } })
+  const [[frozen], others] = await fleet.comeToBoth(6)
+  const [served] = others
   if (!frozen || !served) throw new Error('nobody came')
   const { project } = fleet
   const pid = await fleet.pidOf(frozen)
@@ -102,22 +103,27 @@ it('a frozen gateway costs each command its deadline, is named, and goes on wher
   const missing = [{ gateway: frozen.gateway, reason }]
   const late = { error: 'ERR_NO_ANSWER', message: reason }
   const startedAt = performance.now()
-  for (const [command, ...args] of [
-    ['sendTo', frozen.id, 'late'],
-    ['isOnline', frozen.id],
-    ['setSession', frozen.id, { late: true }],
-  ])
-    expect(await business.try(command as string, ...args)).toMatchObject(late)
-  for (const command of ['count', 'clients', 'uids'])
-    expect(await business.try(command)).toMatchObject({ ...late, missing })
-  expect(await ask(business, 'sendToAll', 'to all')).toEqual({ sent: 1, buffered: 0, full: 0, missing })
-  expect(performance.now() - startedAt).toBeLessThan(30_000)
+  const commands: [told: object, command: string, ...args: unknown[]][] = [
+    [late, 'sendTo', frozen.id, 'late'],
+    [late, 'isOnline', frozen.id],
+    [late, 'setSession', frozen.id, { late: true }],
+    [{ ...late, missing }, 'count'],
+    [{ ...late, missing }, 'clients'],
+    [{ ...late, missing }, 'uids'],
+  ]
+  // each by a client of its own: what one asks for is done one after another
+  const asking = commands.map(async ([told, command, ...args], index) =>
+    expect(await fleet.business(others[index] as Guest).try(command, ...args)).toMatchObject(told),
+  )
+  await Promise.all(asking)
+  expect(await ask(business, 'sendToAll', 'to all')).toEqual({ sent: 6, buffered: 0, full: 0, missing })
+  expect(performance.now() - startedAt).toBeLessThan(20_000)
   // a program that has never seen it knows no more
   const [told] = await fleet.runProgram([['sendToAll', 'by a program']], {
     startFile: project.startFile,
-    deadlineMs: 500,
+    deadlineMs: 5_000,
   })
-  expect(told).toMatchObject({ value: { sent: 1, missing: [{ gateway: frozen.gateway }] } })
+  expect(told).toMatchObject({ value: { sent: 6, missing: [{ gateway: frozen.gateway }] } })
   expect(await served.heard()).toEqual(['to all', 'by a program'])
   expect(await ask(business, 'sendTo', served.id, 'served')).toBe('sent')
 
@@ -125,8 +131,8 @@ it('a frozen gateway costs each command its deadline, is named, and goes on wher
   expect(await ask(fleet.web, 'sendTo', frozen.id, 'awake')).toBe('sent')
   expect((await frozen.heard()).filter((line) => line !== 'by a program')).toEqual(['late', 'to all', 'awake'])
   expect((await frozen.look()).session).toEqual({ late: true })
-  expect(await ask(business, 'count')).toBe(2)
-  expect(closings(fleet, [frozen, served])).toEqual([])
+  expect(await ask(business, 'count')).toBe(12)
+  expect(closings(fleet, [frozen, ...others])).toEqual([])
 })
 
 // ---- strangers at the door -----------------------------------------------------------------------------------------
@@ -225,6 +231,8 @@ it('what is no gateway, where gateways are looked for, is named as missing; what
   const { project } = fleet
   const links = join(project.stateDir, 'links')
   project.write('.shiftwork/start.js/links/file.sock', 'no socket')
+  // a socket that is young may be about to listen
+  utimesSync(join(links, 'file.sock'), 0, 0)
   const serve = async (name: string, answer: Buffer): Promise<void> => {
     const server = createServer((socket) => {
       socket.on('error', () => undefined).resume()

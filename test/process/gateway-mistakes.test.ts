@@ -1,6 +1,7 @@
 /** What people forget or break around gateways, and what they are told: never silence. */
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
+import { kill } from '../helpers/faults.ts'
 import { FrameClient } from '../helpers/frames.ts'
 import { until } from '../helpers/processes.ts'
 import { BIN, Project, type Running } from '../helpers/project.ts'
@@ -95,7 +96,7 @@ it('a gateway that dies is not complained of once for each of its clients whose 
   const running = await project.start()
   for (const client of [await connect(project), await connect(project)]) expect(await client.text()).toBe('hello')
   const [pid = 0] = await project.pids('gateway')
-  process.kill(pid, 'SIGKILL')
+  await kill(project, pid)
   await until('both are told of', () => running.stdout.match(/^gone$/gm)?.length === 2)
   await until('another gateway serves', async () => (await project.pids('gateway')).some((now) => now !== pid))
   expect(await (await connect(project)).text()).toBe('hello')

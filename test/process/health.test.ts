@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
+import type { ProcessStatus } from '../../src/ipc/status.ts'
 import { webStart } from '../helpers/apps.ts'
 import { get, type Target } from '../helpers/client.ts'
 import { Load } from '../helpers/load.ts'
@@ -49,6 +50,16 @@ function proxyVariables(url: string): Record<string, string> {
   const names = ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']
   const variables = Object.fromEntries(names.map((name) => [name, url]))
   return { ...variables, NO_PROXY: '', no_proxy: '', NODE_USE_ENV_PROXY: '1' }
+}
+
+/** The rows of the first group, as soon as every worker tells its numbers. */
+async function counted(project: Project): Promise<Pick<ProcessStatus, 'connections' | 'requests'>[]> {
+  let rows: ProcessStatus[] = []
+  await until('every worker tells its numbers', async () => {
+    rows = (await project.status()).groups[0]?.processes ?? []
+    return rows.every((row) => row.requests !== null)
+  })
+  return rows.map(({ connections, requests }) => ({ connections, requests }))
 }
 
 const BAD = [
@@ -118,7 +129,16 @@ function listeningSockets(pid: number): number {
     .split('\n')
     .map((line) => line.trim().split(/\s+/))
   const inodes = new Set(rows.filter((fields) => fields[3] === '0A').map((fields) => `socket:[${fields[9] ?? ''}]`))
-  return readdirSync(`/proc/${pid}/fd`).filter((fd) => inodes.has(readlinkSync(`/proc/${pid}/fd/${fd}`))).length
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => inodes.has(linkOf(`/proc/${pid}/fd/${fd}`))).length
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    // closed meanwhile
+    return ''
+  }
 }
 
 it('a worker is asked by itself, before it serves: not counted, no hook, and no listener is left', async () => {
@@ -136,10 +156,7 @@ web.onClose = hooked('close')
   const pids = await project.pids()
   const asked = project.read('asked').trim().split('\n').sort()
   expect(asked).toEqual(pids.map((pid) => `${pid} shiftwork-health`).sort())
-  const processes = (await project.status()).groups[0]?.processes ?? []
-  expect(processes.map(({ connections, requests }) => ({ connections, requests }))).toEqual(
-    pids.map(() => ({ connections: 0, requests: 0 })),
-  )
+  expect(await counted(project)).toEqual(pids.map(() => ({ connections: 0, requests: 0 })))
   // the doors are closed: whoever listens for these processes does so on the shared port
   const listening = pids.map((pid) => listeningSockets(pid))
   expect(listening).toEqual(pids.map(() => 1))
@@ -163,7 +180,7 @@ it('the third try is the good one: it starts, and what was wrong before is print
 })
 
 /** A start file whose group has a check by a function, which stands in `check.js`. */
-function functionStart(options: Record<string, unknown>): string {
+function functionStart(options: Record<string, unknown> = {}): string {
   return `
 import { Worker } from 'shiftwork'
 const jobs = new Worker({ name: 'jobs', bakeMs: 50, ...${JSON.stringify(options)},
@@ -177,26 +194,31 @@ Worker.runAll()
 
 it('a check by a function, in a group without a listener: each way to fail rejects a reload, in its time', async () => {
   const project = Project.create({
-    'start.js': functionStart({ startTimeoutMs: 3_000 }),
+    'start.js': functionStart(),
     'check.js': `export const check = (worker) => worker.id === 0`,
   })
   await project.start()
   const before = await project.pids('jobs')
-  for (const [check, shows] of [
-    ['async () => false', /health check returned false\n/],
-    [`() => { throw new Error('queue is away') }`, /health check threw: queue is away[\s\S]*check\.js:1/],
-    ['() => new Promise(() => {})', /health check did not answer within 1000 ms/],
-    [
-      `() => { console.log('looking'); for (;;); }`,
-      /not ready 3000 ms after its start \(startTimeoutMs\)[\s\S]*looking/,
-    ],
-  ] as const) {
+  const expectRejected = async (check: string, shows: RegExp): Promise<void> => {
     project.write('check.js', `export const check = ${check}`)
     const rejected = await project.shiftwork('reload')
     expect(rejected.stdout).toMatch(shows)
     expect(rejected.code).toBe(5)
     expect(await project.pids('jobs')).toEqual(before)
   }
+  await expectRejected('async () => false', /health check returned false\n/)
+  await expectRejected(
+    `() => { throw new Error('queue is away') }`,
+    /health check threw: queue is away[\s\S]*check\.js:1/,
+  )
+  await expectRejected('() => new Promise(() => {})', /health check did not answer within 1000 ms/)
+  // time for a process to start, and then to be silent
+  project.write('start.js', functionStart({ startTimeoutMs: 6_000 }))
+  await expectRejected(
+    `() => { console.log('looking'); for (;;); }`,
+    /not ready 6000 ms after its start \(startTimeoutMs\)[\s\S]*looking/,
+  )
+  project.write('start.js', functionStart())
   project.write('check.js', `export const check = () => undefined`)
   expect((await project.reload()).code).toBe(0)
 })
@@ -231,11 +253,7 @@ Worker.runAll()
     project.write('hooked', '')
     await project.start()
     expect(project.read('asked').trim().split('\n')).toHaveLength(2)
-    const counted = (await project.status()).groups[0]?.processes.map((row) => [row.connections, row.requests])
-    expect(counted).toEqual([
-      [0, 0],
-      [0, 0],
-    ])
+    expect(await counted(project)).toEqual([1, 2].map(() => ({ connections: 0, requests: 0 })))
     const target: Target = project === local ? { path } : { port: await project.port(), tls: true }
     expect(project.read('hooked')).toBe('')
     expect((await get(target)).status).toBe(200)

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { expect, it } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { encodeLine } from '../../src/ipc/lines.ts'
 import { WIRE_VERSION } from '../../src/ipc/requests.ts'
 import { MAX_CONNECTIONS } from '../../src/master/control.ts'
@@ -69,24 +69,25 @@ const SECONDS = 5
 
 /** A second of slowhttptest's own record. */
 interface Second {
+  at: number
   closed: number
   connected: number
-  /** What its probe found: a client beside the slow ones, with two seconds of patience. */
+  /** What its probe found: every three seconds a client beside the slow ones, with as much patience. */
   isAvailable: boolean
 }
 
 /** Lets slow clients loose for so long, or until they are called off. @returns what the tool has seen, second by second. */
 async function slowly(web: Project, path: string, more: readonly string[], maxSeconds = SECONDS) {
   const url = `http://127.0.0.1:${await web.port()}${path}`
-  const common = ['-r', '500', '-l', String(maxSeconds), '-p', '2', '-g', '-o', 'slow', '-u', url]
+  const common = ['-r', '500', '-l', String(maxSeconds), '-p', '3', '-g', '-o', 'slow', '-u', url]
   const tool = web.launch('slowhttptest', [...more, ...common])
   const ended = tool.ended.then(({ code, stdout }) => {
     expect({ code, stdout }).toMatchObject({ code: 0 })
     const [head, ...rows] = web.read('slow.csv').trim().split('\n')
     expect(head).toBe('Seconds,Closed,Pending,Connected,Service Available')
     return rows.map((row): Second => {
-      const [, closed = 0, , connected = 0, available = 0] = row.split(',').map(Number)
-      return { closed, connected, isAvailable: available > 0 }
+      const [at = 0, closed = 0, , connected = 0, available = 0] = row.split(',').map(Number)
+      return { at, closed, connected, isAvailable: available > 0 }
     })
   })
   return { ended, callOff: () => tool.kill('SIGINT') }
@@ -101,7 +102,7 @@ const PAGED = app(
 ).replace('return (request, response) => {', "$& if (request.url === '/page') return")
 
 async function slowProject(): Promise<Project> {
-  const created = Project.create({ 'start.js': webStart({ count: 2, stopTimeoutMs: 1_500 }), 'app.js': PAGED })
+  const created = Project.create({ 'start.js': webStart({ count: 2, stopTimeoutMs: 4_000 }), 'app.js': PAGED })
   await created.start()
   return created
 }
@@ -118,7 +119,7 @@ for (const [what, path, args] of [
       const [port, before] = [await web.port(), await web.pids()]
       const load = new Load({ target: { port }, clients: 10, pauseMs: [0, 10] })
       const seconds = await (await slowly(web, path, args)).ended
-      expect(seconds.length).toBeGreaterThanOrEqual(SECONDS)
+      expect(seconds.at(-1)?.at).toBeGreaterThanOrEqual(SECONDS)
       expect(seconds.filter(({ isAvailable }) => !isAvailable)).toEqual([])
       expect(seconds.at(-1)).toMatchObject({ closed: 0, connected: Number(args[2]) })
       await load.more(50)
@@ -146,8 +147,10 @@ it.runIf(hasTool)(
     })
     const { code, summary } = await web.reload()
     expect({ code, result: summary.result }).toEqual({ code: 0, result: 'done' })
-    expect(summary.replaced.reduce((sum, { connectionsCut }) => sum + connectionsCut, 0)).toBe(100)
-    expect(web.log).toMatch(/cut \d+ connections: GET \/page from 127\.0\.0\.1/)
+    // the probe may read just then
+    expect([100, 101]).toContain(summary.replaced.reduce((sum, { connectionsCut }) => sum + connectionsCut, 0))
+    const named = [...web.log.matchAll(/ cut \d+ connections?: (.*)/g)].flatMap(([, names = '']) => names.split('; '))
+    expect(new Set(named)).toEqual(new Set(['GET /page from 127.0.0.1']))
     slow.callOff()
     expect((await slow.ended).filter(({ isAvailable }) => !isAvailable)).toEqual([])
     const { errors, failed } = await load.stop()
@@ -219,19 +222,18 @@ it('G7 connections above the maximum are turned away as they come, and those bel
     return socket
   }
   const held = await Promise.all(Array.from({ length: MAX_CONNECTIONS }, connected))
-  // all of them before the master cuts the first one for its silence
+  // a byte of a request is not silence
+  const stirring = setInterval(() => held.map((socket) => socket.write(' ')), 1_000)
+  onTestFinished(() => clearInterval(stirring))
   for (let more = 0; more < 60; more++) await ends(await connected())
   expect(heard).toBe('')
   expect(held.filter((socket) => socket.closed || socket.readableEnded)).toEqual([])
-  // a byte of a request is not silence
-  const stir = () => held.map((socket) => socket.write(' '))
-  stir()
   // a command asks again for a moment, and then tells what it knows
   const refused = await web.shiftwork('reload')
   expect({ code: refused.code, stdout: refused.stdout }).toEqual({ code: 4, stdout: '' })
   expect(refused.stderr).toMatch(/^error The master \(pid \d+\) hung up before it heard the request\n.*too many are/i)
 
-  stir()
+  clearInterval(stirring)
   const asking = held.slice(0, 20)
   for (const socket of asking) socket.write(encodeLine({ version: WIRE_VERSION, command: 'status' }))
   await Promise.all(asking.map(ends))

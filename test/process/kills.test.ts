@@ -1,7 +1,7 @@
 /** Workers killed under load, one by one and all at once: what is lost is what they held. A10, A11. */
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
-import { freePort } from '../helpers/cli.ts'
+import { quietPorts } from '../helpers/cli.ts'
 import { freeze, kill } from '../helpers/faults.ts'
 import { heldBy, Lookout } from '../helpers/listening.ts'
 import { Load, type Loss } from '../helpers/load.ts'
@@ -29,13 +29,13 @@ class Field {
     this.lookout = new Lookout(port)
     const target = { port }
     this.loads = [
-      new Load({ target, clients: 50, pauseMs: [0, 20], slowShare: 0.02, maxMs: 60_000 }),
-      new Load({ target, clients: 20, pauseMs: [0, 20], isShort: true, maxMs: 60_000 }),
+      new Load({ target, clients: 50, pauseMs: [0, 20], slowShare: 0.02 }),
+      new Load({ target, clients: 20, pauseMs: [0, 20], isShort: true }),
     ]
   }
 
   static async start(): Promise<Field> {
-    const port = await freePort()
+    const [port = 0] = await quietPorts(1)
     const start = webStart({ count: COUNT }, `http://127.0.0.1:${port}`)
     const project = Project.create({ 'start.js': start, 'app.js': app('1') })
     await project.start()

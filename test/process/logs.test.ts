@@ -56,13 +56,13 @@ it('logFormat json: one object a line, a stack within it, and logs shows it as t
     'app.js',
     app('1').replace(
       'return reply()',
-      'return request.url === "/" ? reply() : setTimeout(() => { throw new Error("two\\nlines") })',
+      '{ reply(); if (request.url !== "/") setTimeout(() => { throw new Error("two\\nlines") }); return }',
     ),
   )
   const running = await project.start()
   const [pid = 0] = (await get({ port: await project.port() })).body.match(/\d+/) ?? []
   expect(Number(pid)).toBeGreaterThan(0)
-  void get({ port: await project.port() }, '/throw').catch(() => undefined)
+  await get({ port: await project.port() }, '/throw')
   await running.line(/left with code 1/)
   expect((await project.shiftwork('stop')).code).toBe(0)
   const all = entries(project.log)
@@ -83,10 +83,10 @@ it('what user code throws cannot begin a line of the log, nor of the terminal', 
   const forged = '2026-03-04T12:00:00.000Z info  forged\\r2026 info  forged\\u001b[2K'
   project.write(
     'app.js',
-    app('1').replace('return reply()', `return setTimeout(() => { throw new Error('x\\n${forged}') })`),
+    app('1').replace('return reply()', `{ reply(); return setTimeout(() => { throw new Error('x\\n${forged}') }) }`),
   )
   const running = await project.start()
-  void get({ port: await project.port() }).catch(() => undefined)
+  await get({ port: await project.port() })
   await running.line(/failed: x/)
   await running.line(/left with code 1/)
   expect(project.log).toMatch(/^ {4}2026-03-04T12:00:00\.000Z info {2}forged\\x0d2026 info {2}forged$/m)

@@ -1,7 +1,7 @@
 /** A master killed under load while every request logs a line. F4. */
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
-import { freePort } from '../helpers/cli.ts'
+import { quietPorts } from '../helpers/cli.ts'
 import { Client, get } from '../helpers/client.ts'
 import { gone, kill } from '../helpers/faults.ts'
 import { Load, type LoadResult } from '../helpers/load.ts'
@@ -44,7 +44,7 @@ function judge(project: Project, { losses, counts }: LoadResult, clients: number
 
 for (const [how, start] of Object.entries(WAYS))
   it(`F4 a master killed under load (${how}): what was accepted is answered, later clients are refused, the next start works at once`, async () => {
-    const port = await freePort()
+    const [port = 0] = await quietPorts(1)
     const project = Project.create({
       'start.js': webStart({ count: 2 }, `http://127.0.0.1:${port}`),
       'app.js': TALKS,
@@ -73,15 +73,17 @@ for (const [how, start] of Object.entries(WAYS))
 it('F4 over a unix socket: while what a killed master had accepted is answered, the next start serves in its place', async () => {
   const project = Project.create({ 'app.js': app('1') })
   const path = `${project.root}/web.sock`
-  project.write('start.js', webStart({ count: 1 }, `http+unix://${path}`))
+  project.write('start.js', webStart({ count: 1, stopTimeoutMs: 60_000 }, `http+unix://${path}`))
   await project.start()
   const { master, groups } = await project.status()
   const held = await Client.open({ path })
-  const answer = held.request({ path: '/slow?ms=4000' })
+  // its end is not sent until the next master serves
+  held.send({ method: 'POST', headers: { 'Content-Length': '2' } })
   await until('it is begun', async () => (await project.status()).groups[0]?.processes[0]?.requests === 1)
   await kill(project, master.pid)
   await project.start()
   expect(isAlive(groups[0]?.processes[0]?.pid ?? 0)).toBe(true)
   expect((await get({ path })).status).toBe(200)
-  expect((await answer).status).toBe(200)
+  held.socket.write('ok')
+  expect((await held.answer('POST')).status).toBe(200)
 })

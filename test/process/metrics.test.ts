@@ -107,34 +107,49 @@ it('tells the truth: each request once, through a reload, a rejected one, an exi
 })
 
 it('counts what was cut at a deadline, and who had to be killed', async () => {
-  const stubborn = `worker.onWorkerStop = () => { if (worker.generation === 2) for (;;); }`
+  const stubborn = `worker.onWorkerStop = () => {
+    if (!existsSync('stubborn')) return
+    rmSync('stubborn')
+    for (;;);
+  }`
   const project = Project.create({
     'start.js': metricsStart({ count: 1, stopTimeoutMs: 300 }),
-    'app.js': app('1', stubborn),
+    'app.js': `import { existsSync, rmSync } from 'node:fs'\n${app('1', stubborn)}`,
   })
   await project.start()
   const [port, target] = [await project.port(), await metricsOf(project)]
-  const slow = await Client.open({ port })
-  slow.send({ path: '/slow?ms=60000' })
-  await expectRequests(target, 1)
-  const first = await project.reload()
-  expect(first.summary.replaced.map((row) => row.connectionsCut)).toEqual([1])
-  slow.close()
-  const cut = await scrape(target)
-  expect(cut.values.get('shiftwork_group_connections_cut_total{group="web"}')).toBe(1)
-  expect(cut.values.get('shiftwork_group_kills_total{group="web"}')).toBe(0)
+  const expectCounts = async (counts: { cut: number; kills: number }): Promise<void> => {
+    const { values } = await scrape(target)
+    expect({
+      cut: values.get('shiftwork_group_connections_cut_total{group="web"}'),
+      kills: values.get('shiftwork_group_kills_total{group="web"}'),
+    }).toEqual(counts)
+    expect(values.get('shiftwork_worker_crashes_total{group="web",worker="0"}')).toBe(0)
+  }
+  const told = { cut: 0, kills: 0 }
+  // one that is too late for its own deadline is killed before it can say what it has cut: then the next one is asked
+  for (let asked = 1; told.cut === 0 && asked <= 5; asked++) {
+    const slow = await Client.open({ port })
+    slow.send({ path: '/slow?ms=60000' })
+    await expectRequests(target, asked)
+    const [row] = (await project.reload()).summary.replaced
+    slow.close()
+    expect(row?.killed || row?.connectionsCut).toBeTruthy()
+    told.cut += row?.connectionsCut ?? 0
+    told.kills += Number(row?.killed)
+    await expectCounts(told)
+  }
+  expect(told.cut).toBe(1)
+  project.write('stubborn', '')
   expect((await project.reload()).code).toBe(0)
-  const killed = await scrape(target)
-  expect(killed.values.get('shiftwork_group_connections_cut_total{group="web"}')).toBe(1)
-  expect(killed.values.get('shiftwork_group_kills_total{group="web"}')).toBe(1)
-  expect(killed.values.get('shiftwork_worker_crashes_total{group="web",worker="0"}')).toBe(0)
+  await expectCounts({ cut: 1, kills: told.kills + 1 })
 })
 
 it('never tells a series twice nor a counter backwards: scraped all the time, under load, reloads and a crash', async () => {
   const project = Project.create({ 'start.js': metricsStart(), 'app.js': app('1') })
   await project.start()
   const [port, target] = [await project.port(), await metricsOf(project)]
-  const load = new Load({ target: { port }, clients: 10, pauseMs: [5, 20], maxMs: 60_000 })
+  const load = new Load({ target: { port }, clients: 10, pauseMs: [5, 20] })
   const pages: string[] = []
   let isOn = true
   const scraping = (async () => {

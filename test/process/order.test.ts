@@ -2,7 +2,7 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { freePort } from '../helpers/cli.ts'
+import { quietPorts } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
 import { kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
@@ -59,7 +59,8 @@ export function handler(worker, port) {
 }
 
 async function create(files: Record<string, string> = {}): Promise<Project> {
-  return Project.create({ 'start.js': start(await freePort()), 'web.js': web('1'), 'db.js': db('1'), ...files })
+  const [port = 0] = await quietPorts(1)
+  return Project.create({ 'start.js': start(port), 'web.js': web('1'), 'db.js': db('1'), ...files })
 }
 
 /** The groups of these lines of the log, in their order. */
@@ -128,7 +129,7 @@ it('at a stop web leaves before db: what web has begun is still answered with th
   const project = await create()
   const running = await project.start()
   const pids = await project.pids('db')
-  const late = get({ port: await project.port() }, '/late')
+  const late = get({ port: await project.port() }, '/late', { timeoutMs: 60_000 })
   await until('it has begun', () => existsSync(join(project.dir, 'late-began')))
   const stop = project.shiftwork('stop')
   await until('web drains', () => /web\/\d .* drains \(stop\)/.test(project.log))
@@ -146,7 +147,7 @@ it('at a stop web leaves before db: what web has begun is still answered with th
 it('a second stop ends all of them at once, whatever they wait for', async () => {
   const project = await create()
   const running = await project.start()
-  const late = get({ port: await project.port() }, '/late').catch(String)
+  const late = get({ port: await project.port() }, '/late', { timeoutMs: 60_000 }).catch(String)
   await until('it has begun', () => existsSync(join(project.dir, 'late-began')))
   const stop = project.shiftwork('stop')
   await until('web drains', () => /web\/\d .* drains \(stop\)/.test(project.log))
@@ -174,7 +175,7 @@ it('a crash of db restarts db alone', async () => {
 })
 
 it('an order that cannot be kept is one clear sentence and exit 1, at start; in a reload it is exit 5', async () => {
-  const port = await freePort()
+  const [port = 0] = await quietPorts(1)
   const circle = start(port).replace(`name: 'db',`, `name: 'db', after: ['web'],`)
   const unknown = start(port).replace(`after: ['db']`, `after: ['bd']`)
   const project = Project.create({ 'start.js': circle, 'web.js': web('1'), 'db.js': db('1') })

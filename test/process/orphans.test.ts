@@ -6,8 +6,8 @@ import { ShiftworkError } from '../../src/errors.ts'
 import type { OrphanStatus } from '../../src/ipc/orphan.ts'
 import { Inheritance } from '../../src/master/inherited.ts'
 import { app, webStart } from '../helpers/apps.ts'
-import { freePort, type JsonError, oneJson } from '../helpers/cli.ts'
-import { get } from '../helpers/client.ts'
+import { type JsonError, oneJson, quietPorts } from '../helpers/cli.ts'
+import { Client, get } from '../helpers/client.ts'
 import { freeze, gone, kill, thaw } from '../helpers/faults.ts'
 import { isListening } from '../helpers/listening.ts'
 import { isAlive, until } from '../helpers/processes.ts'
@@ -39,7 +39,7 @@ async function start(project: Project): Promise<Fleet> {
 
 /** A fleet whose master was killed: one worker has left, the other one is frozen and has the port. */
 async function leftFrozen(): Promise<{ project: Project; port: number; workers: [number, number] }> {
-  const port = await freePort()
+  const [port = 0] = await quietPorts(1)
   const project = web(port)
   const { master, workers } = await start(project)
   await freeze(project, workers[0])
@@ -59,26 +59,31 @@ async function orphansOf(project: Project): Promise<OrphanStatus[]> {
   return json.orphans
 }
 
-/** Asks for an answer that takes so long; returns when somebody works at it. */
-async function busy(project: Project, port: number, ms: number): Promise<{ answer: Promise<unknown> }> {
-  const answer = get({ port }, `/slow?ms=${ms}`, { timeoutMs: ms + 20_000 })
-  // an error is the test's own to see, later
-  answer.catch(() => undefined)
+/** Sends a request but for the two bytes at its end; returns when somebody works at it. */
+async function busy(project: Project, port: number): Promise<Client> {
+  const client = await Client.open({ port })
+  client.send({ method: 'POST', headers: { 'Content-Length': '2' } })
   await until('somebody works at it', async () => {
     const rows = (await project.status()).groups[0]?.processes ?? []
-    return rows.some((row) => (row.connections ?? 0) > 0)
+    return rows.some((row) => (row.requests ?? 0) > 0)
   })
-  return { answer }
+  return client
 }
 
-/** `/loop` never gives the event loop back. */
-const LOOPS = app(
+/** `/loop` never gives the event loop back, and says before that it is there. */
+const LOOPS = `
+import { writeFileSync } from 'node:fs'
+${app(
   '1',
-  `worker.server.prependListener('request', (request) => { if (request.url === '/loop') for (;;); })`,
-)
+  `worker.server.prependListener('request', (request) => {
+    if (request.url !== '/loop') return
+    writeFileSync('loops', 'now')
+    for (;;);
+  })`,
+)}`
 
 it('F4 G1 an orphan that is frozen has the port: status, stop and start name it; start waits for it before it fails; stop --force ends it', async () => {
-  const port = await freePort()
+  const [port = 0] = await quietPorts(1)
   const project = web(port)
   const { master, workers } = await start(project)
   const [held, other] = workers
@@ -163,14 +168,11 @@ function masterIn(project: Project): number {
 }
 
 it('F4 an orphan whose loop never ends has the port: start fails with its name, restart --force ends it and starts', async () => {
-  const port = await freePort()
+  const [port = 0] = await quietPorts(1)
   const project = web(port, LOOPS)
   const { master, workers } = await start(project)
   get({ port }, '/loop', { timeoutMs: 60_000 }).catch(() => undefined)
-  await until('it loops', async () => {
-    const rows = (await project.status()).groups[0]?.processes ?? []
-    return rows.some((row) => row.requests === null)
-  })
+  await until('it loops', () => project.written('loops') === 'now')
   await kill(project, master)
   await until('only it is left', () => workers.filter(isAlive).length === 1)
   const looping = workers.find(isAlive)
@@ -184,10 +186,10 @@ it('F4 an orphan whose loop never ends has the port: start fails with its name, 
 
 for (const how of ['in the foreground', 'as a daemon'])
   it(`F4 an orphan in the middle of a long request (${how}): the next start serves beside it, warns of it, and it answers`, async () => {
-    const port = await freePort()
+    const [port = 0] = await quietPorts(1)
     const project = web(port)
     const { master, workers } = await start(project)
-    const { answer } = await busy(project, port, 8_000)
+    const client = await busy(project, port)
     await kill(project, master)
     await until(
       'the other has left, and none listens',
@@ -205,13 +207,14 @@ for (const how of ['in the foreground', 'as a daemon'])
     expect((await project.status()).master.warnings).toEqual([expect.stringMatching(new RegExp(`${line}$`))])
     expect((await project.pids()).includes(left ?? 0)).toBe(false)
 
-    expect(await answer).toMatchObject({ status: 200 })
+    client.socket.write('ok')
+    expect((await client.answer('POST')).status).toBe(200)
     await gone(left ?? 0)
     expect((await project.status()).master.warnings).toEqual([])
   })
 
 it('F4 two start files in one folder do not see, wait for or end what the other has left', async () => {
-  const [port, other] = [await freePort(), await freePort()]
+  const [port = 0, other = 0] = await quietPorts(2)
   const project = web(port)
   project.write('second.js', webStart({ stopTimeoutMs: 60_000 }, `http://127.0.0.1:${other}`))
   const { master, workers } = await start(project)
@@ -258,8 +261,8 @@ function markOf(pid: number): string | null {
 }
 
 it('G6 a copied mark of another state directory, of a master that lives, or of nobody makes no process ours: stop --force lets it live', async () => {
-  const port = await freePort()
-  const [project, other] = [web(port), web(await freePort())]
+  const [port = 0, another = 0] = await quietPorts(2)
+  const [project, other] = [web(port), web(another)]
   const living = await start(project)
   const mark = markOf(living.workers[0]) ?? ''
   const dead = { pid: living.master, startTime: '1' }
@@ -290,8 +293,9 @@ it('G6 a copied mark of another state directory, of a master that lives, or of n
 })
 
 it('G6 stop --force ends also what the workers had started: of orphans, and of a master that does not hear', async () => {
+  const [port = 0] = await quietPorts(1)
   const project = web(
-    await freePort(),
+    port,
     app('1', `spawn('/bin/sh', ['-c', 'sleep 1006 & wait'], { detached: true })`).replace(
       'export',
       `import { spawn } from 'node:child_process'\nexport`,
@@ -335,7 +339,8 @@ it('G6 stop --force ends also what the workers had started: of orphans, and of a
 })
 
 it('G6 orphans are named also when the start file is gone, and status --watch names them, too', async () => {
-  const project = web(await freePort())
+  const [port = 0] = await quietPorts(1)
+  const project = web(port)
   const { master, workers } = await start(project)
   await freeze(project, workers[0])
   await kill(project, master)

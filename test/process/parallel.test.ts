@@ -3,13 +3,23 @@ import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client } from '../helpers/client.ts'
 import { freeze, kill, thaw } from '../helpers/faults.ts'
+import { conversations } from '../helpers/fleets.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
-/** New code that takes its time to start, so that something else can happen meanwhile. */
-function slowApp(version: string, ms: number): string {
-  return `await new Promise((resolve) => setTimeout(resolve, ${ms}))\n${app(version)}`
+/** Code that notes each process that loads it in `loaded`, and goes on when there is a file `go`. */
+function heldApp(version: string): string {
+  return `
+import { appendFileSync, existsSync } from 'node:fs'
+appendFileSync('loaded', '${version}')
+while (!existsSync('go')) await new Promise((resolve) => setTimeout(resolve, 10))
+${app(version)}`
+}
+
+/** @param versions of all such code that was loaded, one for each process. */
+function loaded(project: Project, versions: string): Promise<void> {
+  return until('it is loaded', () => project.written('loaded') === versions)
 }
 
 async function started(options: Record<string, unknown> = {}): Promise<Project> {
@@ -21,12 +31,14 @@ async function started(options: Record<string, unknown> = {}): Promise<Project> 
 it('D1 a reload during a reload follows it, and each caller is told of code that was loaded', async () => {
   const project = await started()
   const before = await project.pids()
-  project.write('app.js', slowApp('2', 400))
+  project.write('app.js', heldApp('2'))
   const first = project.reload()
-  await until('it is under way', () => project.log.includes('reload of web'))
-  project.write('app.js', slowApp('3', 400))
+  await loaded(project, '2')
+  project.write('app.js', app('3'))
   const second = project.reload()
   const third = project.reload()
+  await until('all three are connected', () => conversations(project) === 3)
+  project.write('go', '')
   const answers = await Promise.all([first, second, third])
   expect(answers.map(({ code, summary }) => [code, summary.result])).toEqual([
     [0, 'done'],
@@ -46,9 +58,9 @@ it('D1 a reload during a reload follows it, and each caller is told of code that
 
 it('D2 a stop during a reload cancels it, and everything ends', async () => {
   const project = await started()
-  project.write('app.js', slowApp('2', 5_000))
+  project.write('app.js', heldApp('2'))
   const reload = project.shiftwork('reload')
-  await until('it is under way', () => project.log.includes('reload of web'))
+  await loaded(project, '2')
   const stopped = await project.shiftwork('stop')
   expect(stopped).toMatchObject({ code: 0, stderr: '' })
   expect(await reload).toMatchObject({ code: 1, stdout: expect.stringContaining('reload cancelled') as string })
@@ -56,22 +68,25 @@ it('D2 a stop during a reload cancels it, and everything ends', async () => {
 })
 
 it('D3 a reload during the start follows it', async () => {
-  const project = Project.create({ 'start.js': webStart(), 'app.js': slowApp('1', 700) })
+  const project = Project.create({ 'start.js': webStart(), 'app.js': heldApp('1') })
   const { command, args } = project.commandFor('js')
   const running = project.launch(command, [...args, 'start'])
-  await running.line(/WORKER/)
+  await loaded(project, '11')
   project.write('app.js', app('2'))
-  const answer = await project.reload()
+  const reload = project.reload()
+  await until('it is connected', () => conversations(project) === 1)
+  project.write('go', '')
+  const answer = await reload
   expect([answer.code, answer.summary.result]).toEqual([0, 'done'])
-  expect(running.stdout.indexOf('ready in')).toBeGreaterThan(0)
-  expect(running.stdout.indexOf('ready in')).toBeLessThan(running.stdout.indexOf('reload of web'))
+  await running.line(/^ready in /m)
+  expect(project.log).toMatch(/ every worker serves\n[\s\S]* reload of web\n/)
   const load = new Load({ target: { port: await project.port() }, clients: 2, pauseMs: [0, 1] })
   await load.more(20)
   expect(new Set((await load.stop()).lastVersions)).toEqual(new Set(['2']))
 })
 
 it('D3 a stop during the start ends it, with exit 0 and nothing left', async () => {
-  const project = Project.create({ 'start.js': webStart(), 'app.js': slowApp('1', 20_000) })
+  const project = Project.create({ 'start.js': webStart(), 'app.js': heldApp('1') })
   const { command, args } = project.commandFor('js')
   const running = project.launch(command, [...args, 'start'])
   await running.line(/WORKER/)
@@ -83,10 +98,12 @@ it('D3 a stop during the start ends it, with exit 0 and nothing left', async () 
 it('D5 a worker that crashes by itself during a reload comes back in the right generation', async () => {
   const project = await started({ count: 3 })
   const [, second = 0] = await project.pids()
-  project.write('app.js', slowApp('2', 500))
+  project.write('app.js', heldApp('2'))
   const reload = project.reload()
-  await until('it is under way', () => project.log.includes('reload of web'))
+  await loaded(project, '2')
   await kill(project, second)
+  await until('the master knows', () => project.log.includes(`(pid ${second}) left by SIGKILL`))
+  project.write('go', '')
   expect((await reload).summary.result).toBe('done')
   const status = await project.status()
   expect(status.groups[0]?.state).toBe('ok')
@@ -104,15 +121,16 @@ it('D5 a worker that crashes by itself during a reload comes back in the right g
 it('D9 the command that asked is killed during the reload: the reload goes on', async () => {
   const project = await started()
   const before = await project.pids()
-  project.write('app.js', slowApp('2', 400))
+  project.write('app.js', heldApp('2'))
   const asking = project.launch(process.execPath, [
     `${project.dir}/node_modules/shiftwork/bin/shiftwork.js`,
     'reload',
     project.startFile,
   ])
-  await until('it is under way', () => project.log.includes('reload of web'))
+  await loaded(project, '2')
   asking.kill('SIGKILL')
   await asking.ended
+  project.write('go', '')
   await until('it is done', () => /reload done after .*, 2 workers replaced/.test(project.log))
   expect((await project.pids()).filter((pid) => before.includes(pid))).toEqual([])
 })

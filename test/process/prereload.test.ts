@@ -83,13 +83,13 @@ for (const [what, command, why] of [
 
 it('a deadline ends all of its processes, also those that will not hear of it', async () => {
   const command = `trap '' TERM; sleep 600 & echo $! > child.pid; echo $$ > own.pid; echo waiting; wait; sleep 600`
-  const project = await started({ command, timeoutMs: 700 })
+  const project = await started({ command, timeoutMs: 3_000 })
   const before = await project.pids()
   const { code, summary } = await project.reload()
   expect([code, summary.result]).toEqual([5, 'rejected'])
   expect(summary.error).toMatchObject({
     worker: 'preReload',
-    message: expect.stringContaining('did not end within 700 ms') as string,
+    message: expect.stringContaining('did not end within 3000 ms') as string,
     output: 'waiting\n',
   })
   for (const name of ['child.pid', 'own.pid']) expect(isAlive(await pidIn(project, name))).toBe(false)
@@ -127,7 +127,7 @@ it.skipIf(whyNoContainer() !== null)(
   'a master that is the first process of a container ends a command in time, and buries what it leaves',
   async () => {
     const command = 'if [ -e slow ]; then sleep 600 & sleep 600; fi; echo built'
-    const project = Project.create({ 'start.js': start({ command, timeoutMs: 500 }), 'app.js': app('1') })
+    const project = Project.create({ 'start.js': start({ command, timeoutMs: 3_000 }), 'app.js': app('1') })
     const container = await Container.start(project)
     expect(await container.shiftwork('reload')).toMatchObject({ code: 0, stderr: '' })
     expect(container.zombies).toEqual([])
@@ -135,7 +135,7 @@ it.skipIf(whyNoContainer() !== null)(
     const late = await container.shiftwork('reload')
     expect({ code: late.code, stdout: late.stdout }).toEqual({
       code: 5,
-      stdout: expect.stringContaining('did not end within 500 ms') as string,
+      stdout: expect.stringContaining('did not end within 3000 ms') as string,
     })
     rmSync(join(project.dir, 'slow'))
     expect((await container.shiftwork('reload')).code).toBe(0)

@@ -4,7 +4,7 @@ import { chmodSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
-import { freePort } from '../helpers/cli.ts'
+import { quietPorts } from '../helpers/cli.ts'
 import { isListening } from '../helpers/listening.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
@@ -13,7 +13,7 @@ import { expectNothingLost, tenReloads } from '../helpers/reloads.ts'
 
 const hasNginx = spawnSync('nginx', ['-v']).status === 0
 
-/** nginx lets go of an idle connection a second before the worker does: then neither ever sends on one that the other closes. */
+/** nginx lets go of an idle connection before the worker does: then neither ever sends on one that the other closes. */
 const ADVICE = {
   upstream: 'keepalive 64; keepalive_timeout 4s;',
   version: 'proxy_http_version 1.1',
@@ -59,13 +59,15 @@ for (const [what, count, isUnix] of [
   it.skipIf(!hasNginx)(
     `A15 nginx with a keep-alive upstream in front of ${what}: no 502 in ten reloads, keep-alive and short clients`,
     async () => {
-      const [port, own] = [await freePort(), await freePort()]
+      const [port = 0, own = 0] = await quietPorts(2)
       const project = Project.create({ 'app.js': app('1') })
       const path = join(project.root, 'app.sock')
+      // more than Node's 5 s: nginx may be late
+      const server = { keepAliveTimeout: 8_000 }
       project.write(
         'start.js',
         webStart(
-          { count, ...(isUnix && { socketMode: 0o666 }) },
+          { count, server, ...(isUnix && { socketMode: 0o666 }) },
           isUnix ? `http+unix://${path}` : `http://127.0.0.1:${own}`,
         ),
       )
@@ -76,7 +78,7 @@ for (const [what, count, isUnix] of [
       const nginx = project.launch('nginx', ['-p', project.root, '-c', join(project.dir, 'nginx.conf')])
       await until('nginx listens', () => isListening(port))
       const short = new Load({ target: { port }, clients: 8, pauseMs: [0, 20], isShort: true })
-      // these come when nginx is about to let go of a connection, or the worker is
+      // these come when nginx is about to let go of a connection, or just has
       const seldom = new Load({ target: { port }, clients: 8, pauseMs: [3_500, 5_500] })
       const result = await tenReloads(project, new Load({ target: { port }, clients: 30, pauseMs: [0, 20] }))
       expectNothingLost(result)

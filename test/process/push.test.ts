@@ -3,6 +3,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { useBrowser } from '../helpers/browser.ts'
 import { get } from '../helpers/client.ts'
 import { ANY_PORT, change, copyOf, FLAVOURS } from '../helpers/examples.ts'
+import { freeze, kill, thaw } from '../helpers/faults.ts'
 import { FrameClient } from '../helpers/frames.ts'
 import { until } from '../helpers/processes.ts'
 import type { Flavour, Project, Running } from '../helpers/project.ts'
@@ -20,8 +21,9 @@ interface Pushing {
   listen: (uid: string) => Promise<FrameClient>
 }
 
-async function start(flavour: Flavour = 'tsx-import'): Promise<Pushing> {
+async function start(flavour: Flavour = 'tsx-import', { deadlineMs = 10_000 } = {}): Promise<Pushing> {
   const project = copyOf('push')
+  change(project, 'web.ts', 'deadlineMs: 2_000', `deadlineMs: ${deadlineMs}`)
   const running = await project.start(flavour, [], ANY_PORT)
   const [web, gateway] = [await project.port('web'), await project.port('gateway')]
   const push = async (uid: string, text: string): Promise<Record<string, unknown>> => {
@@ -103,20 +105,20 @@ it('says when nobody is online, when a client reads slowly, and when it takes no
 })
 
 it('says that it does not know when a gateway does not answer, or none is there', async () => {
-  const { project, push, listen } = await start()
+  const { project, push, listen } = await start('tsx-import', { deadlineMs: 2_000 })
   await listen('anna')
   const [pid = 0] = await project.pids('gateway')
-  process.kill(pid, 'SIGSTOP')
+  await freeze(project, pid)
   expect(await push('anna', 'hello?')).toMatchObject({
     status: 503,
     result: 'unknown',
     sent: 0,
     missing: [{ reason: expect.any(String) }],
   })
-  process.kill(pid, 'SIGCONT')
+  await thaw(project, pid)
   await until('it answers', async () => (await push('anna', 'hello?')).result === 'sent')
   change(project, 'users.ts', 'export function admit', "throw new Error('no')\nexport function admit")
-  process.kill(pid, 'SIGKILL')
+  await kill(project, pid)
   await until('it is known to be dead', async () => (await push('anna', 'hello?')).error === 'There is no gateway')
 })
 

@@ -142,7 +142,7 @@ it('a limit below what a fresh worker holds is said, and does not replace it all
   const running = await project.start()
   await running.line(/this worker holds \d+ MiB as it begins to serve, more than maxMemoryBytes \(1 MiB\)/)
   const before = await project.pids()
-  const load = new Load({ target: { port: await project.port() }, clients: 1, pauseMs: [10, 10], maxMs: 20_000 })
+  const load = new Load({ target: { port: await project.port() }, clients: 1, pauseMs: [10, 10], maxMs: 50_000 })
   await load.more(150)
   await load.stop()
   expect(await project.pids()).toEqual(before)

@@ -37,7 +37,7 @@ it('A12 reloads right after the start and without a pause lose nothing', async (
   const fired = Array.from({ length: 8 }, () => project.reload())
   const answers = await Promise.all(fired)
   expect(answers.map((answer) => [answer.code, answer.summary.result])).toEqual(answers.map(() => [0, 'done']))
-  await load.more(500)
+  await load.more(1_000)
   expectNothingLost(await load.stop())
 })
 

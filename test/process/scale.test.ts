@@ -22,7 +22,7 @@ async function started(files: Record<string, string>): Promise<Project> {
 
 /** Clients that keep their connections, and some that never do. */
 async function loadsOf(project: Project): Promise<Load[]> {
-  const options = { target: { port: await project.port() }, pauseMs: [0, 20] as [number, number], maxMs: 80_000 }
+  const options = { target: { port: await project.port() }, pauseMs: [0, 20] as [number, number], maxMs: 170_000 }
   const loads = [
     new Load({ ...options, clients: 8, slowShare: 0.02 }),
     new Load({ ...options, clients: 3, isShort: true }),

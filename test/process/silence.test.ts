@@ -1,6 +1,6 @@
 /** Clients from which nothing comes: when they are asked for a sign of life, and when they are disconnected. */
 import { rmSync } from 'node:fs'
-import { afterAll, beforeAll, expect, it, onTestFinished, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { makeCertificate } from '../helpers/certificate.ts'
 import type { Target } from '../helpers/client.ts'
 import { FrameClient, frame, OPCODES } from '../helpers/frames.ts'
@@ -10,10 +10,8 @@ import { Project } from '../helpers/project.ts'
 import { SPEECHES, type Speech, speechOf } from '../helpers/speeches.ts'
 import { streamApp } from '../helpers/streamapp.ts'
 
-vi.setConfig({ testTimeout: 20_000 })
-
-const IDLE_MS = 1_000
-const EVERY_MS = 400
+const IDLE_MS = 3_000
+const EVERY_MS = 1_500
 
 interface Row {
   speech: Speech
@@ -58,6 +56,7 @@ Worker.runAll()
 
 let project: Project
 const ports = new Map<string, number>()
+const opened: { destroy(): void }[] = []
 
 beforeAll(async () => {
   project = new Project({ 'start.js': startFile(), 'app.js': streamApp() })
@@ -67,6 +66,7 @@ beforeAll(async () => {
     ports.set(name, Number(/:(\d+)$/.exec(listen[0] ?? '')?.[1]))
 })
 afterAll(async () => {
+  for (const each of opened) each.destroy()
   await project.end()
   rmSync(project.root, { recursive: true, force: true })
 })
@@ -78,75 +78,90 @@ const targetOf = (kind: 'idle' | 'beat', row: Row): Target => ({
 
 async function open(kind: 'idle' | 'beat', row: Row): Promise<Peer> {
   const peer = await Peer.open(row.speech, targetOf(kind, row))
-  onTestFinished(() => peer.destroy())
+  opened.push(peer)
   return peer
 }
 
-/** What hooks were told of a connection, asked on a new one. */
+/** What comes before this message is dropped. */
+async function skipTo(peer: Peer, message: string): Promise<void> {
+  for (let came = ''; came !== message; ) came = await peer.next()
+}
+
+/** What hooks were told of a connection, asked on a new one, which may be asked for a sign of life meanwhile. */
 async function toldOf(kind: 'idle' | 'beat', row: Row, name: string): Promise<string[]> {
   const peer = await open(kind, row)
-  const told = await peer.askJson<string[]>(`told ${name}`)
+  peer.send(`told ${name}`)
+  let told = await peer.next()
+  while (told === 'ping') told = await peer.next()
   peer.end()
-  return told
+  return JSON.parse(told) as string[]
 }
 
 for (const row of ROWS) {
-  it(`${row.speech.name} (${row.scheme}): an idle client is disconnected by an end, and one that speaks is not`, async () => {
+  it.concurrent(`${row.speech.name} (${row.scheme}): an idle client is disconnected by an end, and one that speaks is not`, async () => {
     const [idle, lively] = [await open('idle', row), await open('idle', row)]
-    await idle.ask('name idle')
     const begunAt = performance.now()
-    let isOver = false
+    await idle.ask('name idle')
+    let endedAt = Number.POSITIVE_INFINITY
     const rest = idle.rest().finally(() => {
-      isOver = true
+      endedAt = performance.now()
     })
-    for (let asked = 0; !isOver || performance.now() - begunAt < 2 * IDLE_MS; asked++) {
+    for (let asked = 0; performance.now() < Math.max(endedAt, begunAt + 2 * IDLE_MS); asked++) {
       expect(await lively.ask(`still here ${asked}`)).toBe(`still here ${asked}`)
-      await new Promise((resolve) => setTimeout(resolve, IDLE_MS / 8))
+      await new Promise((resolve) => setTimeout(resolve, 125))
     }
     expect(await rest).toEqual({ messages: [], ending: 'end' })
-    expect(performance.now() - begunAt).toBeGreaterThan(IDLE_MS - 50)
+    expect(endedAt - begunAt).toBeGreaterThan(IDLE_MS - 50)
     idle.end()
     await until('onClose is called', async () => (await toldOf('idle', row, 'idle')).includes('closed'))
     expect(await toldOf('idle', row, 'idle')).toEqual(['closed'])
   })
 
-  it(`${row.speech.name} (${row.scheme}): a client that answers its pings lives, one that does not is disconnected, and onError told why`, async () => {
+  it.concurrent(`${row.speech.name} (${row.scheme}): a client that answers its pings lives, one that does not is disconnected, and onError told why`, async () => {
     const peer = await open('beat', row)
     await peer.ask('name beat')
     for (let pings = 0; pings < 5; pings++) {
       // what is no ping of the protocol itself is a message, and was answered with itself
-      for (let message = ''; message !== 'ping'; ) message = await peer.next()
+      await skipTo(peer, 'ping')
       peer.write(row.speech.pong)
     }
-    const { messages } = await peer.rest()
-    expect(messages.filter((message) => message === 'ping')).toHaveLength(2)
+    // from its answer on nothing more is heard
+    peer.send('last')
+    await skipTo(peer, 'last')
+    expect((await peer.rest()).messages).toEqual(['ping', 'ping'])
     peer.destroy()
     await until('onClose is called', async () => (await toldOf('beat', row, 'beat')).includes('closed'))
     const told = (await toldOf('beat', row, 'beat')).filter((what) => !what.startsWith('heard pong'))
-    expect(told).toEqual(['error ERR_TIMEOUT', 'closed'])
+    expect(told).toEqual(['heard last', 'error ERR_TIMEOUT', 'closed'])
   })
 }
 
-it('an idle WebSocket is told 1001', async () => {
+it.concurrent('an idle WebSocket is told 1001', async () => {
   const row = { speech: speechOf('websocket'), scheme: 'websocket' }
   const client = await FrameClient.open(targetOf('idle', row))
   expect(await client.farewell()).toMatchObject({ code: 1001, end: 'closed', unread: 0 })
 })
 
-it('a client whose handler takes its time is not idle', async () => {
+it.concurrent('a client whose handler takes its time is not idle', async () => {
   const row = { speech: speechOf('text'), scheme: 'text' }
   const peer = await open('idle', row)
-  expect(await peer.ask(`later ${2 * IDLE_MS}`)).toMatch(/^later \d+$/)
-  expect(await peer.ask('still there')).toBe('still there')
+  const begunAt = performance.now()
+  peer.send(`later ${1.5 * IDLE_MS}`, 'still there')
+  expect(await peer.many(2)).toEqual([expect.stringMatching(/^later \d+$/), 'still there'])
+  // only now its silence begins; one that had begun before would be over with the next look, a quarter of it later
+  expect(await peer.rest()).toEqual({ messages: [], ending: 'end' })
+  expect(performance.now() - begunAt).toBeGreaterThan(1.9 * IDLE_MS)
 })
 
-it('pings go out between the frames of a long message', async () => {
+it.concurrent('pings go out between the frames of a long message', async () => {
   const row = { speech: speechOf('websocket'), scheme: 'websocket' }
   const client = await FrameClient.open(targetOf('beat', row))
-  onTestFinished(() => client.close())
+  opened.push(client.client.socket)
   client.write(frame(OPCODES.text, 'half ', { isFinal: false }))
   expect((await client.next()).opcode).toBe(OPCODES.ping)
   client.write(frame(OPCODES.pong))
   client.write(frame(OPCODES.more, 'of it'))
-  expect(await client.text()).toBe('half of it')
+  let answer = await client.next()
+  while (answer.opcode === OPCODES.ping) answer = await client.next()
+  expect([answer.opcode, String(answer.payload)]).toEqual([OPCODES.text, 'half of it'])
 })

@@ -106,12 +106,12 @@ it('C11 atomic: a successor that is killed while it bakes is tried once more, ki
 
 for (const strategy of ['atomic', 'rolling'])
   it(`${strategy}: a canary that is frozen while it bakes ends the reload with nothing replaced`, async () => {
-    const { project, load } = await started({ count: 2, bakeMs: 1_500, startTimeoutMs: 4_000 })
+    const { project, load } = await started({ count: 2, bakeMs: 1_500, startTimeoutMs: 10_000 })
     const before = await project.pids()
     project.write('app.js', FILES + app('2', befalls('SIGSTOP', 'worker.id === 0')))
     const { code, summary } = await project.reload('--strategy', strategy)
     expect([code, summary.result, summary.replaced]).toEqual([5, 'rejected', []])
-    expect(summary.error?.message).toContain('did not listen within 4000 ms')
+    expect(summary.error?.message).toContain('did not listen within 10000 ms')
     await expectOnly(project, before)
     expect(new Set((await expectNoneFailed(load)).lastVersions)).toEqual(new Set(['1']))
   })

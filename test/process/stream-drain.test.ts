@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { expect, it, onTestFinished, vi } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { Asks, type AsksOptions } from '../helpers/asks.ts'
 import { makeCertificate } from '../helpers/certificate.ts'
 import type { Target } from '../helpers/client.ts'
@@ -16,8 +16,6 @@ import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 import { speechOf } from '../helpers/speeches.ts'
 import { streamApp, streamStart, type Transport, targets } from '../helpers/streamapp.ts'
-
-vi.setConfig({ testTimeout: 60_000 })
 
 const TEXT = speechOf('text')
 
@@ -127,6 +125,18 @@ async function beginReload(
   return { reloaded }
 }
 
+/** A connection that no parting ends before it has opened the gate: half of its message has come. @returns sends the rest. */
+async function holdGate({ open }: Served): Promise<() => Promise<void>> {
+  const peer = await open()
+  await peer.ask('hello')
+  peer.write(Buffer.from('open '))
+  return async () => {
+    peer.write(Buffer.from('gate\n'))
+    expect(await peer.rest()).toEqual({ messages: ['opened gate'], ending: 'end' })
+    peer.end()
+  }
+}
+
 for (const transport of ['plain', 'tls', 'unix'] as const)
   it(`B1 (${transport}) a message that has begun is read to its end and answered, by the worker where it began`, async () => {
     const served = await serve('', TEXT, transport)
@@ -146,10 +156,12 @@ it('B1 a handler that takes its time is awaited, and what waits behind it is ans
   const served = await serve()
   const [pid] = await served.project.pids('plain')
   const peer = await served.open()
-  peer.send('first', 'later 700', 'version')
+  peer.send('first', 'wait gate', 'version')
   expect(await peer.next()).toBe('first')
+  const openGate = await holdGate(served)
   const { reloaded } = await beginReload(served)
-  expect(await peer.rest()).toEqual({ messages: [`later ${pid}`, `1 ${pid}`], ending: 'end' })
+  await openGate()
+  expect(await peer.rest()).toEqual({ messages: ['waited gate', `1 ${pid}`], ending: 'end' })
   peer.end()
   expect((await reloaded).summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
 })
@@ -158,9 +170,11 @@ it('B1 a client that was slowed down by a handler has all answered that it had s
   const served = await serve('', TEXT, 'unix')
   const peer = await served.open()
   const questions = Array.from({ length: 150 }, (_, index) => `${index} ${'x'.repeat(1_000)}`)
-  peer.send('first', 'later 700', ...questions)
+  peer.send('first', 'wait gate', ...questions)
   expect(await peer.next()).toBe('first')
+  const openGate = await holdGate(served)
   const { reloaded } = await beginReload(served)
+  await openGate()
   const { messages, ending } = await peer.rest()
   expect({ answered: messages.length, last: messages.at(-1), ending }).toEqual({
     answered: 151,
@@ -174,9 +188,11 @@ it('B1 a client that was slowed down by a handler has all answered that it had s
 it('B1 a connection that is paused is waited for, and what came meanwhile is answered', async () => {
   const served = await serve()
   const peer = await served.open()
-  await peer.ask('break 700')
+  await peer.ask('pause gate')
   peer.send('while it paused')
+  const openGate = await holdGate(served)
   const { reloaded } = await beginReload(served)
+  await openGate()
   expect(await peer.rest()).toEqual({ messages: ['while it paused'], ending: 'end' })
   peer.end()
   expect((await reloaded).summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
@@ -202,10 +218,13 @@ it('B4 reload -g waits for a handler without a deadline', async () => {
   const served = await serve('stopTimeoutMs: 300')
   const peer = await served.open()
   await peer.ask('hello')
-  peer.send('later 2000')
+  // once the gate is open it goes on for longer than its worker would have
+  peer.send('wait gate', 'later 1000')
+  const openGate = await holdGate(served)
   const { reloaded } = await beginReload(served, '-g')
+  await openGate()
   const { messages, ending } = await peer.rest()
-  expect({ answers: messages.length, ending }).toEqual({ answers: 1, ending: 'end' })
+  expect({ answers: messages.length, ending }).toEqual({ answers: 2, ending: 'end' })
   peer.end()
   expect((await reloaded).summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
 })
@@ -234,17 +253,18 @@ it('B5 a thousand connections are parted with one after another, all by an end',
   const peers: Peer[] = []
   while (peers.length < 1_000) peers.push(...(await Promise.all(Array.from({ length: 100 }, open))))
   for (const peer of peers) expect(await peer.ask('hello')).toBe('hello')
-  const endedAt: number[] = []
+  await peers[0]?.ask('watch')
   const ended = peers.map(async (peer) => {
     const { ending } = await peer.rest()
-    endedAt.push(performance.now())
     peer.end()
     return ending
   })
   const { summary } = await project.reload()
   expect(new Set(await Promise.all(ended))).toEqual(new Set(['end']))
   expect(summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
-  expect((endedAt.at(-1) ?? 0) - (endedAt[0] ?? 0)).toBeGreaterThan(400)
+  // ten every 5 ms, as their worker sees it
+  const partedAt = project.read('parted.log').trimEnd().split('\n').map(Number)
+  expect((partedAt.at(-1) ?? 0) - (partedAt[0] ?? 0)).toBeGreaterThan(300)
 })
 
 it('B8 connections whose TLS never comes about do not hold up a stop', async () => {
@@ -256,7 +276,8 @@ it('B8 connections whose TLS never comes about do not hold up a stop', async () 
   await until('they are accepted', async () => (await project.status()).groups[0]?.processes[0]?.connections === 3)
   const result = await project.shiftwork('stop')
   expect(result.stdout).toMatch(/^stopped: master \d+ and 1 worker\n$/)
-  expect(result.ms).toBeLessThan(8_000)
+  // long before the deadline of 25 s
+  expect(result.ms).toBeLessThan(20_000)
 })
 
 function bare(port: number): Promise<Socket> {

@@ -26,7 +26,7 @@ async function started(groups: Record<string, GroupOf>): Promise<Project> {
 }
 
 function loadOn(port: number, clients = 6): Load {
-  return new Load({ target: { port }, clients, pauseMs: PAUSE, maxMs: 80_000 })
+  return new Load({ target: { port }, clients, pauseMs: PAUSE, maxMs: 170_000 })
 }
 
 async function version(port: number): Promise<string> {

@@ -22,7 +22,7 @@ it('H7 twenty reloads by file changes under load lose nothing and leave no descr
     return count
   }
   const target = { port: await project.port() }
-  const load = new Load({ target, clients: 5, pauseMs: [10, 30], maxMs: 85_000 })
+  const load = new Load({ target, clients: 5, pauseMs: [10, 30] })
   watched.save('app.js', app('0'))
   await watched.ended(1)
   const before = await descriptors()

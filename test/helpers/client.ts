@@ -90,7 +90,9 @@ export class Client {
   static open(target: Target): Promise<Client> {
     return new Promise((resolve, reject) => {
       const isTls = 'tls' in target && target.tls === true
-      const options: TcpNetConnectOpts | IpcNetConnectOpts = { noDelay: true, ...target }
+      // a name is looked up for each connection, and its addresses are tried in turn
+      const where = 'port' in target ? { host: '127.0.0.1', ...target } : target
+      const options: TcpNetConnectOpts | IpcNetConnectOpts = { noDelay: true, ...where }
       // the tests' certificates are their own
       const socket = isTls ? connectTls({ ...options, rejectUnauthorized: false }) : connect(options)
       socket.once(isTls ? 'secureConnect' : 'connect', () => resolve(new Client(socket)))

@@ -194,3 +194,48 @@ it('E5 under load an uncaught exception and an unhandled rejection cost the clie
   for (const words of ['dropped the ball', 'broke a promise'])
     await running.line(new RegExp(`${words}[\\s\\S]*app\\.js:`))
 })
+
+/** As Sentry listens: it ends the process only where nobody else does, and knows its own by this mark. */
+const REPORTED = `
+process.on('uncaughtException', Object.assign((error) => console.log('reported: ' + error.message), { _errorHandler: true }))
+${FALLING}`
+
+it('E5 a reporter that listens for uncaught exceptions hears of them, and the worker is replaced all the same', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 1 }), 'app.js': REPORTED })
+  const running = await project.start()
+  const port = await project.port()
+  const [pid = 0] = await project.pids()
+  const bad = await Client.open({ port })
+  bad.send({ path: '/throw' })
+  await running.line(/^reported: dropped the ball$/m)
+  await gone(pid)
+  bad.close()
+  expect(JSON.parse((await get({ port })).body)).not.toMatchObject({ pid })
+  await until('it is counted', async () => (await project.status()).groups[0]?.processes[0]?.restarts === 1)
+})
+
+it('a worker that closes its channel is replaced at once, finishes what it has, and is told of as it was', async () => {
+  const code = `
+export function createApp() {
+  return (request, response) => {
+    if (request.url === '/part') { process.disconnect(); setTimeout(() => response.end(String(process.pid)), 1_000); return }
+    response.end(String(process.pid))
+  }
+}`
+  const project = Project.create({ 'start.js': webStart({ count: 1, hangTimeoutMs: 0 }), 'app.js': code })
+  await project.start()
+  const port = await project.port()
+  const [pid = 0] = await project.pids()
+  const parting = await Client.open({ port })
+  parting.send({ path: '/part' })
+  await until('another serves', async () => {
+    const [next = pid] = await project.pids()
+    return next !== pid
+  })
+  expect((await parting.answer()).body).toBe(String(pid))
+  parting.close()
+  await gone(pid)
+  expect((await get({ port })).body).not.toBe(String(pid))
+  expect(project.log).toContain(`(pid ${pid}) failed: it has closed its channel to the master`)
+  expect((await project.status()).groups[0]?.processes[0]?.lastExit?.reason).toContain('it has closed its channel')
+})

@@ -288,3 +288,55 @@ it('B2 handlers that fail because their clients have gone leave nothing behind, 
   expect(summary.replaced).toMatchObject([{ oldPid: pid, connectionsCut: 0 }])
   expect(isAlive(pid)).toBe(false)
 })
+
+it('B8 an old worker that ends in the middle of its drain is told by the reload, by stop and in the log', async () => {
+  const start = `
+import { Worker } from 'shiftwork'
+const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 1, bakeMs: 50 })
+web.onRequest = (request, response) => setTimeout(() => response.end(), 30_000)
+// what many write: the connection of the one who waits is lost by it
+web.onWorkerStop = () => process.exit(0)
+Worker.runAll()
+`
+  const project = Project.create({ 'start.js': start })
+  const running = await project.start()
+  const port = await project.port()
+  const lost = async (): Promise<string> => {
+    const client = await Client.open({ port })
+    return client.request().then(
+      () => 'answered',
+      (error: unknown) => (error instanceof Unanswered ? 'lost' : String(error)),
+    )
+  }
+  const begun = async (): Promise<void> => {
+    await until('it is begun', async () => (await project.status()).groups[0]?.processes[0]?.requests === 1)
+  }
+  const first = lost()
+  await begun()
+  const { code, summary } = await project.reload()
+  const [row] = summary.replaced
+  expect({ code, leftEarly: row?.leftEarly, killed: row?.killed }).toEqual({ code: 0, leftEarly: true, killed: false })
+  expect(await first).toBe('lost')
+  expect(project.log).toContain(
+    `(pid ${row?.oldPid ?? 0}) left with code 0 before its drain was over: what it still had open is lost`,
+  )
+  const second = lost()
+  await begun()
+  expect((await project.shiftwork('stop')).stdout).toMatch(/, 1 worker left before the drain was over\n$/)
+  expect(await second).toBe('lost')
+  expect((await running.ended).code).toBe(0)
+})
+
+it('B2 a stop does not wait for those who are idle at a worker that drains since a reload', async () => {
+  const { project, port, pid } = await single({ stopTimeoutMs: 60_000, server: { keepAliveTimeout: 50_000 } })
+  const client = await Client.open({ port })
+  await client.request()
+  const reloading = project.reload('-g', '--wait', 'serving')
+  expect((await reloading).code).toBe(0)
+  expect(isAlive(pid)).toBe(true)
+  const closed = closedAt(client)
+  const stopped = await project.shiftwork('stop', '--json')
+  await closed
+  expect(JSON.parse(stopped.stdout)).toMatchObject({ connectionsCut: 0, killed: 0, leftEarly: 0 })
+  expect(stopped.ms).toBeLessThan(20_000)
+})

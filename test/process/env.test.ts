@@ -1,5 +1,6 @@
 /** New code is started with the environment that its own start file gives it, from its first line on. U5. */
 import { expect, it } from 'vitest'
+import { get } from '../helpers/client.ts'
 import { Load } from '../helpers/load.ts'
 import { Project } from '../helpers/project.ts'
 
@@ -41,3 +42,31 @@ for (const [count, strategy] of [
     const { failed, errors } = await load.stop()
     expect({ failed, errors }).toEqual({ failed: 0, errors: [] })
   })
+
+it('U5 env that is made of the whole environment is no change of the start file, and reaches nobody else', async () => {
+  const env = "{ ...process.env, LEVEL: '1' }"
+  const project = Project.create({ 'start.js': levelled(env, 2) })
+  await project.start()
+  for (const [level, strategy] of [
+    ['1', 'rolling'],
+    ['2', 'atomic'],
+  ] as const) {
+    project.write('start.js', levelled(env.replace("'1'", `'${level}'`), 2))
+    const { code, summary } = await project.reload('--strategy', strategy)
+    expect({ code, result: summary.result, replaced: summary.replaced.length }).toEqual({
+      ...{ code: 0, result: 'done', replaced: 2 },
+    })
+    expect(JSON.parse((await get({ port: await project.port() })).body)).toMatchObject({ version: `${level} ${level}` })
+  }
+})
+
+it('an env that is another one in each process is named, and changes nothing', async () => {
+  const project = Project.create({ 'start.js': levelled("{ LEVEL: '1' }", 2) })
+  await project.start()
+  const before = await project.pids()
+  project.write('start.js', levelled('{ LEVEL: String(process.pid) }', 2))
+  const { code, summary } = await project.reload('--strategy', 'atomic')
+  expect({ code, result: summary.result }).toEqual({ code: 5, result: 'rejected' })
+  expect(summary.error?.message).toContain('(web: env.LEVEL)')
+  expect(await project.pids()).toEqual(before)
+})

@@ -137,7 +137,7 @@ const pausedMaster: Operation = {
       try {
         const { code, ms: took, stdout } = await step.fleet.command('status', '--json')
         if (code !== 4) step.break(`status of a frozen master: exit ${code}: ${stdout}`)
-        if (took > 5_000) step.break(`status of a frozen master took ${Math.round(took)} ms`)
+        if (took > 20_000) step.break(`status of a frozen master took ${Math.round(took)} ms`)
         await delay(ms)
       } finally {
         step.fleet.signalMaster('SIGCONT')

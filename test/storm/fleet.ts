@@ -6,6 +6,7 @@ import { existsSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fetchStatus } from '../../src/cli/look.ts'
+import { ShiftworkError } from '../../src/errors.ts'
 import type { ReloadSummary, Status } from '../../src/ipc/status.ts'
 import { stateDirAt } from '../../src/os/statedir.ts'
 import { OPTION_NAMES } from '../../src/spec/spec.ts'
@@ -18,6 +19,10 @@ export const KNOWS_HANGS = (OPTION_NAMES as readonly string[]).includes('hangTim
 
 export const KINDS = ['daemon', 'foreground', 'watched'] as const
 export type Kind = (typeof KINDS)[number]
+
+/** For how long a master may answer no question. */
+export const PATIENCE_MS = 20_000
+const ASK_EVERY_MS = 50
 
 export class Fleet {
   readonly project = new Project({ 'start.js': startFile(KNOWS_HANGS), 'app.js': appFile(1) })
@@ -55,9 +60,21 @@ export class Fleet {
     return this.project.launch(process.execPath, [BIN, name, this.project.startFile, ...words])
   }
 
-  /** Asks without a process of its own, which the command line needs. */
-  status(): Promise<Status> {
-    return fetchStatus(stateDirAt(this.project.stateDir))
+  /**
+   * Asks without a process of its own, which the command line needs. A machine with much to do may keep the master from
+   * answering for longer than one question waits, and the storm stops it for a moment: it is asked again.
+   */
+  async status(): Promise<Status> {
+    const giveUpAt = performance.now() + PATIENCE_MS
+    for (;;) {
+      try {
+        return await fetchStatus(stateDirAt(this.project.stateDir))
+      } catch (error) {
+        const isSilent = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
+        if (!isSilent || performance.now() > giveUpAt) throw error
+      }
+      await delay(ASK_EVERY_MS)
+    }
   }
 
   /** Writes the next version of the code. @returns its number */

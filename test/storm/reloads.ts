@@ -121,14 +121,14 @@ const saved: Operation = {
 
 /** Until a reload that nobody is told of is done. */
 async function reloaded(step: Step, generation: number, version: number): Promise<void> {
-  for (const giveUpAt = performance.now() + 30_000; performance.now() < giveUpAt; await delay(50)) {
+  for (const giveUpAt = performance.now() + 60_000; performance.now() < giveUpAt; await delay(50)) {
     const { master, lastReload } = await step.fleet.status()
     if (master.generation <= generation || master.state !== 'running') continue
     if (lastReload?.result !== 'done') step.break(`the reload came to ${lastReload?.result}`)
     step.promise(RELOADABLE, version)
     return
   }
-  step.break('the reload is not done after 30 s')
+  step.break('the reload is not done after 60 s')
 }
 
 const killed: Operation = {

@@ -52,7 +52,7 @@ async function look(project: Project, pid: number, keptPid: number | null): Prom
     reloads: heaps(project).length,
     heapBytes: heaps(project).at(-1) ?? 0,
     rssBytes: rssBytesOf(pid),
-    descriptors: await descriptorsOf(pid),
+    descriptors: await descriptorsOf(pid, project),
     // its connections come and go: the fewest of some looks are its own
     worker: keptPid === null ? null : { rssBytes: rssBytesOf(keptPid), descriptors: await descriptorsOf(keptPid) },
   }

@@ -5,8 +5,11 @@
 import type { ReloadSummary } from '../../src/ipc/status.ts'
 import type { Result } from '../helpers/project.ts'
 import type { GroupName } from './code.ts'
-import { type Fleet, summaryOf } from './fleet.ts'
+import { type Fleet, PATIENCE_MS, summaryOf } from './fleet.ts'
 import type { Witness } from './witness.ts'
+
+/** They give up after one to three seconds, and a master may be kept from answering for longer. */
+const HASTY = ['status', 'logs']
 
 /** What an operation changes: two that change the same are not done at once. */
 export type Touch = 'code' | 'counts' | 'workers' | 'master' | 'log'
@@ -34,13 +37,24 @@ export class Step {
     this.broken.push(sentence)
   }
 
-  /** A command whose exit code must be this. @returns null: the master was frozen, and has not read it. */
+  /** A command whose exit code must be this. @returns null: the master was frozen, and may have read it or not. */
   async expect(code: number, name: string, ...words: string[]): Promise<Result | null> {
-    const result = await this.fleet.command(name, ...words)
+    const giveUpAt = performance.now() + PATIENCE_MS
+    let result = await this.fleet.command(name, ...words)
     if (result.code === 4 && this.hasFreeze) return null
+    while (result.code === 4 && HASTY.includes(name) && performance.now() < giveUpAt)
+      result = await this.fleet.command(name, ...words)
     if (result.code !== code)
       this.break(`${[name, ...words].join(' ')}: exit ${result.code ?? result.signal}, not ${code}: ${text(result)}`)
     return result
+  }
+
+  /** The same, of what must be done all the same: typed again after the thaw. */
+  async insist(code: number, name: string, ...words: string[]): Promise<Result | null> {
+    const result = await this.expect(code, name, ...words)
+    if (result) return result
+    await this.fleet.status()
+    return this.expect(code, name, ...words)
   }
 
   /** A reload of the code on disk that must be done, of these groups; later answers are from there. */

@@ -5,7 +5,6 @@
  */
 import { rmSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { ShiftworkError } from '../../src/errors.ts'
 import { Lookout } from '../helpers/listening.ts'
 import { Random } from '../unit/random.ts'
 import { type GroupName, LISTENING } from './code.ts'
@@ -22,6 +21,8 @@ export interface StormOptions {
   /** In milliseconds of `performance.now()`: no step begins later. */
   endsAt?: number
   only?: string | null
+  /** Ends the fleet, whatever the storm is at. */
+  signal?: AbortSignal
   say?(line: string): void
 }
 
@@ -35,8 +36,6 @@ export interface Weathered {
   broken: string[]
 }
 
-/** For how long a master may answer no question. */
-const PATIENCE_MS = 10_000
 const LOOK_EVERY_MS = 300
 const SETTLE_TIMEOUT_MS = 60_000
 const LOG_TAIL = 60
@@ -49,9 +48,12 @@ export function kindOf(seed: number): Kind {
 /** One fleet from its start to its stop. Nothing of it is alive afterwards. */
 export async function weather(options: StormOptions): Promise<Weathered> {
   const storm = new Storm(options)
+  const abort = (): void => void storm.abort()
+  options.signal?.addEventListener('abort', abort)
   try {
     await storm.run()
   } finally {
+    options.signal?.removeEventListener('abort', abort)
     await storm.end()
   }
   return storm.result
@@ -69,7 +71,6 @@ class Storm {
   readonly #dead = new Set<number>()
   #lookouts: Lookout[] = []
   #isLooking = true
-  #step: Step | null = null
 
   constructor(options: StormOptions) {
     this.#options = options
@@ -94,6 +95,12 @@ class Storm {
     if (this.result.broken.length > 0) this.#tell()
   }
 
+  /** What it does then fails, and it comes to its end. */
+  async abort(): Promise<void> {
+    this.result.broken.push('it was ended before it was over')
+    await this.end()
+  }
+
   async end(): Promise<void> {
     try {
       await this.#fleet.project.end()
@@ -115,20 +122,13 @@ class Storm {
     })
   }
 
-  /**
-   * What the master says, again and again. A machine with much to do may keep it waiting for longer than one question
-   * waits for it: one that is frozen does not answer the next ones, either.
-   */
+  /** What the master says, again and again. */
   async #look(): Promise<void> {
-    let answeredAt = performance.now()
     while (this.#isLooking) {
       try {
         this.#witness.status(await this.#fleet.status())
-        answeredAt = performance.now()
       } catch (error) {
-        const isSilent = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
-        const isPatient = isSilent && performance.now() - answeredAt < PATIENCE_MS
-        if (!this.#step?.hasFreeze && !isPatient) this.#witness.broken.push(`status: ${error}`)
+        this.#witness.broken.push(`status: ${error}`)
       }
       await delay(LOOK_EVERY_MS)
     }
@@ -144,7 +144,6 @@ class Storm {
 
   async #one({ planned, touched }: Draw): Promise<void> {
     const step = new Step(this.#fleet, this.#witness, touched)
-    this.#step = step
     const what = planned.map(({ text }) => text).join('  +  ')
     for (const lookout of this.#lookouts) lookout.doing = what
     this.#witness.allowance = noAllowance()

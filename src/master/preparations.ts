@@ -11,12 +11,15 @@ import type { Action } from './policy/actions.ts'
 import type { FleetEvent } from './policy/events.ts'
 import { type ReadResult, readStartFile } from './reader.ts'
 import type { Launcher } from './spawn.ts'
+import type { Sweeper } from './sweep.ts'
 
 export interface PreparationsOptions {
   /** What is bound, by key. */
   listeners: Map<string, Listener>
   launcher: Launcher
   settings: Settings
+  /** Ends what a process that only reads has started. */
+  sweeper: Pick<Sweeper, 'sweep'>
   onNotice: (notice: Notice) => void
   onEvent: (event: FleetEvent) => void
 }
@@ -60,12 +63,15 @@ export class Preparations {
 
   /** What the start file says now. */
   async readStartFile(): Promise<ReadResult> {
-    let end: () => void = () => undefined
-    const result = await readStartFile(this.#options.launcher, (kill) => {
-      end = kill
-      this.#readers.add(end)
+    let reader: { end: () => void; mark: string } | undefined
+    const result = await readStartFile(this.#options.launcher, (begun) => {
+      reader = begun
+      this.#readers.add(begun.end)
     })
-    this.#readers.delete(end)
+    if (!reader) return result
+    this.#readers.delete(reader.end)
+    const isSwept = result.reading?.specs.some((spec) => spec.sweepChildren) ?? true
+    if (isSwept) this.#options.sweeper.sweep(reader.mark, () => undefined)
     return result
   }
 

@@ -11,13 +11,19 @@ export type ReadResult = { reading: Reading } | { reading: null; failure: Failur
 /** A start file that waits for ever in its top level. */
 const READ_TIMEOUT_MS = 30_000
 
-/** @param onStart gets a function that ends the process before its time. */
-export function readStartFile(launcher: Launcher, onStart: (end: () => void) => void): Promise<ReadResult> {
+let readers = 0
+
+/** @param onStart gets a function that ends the process before its time, and what carries its mark is its own. */
+export function readStartFile(
+  launcher: Launcher,
+  onStart: (reader: { end: () => void; mark: string }) => void,
+): Promise<ReadResult> {
   return new Promise((resolve) => {
     let result: ReadResult | null = null
     let output = ''
     let late: string | null = null
-    const who = { key: 0, name: '', id: 0, generation: 0, attempt: 1, env: {}, isReader: true }
+    // workers count upwards: what a reader has started is known by its own number
+    const who = { key: -++readers, name: '', id: 0, generation: 0, attempt: 1, env: {}, isReader: true }
     const process = spawnProcess(launcher, who, {
       onMessage: (message) => {
         if (message.type === 'loaded') {
@@ -41,6 +47,6 @@ export function readStartFile(launcher: Launcher, onStart: (end: () => void) => 
       late = `was not done after ${READ_TIMEOUT_MS} ms`
       process.kill()
     }, READ_TIMEOUT_MS)
-    onStart(() => process.kill())
+    onStart({ end: () => process.kill(), mark: process.mark })
   })
 }

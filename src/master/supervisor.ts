@@ -72,6 +72,7 @@ export class Supervisor {
     this.preparations = new Preparations({
       ...options,
       settings: options.conditions.settings,
+      sweeper: this.#sweeper,
       onEvent: (event) => this.#dispatch(event),
     })
   }

@@ -173,3 +173,21 @@ ${process.execPath} ${project.startFile} restart -d`
   expect(other.read('carried').trim()).toBe('0')
   expect((await other.shiftwork('stop')).code).toBe(0)
 })
+
+it('E8 what a process has started that only read the start file ends with it', async () => {
+  const start = `${RUN}
+// workers and readers have no command
+if (process.argv.length === 2) run('exec sleep 1007')
+new Worker({ name: 'jobs', count: 1, bakeMs: 50 })
+Worker.runAll()
+`
+  const project = Project.create({ 'start.js': start })
+  await project.start()
+  await begun(project, 'sleep 1007')
+  expect((await project.shiftwork('reload', '--dry-run')).code).toBe(0)
+  await until('one is left, the worker’s', () => {
+    return project.processes.filter(({ title }) => title === 'sleep 1007').length === 1
+  })
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  await until('none is left', () => project.processes.length === 0)
+})

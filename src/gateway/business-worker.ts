@@ -48,7 +48,8 @@ export class BusinessWorker implements ClientHooks {
     this.worker.onStatus = () => this.#desk?.figures() ?? {}
     this.worker.onWorkerStop = async (worker, reason) => {
       if (reason === 'orphaned') await this.#desk?.outlast(Worker.stateDir as string)
-      await this.#desk?.drain()
+      // who leaves for another reason has a successor already, or is not wanted any more
+      await this.#desk?.drain({ isFollowed: reason === 'crash' })
       await this.onWorkerStop?.(worker, reason)
       await this.#desk?.close()
     }

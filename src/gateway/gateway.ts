@@ -68,7 +68,7 @@ export class Gateway {
       checkHooks(`Gateway "${worker.name}"`, { onWebSocketConnect: this.onWebSocketConnect })
     }
     worker.onWorkerStop = async (_, reason) => {
-      await this.#hub?.drain()
+      await this.#hub?.drain(reason)
       await this.#post?.leave()
       await this.onWorkerStop?.(worker, reason)
     }

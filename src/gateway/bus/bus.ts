@@ -67,7 +67,10 @@ export class Bus {
     })
   }
 
-  /** The first attempt is over, however it went. @throws ShiftworkError `ERR_OPTION` when none can succeed. */
+  /**
+   * The first attempt is over, however it went, and what is known is not old.
+   * @throws ShiftworkError `ERR_OPTION` when none can succeed.
+   */
   ready(): Promise<void> {
     return this.#uplink.ready()
   }
@@ -78,8 +81,9 @@ export class Bus {
 
   /** Null: everybody who is there is known. For people. */
   get doubt(): string | null {
-    const { backAt, wasAwayForLong, reason } = this.#uplink
+    const { backAt, wasAwayForLong, reason, isStale } = this.#uplink
     if (!this.isUp) return `${this.#name} is away: ${reason}`
+    if (isStale) return `${this.#name} was not asked for a while, since this process stood still: others may have come`
     if (backAt === null || performance.now() - backAt > RETURN_MS) return null
     if (!wasAwayForLong && this.#user.hasEverybody) return null
     return `${this.#name} was away until a moment ago: others may not be back yet`

@@ -29,6 +29,8 @@ export class Far implements BusUser {
   readonly #gateways = new Map<string, FarGateway>()
   /** Who was there when the connection was lost, and when that was. */
   readonly #former = new Map<string, number>()
+  /** When the list was asked for that is known: who is silent is judged by it, since we may have heard nobody since then. */
+  #judgedAt = -Infinity
 
   constructor({ address, open }: FarOptions) {
     this.#bus = new Bus({ address, user: this, open })
@@ -48,7 +50,7 @@ export class Far implements BusUser {
     if (!isGatewayId(gateway)) return null
     const deadline = new Deadline(deadlineMs)
     await this.#inTime(this.#bus.ready(), deadline.leftMs)
-    const standing = this.#members.standing(gateway, performance.now())
+    const standing = this.#members.standing(gateway, this.#judgedAt)
     if (standing === 'gone') return null
     if (!this.#bus.isUp) throw this.#bus.error()
     if (standing === 'live') return this.#gatewayOf(gateway)
@@ -75,7 +77,7 @@ export class Far implements BusUser {
     const { doubt } = this.#bus
     const missing = doubt === null ? [] : [{ gateway: EVERY_FAR_GATEWAY, reason: doubt }]
     if (!this.#bus.isUp) return { targets: [], missing }
-    const live = this.#members.live(performance.now())
+    const live = this.#members.live(this.#judgedAt)
     return { targets: live.map((gateway) => this.#gatewayOf(gateway)), missing }
   }
 
@@ -135,12 +137,12 @@ export class Far implements BusUser {
   async beat(broker: Broker, brokerNow: number): Promise<void> {
     const askedAt = performance.now()
     const list = await broker.list()
-    const now = performance.now()
-    const silentAt = [...list].map(([gateway, at]) => [gateway, now + at - brokerNow] as const)
-    const dead = this.#members.replace(new Map(silentAt), { askedAt, now })
+    const silentAt = [...list].map(([gateway, at]) => [gateway, askedAt + at - brokerNow] as const)
+    const dead = this.#members.replace(new Map(silentAt), { askedAt, now: performance.now() })
+    this.#judgedAt = askedAt
     for (const gateway of dead) this.#spread(gateway)
     for (const gateway of this.#gateways.keys())
-      if (this.#members.standing(gateway, now) === 'unknown') this.#gateways.delete(gateway)
+      if (this.#members.standing(gateway, askedAt) === 'unknown') this.#gateways.delete(gateway)
   }
 
   take(message: Message): void {
@@ -154,14 +156,15 @@ export class Far implements BusUser {
 
   get hasEverybody(): boolean {
     const now = performance.now()
-    const isKnown = (gateway: string): boolean => ['live', 'gone'].includes(this.#members.standing(gateway, now))
+    const isKnown = (gateway: string): boolean =>
+      ['live', 'gone'].includes(this.#members.standing(gateway, this.#judgedAt))
     return [...this.#former].every(([gateway, lostAt]) => now - lostAt > SILENT_AFTER_MS || isKnown(gateway))
   }
 
   lost(error: ShiftworkError): void {
     const now = performance.now()
     for (const [gateway, lostAt] of this.#former) if (now - lostAt > SILENT_AFTER_MS) this.#former.delete(gateway)
-    for (const gateway of this.#members.live(now)) this.#former.set(gateway, now)
+    for (const gateway of this.#members.live(this.#judgedAt)) this.#former.set(gateway, now)
     for (const gateway of this.#gateways.values()) gateway.lose(error)
   }
 }

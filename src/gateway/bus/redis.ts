@@ -4,6 +4,7 @@
  */
 import { isIP } from 'node:net'
 import { ShiftworkError } from '../../index.ts'
+import { waitFor } from '../patience.ts'
 import type { BusAddress } from './address.ts'
 import type { Broker, BrokerOptions } from './broker.ts'
 import { within } from './within.ts'
@@ -52,16 +53,17 @@ function createClients({ createClient }: Package, address: BusAddress) {
 
 /** Waits until it can be used; its sockets keep no process alive. */
 async function open(client: Client): Promise<void> {
-  let timer: NodeJS.Timeout | null = null
+  let endWait: (() => void) | undefined
   let isLate = false
   // `connect` rejects with the same
   client.on('error', () => undefined)
   // one that was destroyed before it is connected would live on: until then it has the deadline of its socket
   client.once('connect', () => {
-    timer = setTimeout(() => {
+    const giveUp = (): void => {
       isLate = true
       client.destroy()
-    }, GREET_MS).unref()
+    }
+    endWait = waitFor(GREET_MS, giveUp, { keepsAlive: false })
   })
   client.unref()
   try {
@@ -69,7 +71,7 @@ async function open(client: Client): Promise<void> {
   } catch (error) {
     throw isLate ? new Error(SILENT) : error
   } finally {
-    if (timer) clearTimeout(timer)
+    endWait?.()
   }
 }
 

@@ -1,4 +1,5 @@
 /** A promise, and a deadline for it. */
+import { waitFor } from '../patience.ts'
 
 /**
  * Rejects with this reason when the promise has not settled by then.
@@ -9,14 +10,13 @@ export async function within<Value>(
   ms: number,
   { reason, keepsAlive = false }: { reason: string; keepsAlive?: boolean },
 ): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined
+  let endWait: (() => void) | undefined
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(reason)), ms)
-    if (!keepsAlive) timer.unref()
+    endWait = waitFor(ms, () => reject(new Error(reason)), { keepsAlive })
   })
   try {
     return await Promise.race([promise, late])
   } finally {
-    clearTimeout(timer)
+    endWait?.()
   }
 }

@@ -26,9 +26,6 @@ export interface DeskOptions {
   readonly bus?: string | undefined
 }
 
-/** The gateways of a lost master leave with it, and take no longer over it: their goodbyes are spread, and wait for answers. */
-const OUTLAST_MS = 5_000
-
 /** One gateway's clients here, by their numbers there. */
 type Book = Map<number, Client>
 
@@ -97,7 +94,8 @@ export class Desk implements ClientHome {
 
   /**
    * The master is lost, and the gateways of this state directory leave, too: handles what their clients have said, until
-   * they have left. Takes no clients of gateways that come now.
+   * they have left. Takes no clients of gateways that come now. Who calls it has the deadline, as every gateway has its
+   * own.
    */
   async outlast(stateDir: string): Promise<void> {
     if (this.#phase !== 'serving') return
@@ -105,20 +103,19 @@ export class Desk implements ClientHome {
     for (const link of this.#links.all()) if (link.stateDir === stateDir) this.#outlasted.add(link)
     if (this.#outlasted.size === 0) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, OUTLAST_MS)
-      this.#onOutlasted = () => {
-        clearTimeout(timer)
-        resolve()
-      }
+      this.#onOutlasted = resolve
     })
   }
 
-  /** Takes nothing new, finishes what it has, and resolves when its gateways know that. */
-  async drain(): Promise<void> {
+  /**
+   * Takes nothing new, finishes what it has, and resolves when its gateways know that.
+   * @param isFollowed another worker comes in its place, and is not there yet.
+   */
+  async drain({ isFollowed = false } = {}): Promise<void> {
     this.#phase = 'leaving'
     for (const link of this.#links.all()) {
       this.#leaving.add(link)
-      link.write({ type: 'leave' })
+      link.write(isFollowed ? { type: 'leave', isFollowed } : { type: 'leave' })
     }
     await new Promise<void>((resolve) => {
       this.#onDone = resolve

@@ -6,6 +6,7 @@
 import { type Clients, infoOf } from './clients.ts'
 import { type ClientEvent, sizeOf } from './line.ts'
 import type { BusinessLink, HubClient } from './model.ts'
+import { Succession } from './succession.ts'
 
 /** What a worker may hold of one client without having acknowledged it. */
 const MAX_CLIENT_EVENTS = 64
@@ -21,20 +22,17 @@ export interface DispatchOptions {
   readonly redelivers: boolean
   /** Events of this client were acknowledged or lost: there is more room. */
   onRelieved(client: HubClient): void
-  /** A worker was lost, and none has come since. */
+  /** A worker was lost, and none is expected in its place any more. */
   onAbandoned(): void
 }
-
-/** So long after a worker was lost another one may come that is started in its place. */
-const SUCCESSOR_MS = 5_000
 
 export class Dispatch {
   readonly #options: DispatchOptions
   readonly #links = new Set<BusinessLink>()
   /** They wait for a worker, or for one that has room for them. */
   readonly #unowned = new Set<HubClient>()
-  /** Runs while one is expected in the place of one that was lost. */
-  #successor: NodeJS.Timeout | null = null
+  /** Whether another one comes in the place of one that was lost. */
+  readonly succession: Succession
   /** Events of all clients that are not acknowledged. */
   events = 0
   byteLength = 0
@@ -44,6 +42,7 @@ export class Dispatch {
 
   constructor(options: DispatchOptions) {
     this.#options = options
+    this.succession = new Succession(() => options.onAbandoned())
   }
 
   /** Those that take clients. */
@@ -53,7 +52,7 @@ export class Dispatch {
 
   /** Somebody takes clients, or is about to. */
   get isServed(): boolean {
-    return this.serving > 0 || this.#successor !== null
+    return this.serving > 0 || this.succession.isExpected
   }
 
   // ---- clients -----------------------------------------------------------------------------------------------------
@@ -82,6 +81,18 @@ export class Dispatch {
     this.events--
     this.byteLength -= sizeOf(event)
     return true
+  }
+
+  /** No worker will take what waits: messages are lost. @returns how many those were, and of how many clients. */
+  giveUp(): { messages: number; clients: number } {
+    const given = { messages: 0, clients: 0 }
+    for (const client of this.#options.clients.all()) {
+      const messages = this.#shorten(client, () => client.line.dropWaiting())
+      given.messages += messages
+      if (messages > 0) given.clients++
+    }
+    this.lost += given.messages
+    return given
   }
 
   /** Nobody will be told that this client has come and gone: it is closed, and no worker ever heard of it. */
@@ -150,7 +161,7 @@ export class Dispatch {
   /** It takes clients from now on: those that wait are the first. */
   serve(link: BusinessLink): void {
     if (link.state !== 'ready') return
-    this.#endWait()
+    this.succession.settle()
     link.state = 'serving'
     this.#links.add(link)
     this.#assignWaiting()
@@ -163,8 +174,9 @@ export class Dispatch {
   }
 
   /** It takes nothing new: its clients go to others as soon as it has nothing of theirs. */
-  leave(link: BusinessLink): void {
+  leave(link: BusinessLink, { isFollowed = false }: { isFollowed?: boolean } = {}): void {
     if (link.state === 'closed') return
+    if (isFollowed && link.state === 'serving') this.succession.expect()
     link.state = 'leaving'
     for (const client of [...link.clients]) this.#moveOn(client)
     link.write({ type: 'leave' })
@@ -179,7 +191,7 @@ export class Dispatch {
 
   /** It is gone, and with it all that it had not acknowledged. */
   close(link: BusinessLink): void {
-    if (link.state === 'serving') this.#awaitSuccessor()
+    if (link.state === 'serving') this.succession.expect()
     link.state = 'closed'
     this.#links.delete(link)
     for (const client of [...link.clients]) {
@@ -192,20 +204,6 @@ export class Dispatch {
     }
   }
 
-  #awaitSuccessor(): void {
-    this.#endWait()
-    const giveUp = (): void => {
-      this.#successor = null
-      this.#options.onAbandoned()
-    }
-    this.#successor = setTimeout(giveUp, SUCCESSOR_MS).unref()
-  }
-
-  #endWait(): void {
-    if (this.#successor) clearTimeout(this.#successor)
-    this.#successor = null
-  }
-
   #disown(client: HubClient): void {
     client.owner?.clients.delete(client)
     client.owner?.starved.delete(client)
@@ -214,12 +212,18 @@ export class Dispatch {
 
   #takeBack(client: HubClient): void {
     const { line } = client
-    const before = { size: line.size, byteLength: line.byteLength }
     this.handedOver -= line.handedOver
     if (this.#options.redelivers) line.takeBack()
-    else this.lost += line.loseHandedOver()
+    else this.lost += this.#shorten(client, () => line.loseHandedOver())
+  }
+
+  /** Keeps the sums over the lines. */
+  #shorten<Told>({ line }: HubClient, shorten: () => Told): Told {
+    const before = { size: line.size, byteLength: line.byteLength }
+    const told = shorten()
     this.events -= before.size - line.size
     this.byteLength -= before.byteLength - line.byteLength
+    return told
   }
 
   /** A worker has handled all events of a client up to this one. */

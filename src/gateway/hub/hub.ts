@@ -4,7 +4,7 @@
  * `queue` and `requests`.
  */
 import { join } from 'node:path'
-import { type Connection, listen, ShiftworkError, type WebSocketRequest, Worker } from '../../index.ts'
+import { type Connection, listen, ShiftworkError, type StopReason, type WebSocketRequest, Worker } from '../../index.ts'
 import { Absence } from '../absence.ts'
 import { createClientId, createGatewayId } from '../ids.ts'
 import { type GatewaySettings, MAX_DATA_BYTES } from '../options.ts'
@@ -151,7 +151,7 @@ export class Hub {
         this.#absence.end()
         return
       case 'leave':
-        this.#dispatch.leave(link)
+        this.#dispatch.leave(link, record)
         this.#noteFewer()
         return
       case 'ack':
@@ -232,17 +232,27 @@ export class Hub {
   // ---- the end -----------------------------------------------------------------------------------------------------
 
   /** Parts with every client, and waits until all that they said is handled; who calls it has the deadline. */
-  async drain(): Promise<void> {
+  async drain(reason: StopReason): Promise<void> {
     // nobody would resume those that are paused
     this.#queue.stop()
+    this.#dispatch.succession.limit(reason)
+    // at the deadline this process ends without another word
+    process.once('exit', this.#giveUp)
     await this.#farewell.begin([...this.#clients.all()])
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve
       this.#noteIdle()
     })
+    this.#giveUp()
     this.#farewell.end()
     this.#absence.end()
     for (const link of this.#links.values()) link.close()
+  }
+
+  readonly #giveUp = (): void => {
+    const { messages, clients } = this.#dispatch.giveUp()
+    if (messages > 0)
+      console.error(`shiftwork: ${messages} messages of ${clients} clients are lost: no business worker took them`)
   }
 
   #noteIdle(): void {

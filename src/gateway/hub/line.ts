@@ -146,9 +146,17 @@ export class Line {
     return event
   }
 
+  /** All messages that wait are dropped. @returns how many those were. */
+  dropWaiting(): number {
+    const dropped = this.#events.slice(this.#handedOver).filter(({ kind }) => isMessage(kind))
+    this.#drop(dropped)
+    return dropped.length
+  }
+
   #drop(dropped: readonly ClientEvent[]): void {
     if (dropped.length === 0) return
-    this.#events = this.#events.filter((event) => !dropped.includes(event))
+    const isDropped = new Set(dropped)
+    this.#events = this.#events.filter((event) => !isDropped.has(event))
     this.#byteLength -= dropped.reduce((sum, event) => sum + sizeOf(event), 0)
   }
 }

@@ -5,6 +5,7 @@
 import { connect, type Socket } from 'node:net'
 import { basename } from 'node:path'
 import { ShiftworkError } from '../../index.ts'
+import { lookEvery, waitFor } from '../patience.ts'
 import type { Data, Delivery, Request } from '../types.ts'
 import { type LateWriter, Outbox, PacketReader } from '../wire/packets.ts'
 import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../wire/records.ts'
@@ -64,7 +65,7 @@ export class PeerLink implements Target {
     this.#hooks = hooks
     this.#pending = new Pending(gateway)
     this.#outbox = new Outbox((packet) => socket.write(packet))
-    const timer = setInterval(() => this.#showLife(), PING_EVERY_MS).unref()
+    const timer = lookEvery(PING_EVERY_MS, () => this.#showLife()).unref()
     socket.on('close', () => {
       clearInterval(timer)
       this.#lose()
@@ -84,21 +85,22 @@ export class PeerLink implements Target {
     socket.on('error', () => undefined)
     link.write({ type: 'hello', value: { version: WIRE_VERSION, pid: process.pid, ...introduction } })
     link.#outbox.flush()
+    const giveUp = (): void => link.#welcome?.reject(noAnswerOf(link.gateway))
+    const endWait = waitFor(CONNECT_MS, giveUp, { keepsAlive: false })
     try {
       await welcomed
     } catch (error) {
       socket.destroy()
       throw error
+    } finally {
+      endWait()
     }
-    socket.setTimeout(0)
     return link
   }
 
   #welcomed(): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.#welcome = { resolve, reject }
-      // its clock keeps no process alive
-      this.#socket.setTimeout(CONNECT_MS, () => reject(noAnswerOf(this.gateway)))
     })
   }
 
@@ -242,6 +244,7 @@ export class PeerLink implements Target {
   }
 
   #showLife(): void {
+    if (this.#socket.destroyed) return
     // the last answer may not have come in time
     this.#endIfDone()
     if (performance.now() - this.#heardAt > SILENCE_MS) this.#socket.destroy()
@@ -268,15 +271,18 @@ function lost(gateway: string): ShiftworkError {
 function dial(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const { short, release } = shorten(path)
-    const socket = connect({ path: short, timeout: CONNECT_MS })
+    const socket = connect({ path: short })
+    const giveUp = (): void => void socket.destroy(new Error('it does not answer'))
+    const endWait = waitFor(CONNECT_MS, giveUp, { keepsAlive: false })
     socket.once('error', reject)
-    socket.once('timeout', () => socket.destroy(new Error('it does not answer')))
     socket.once('connect', () => {
-      socket.setTimeout(0)
       socket.off('error', reject)
       resolve(socket)
     })
-    socket.once('close', release)
-    socket.once('connect', release)
+    for (const event of ['connect', 'close'])
+      socket.once(event, () => {
+        endWait()
+        release()
+      })
   })
 }

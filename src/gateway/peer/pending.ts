@@ -3,6 +3,7 @@
  * would cost more than the question.
  */
 import { type ErrorCode, ShiftworkError } from '../../index.ts'
+import { lookEvery } from '../patience.ts'
 import type { Answer } from '../wire/records.ts'
 
 export interface Waiting {
@@ -42,7 +43,7 @@ export class Pending {
   /** Keeps the process alive until it is settled. */
   wait(question: number, deadlineMs: number): Promise<unknown> {
     // it runs on for a while when nothing waits: starting it is what costs
-    this.#clock ??= setInterval(() => this.#tick(), TICK_MS)
+    this.#clock ??= lookEvery(TICK_MS, () => this.#tick())
     if (this.#entries.size === 0) this.#clock.ref()
     return new Promise((resolve, reject) => {
       this.#entries.set(question, { resolve, reject, dueAt: performance.now() + deadlineMs })

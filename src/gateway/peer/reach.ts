@@ -1,5 +1,6 @@
 /** How a process reaches the gateways of its machine. */
 import { ShiftworkError } from '../../index.ts'
+import { waitFor } from '../patience.ts'
 import type { Found, Reach } from './asker.ts'
 import type { Target } from './link.ts'
 import type { Links } from './links.ts'
@@ -58,12 +59,12 @@ export class LocalReach implements Reach {
   async #settle(deadlineMs: number, gateway?: string): Promise<void> {
     const settling = this.#links.settle(gateway)
     if (!settling) return
-    let timer: NodeJS.Timeout | undefined
+    let endWait: (() => void) | undefined
     const isLate = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, deadlineMs * FINDING_SHARE)
+      endWait = waitFor(deadlineMs * FINDING_SHARE, resolve)
     })
     await Promise.race([settling, isLate])
-    clearTimeout(timer)
+    endWait?.()
   }
 }
 

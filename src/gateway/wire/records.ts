@@ -20,8 +20,8 @@ export type WireRecord =
   | { readonly type: 'welcome'; readonly value: unknown }
   /** From now on this business worker takes clients. */
   | { readonly type: 'serve' }
-  /** From now on it takes nothing new; what it has, it finishes. */
-  | { readonly type: 'leave' }
+  /** From now on it takes nothing new; what it has, it finishes. `isFollowed`: it has crashed, and another one comes. */
+  | { readonly type: 'leave'; readonly isFollowed?: true }
   /** All events of this client up to this one are handled. */
   | { readonly type: 'ack'; readonly client: number; readonly event: number }
   | { readonly type: 'send'; readonly request: number; readonly to: string; readonly data: Data }
@@ -90,10 +90,11 @@ const HEAD_BYTES = 1 + 4 + 4 + 1 + 4
 export function writeRecord(sink: Sink, record: WireRecord): number {
   switch (record.type) {
     case 'serve':
-    case 'leave':
     case 'ping':
     case 'pong':
       return write(sink, { type: record.type })
+    case 'leave':
+      return write(sink, { type: 'leave', small: record.isFollowed ? 1 : 0 })
     case 'ack':
       return write(sink, { type: 'ack', first: record.client, second: record.event })
     case 'sent':
@@ -207,10 +208,11 @@ function recordOf(type: WireRecord['type'], packet: Buffer, places: Places): Wir
   const json = (): unknown => JSON.parse(packet.toString('utf8', textAt, textEnd))
   switch (type) {
     case 'serve':
-    case 'leave':
     case 'ping':
     case 'pong':
       return { type }
+    case 'leave':
+      return small === 1 ? { type, isFollowed: true } : { type }
     case 'ack':
       return { type, client: first, event: packet.readUInt32BE(at + 5) }
     case 'sent':

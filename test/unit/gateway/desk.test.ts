@@ -18,6 +18,7 @@ const NO_HOOKS: ClientHooks = {
 async function serve(hooks: Partial<ClientHooks>): Promise<{ desk: Desk; gateway: FakeGateway }> {
   const linkDir = temporaryDirectory()
   const gateway = await FakeGateway.open(linkDir)
+  gateway.stateDir = '/fleet'
   const places = new Places({ linkDir })
   const desk = new Desk({ name: 'business', places, hooks: { ...NO_HOOKS, ...hooks }, deadlineMs: 1_000 })
   onTestFinished(() => desk.close())
@@ -67,6 +68,39 @@ it('a gateway that dies meanwhile is not waited for', async () => {
   await gateway.until('ping')
   gateway.die()
   await draining.promise
+})
+
+it('when the master is lost it handles all that the gateways of its fleet have, however long that takes, and leaves behind them', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const handled: string[] = []
+  const { desk, gateway } = await serve({ onMessage: (client: Client) => void handled.push(client.id) })
+  gateway.give(1)
+  let isOver = false
+  const outlasting = desk.outlast('/fleet').then(() => {
+    isOver = true
+  })
+  for (let round = 1; round <= 10; round++) {
+    vi.advanceTimersByTime(10_000)
+    gateway.tell(1, 1 + round, 'text')
+    while (handled.length < round) await turn()
+  }
+  expect(isOver).toBe(false)
+  expect(gateway.said.map(({ type }) => type)).not.toContain('leave')
+  gateway.die()
+  await outlasting
+})
+
+it('gateways of another fleet stay when its master is lost: it waits for none of them', async () => {
+  const { desk } = await serve({})
+  await desk.outlast('/another fleet')
+})
+
+it.each([true, false])('its gateways are told whether another one comes in its place (%s)', async (isFollowed) => {
+  const { desk, gateway } = await serve({})
+  void desk.drain({ isFollowed })
+  await gateway.until('leave')
+  expect(gateway.said.at(-1)).toEqual(isFollowed ? { type: 'leave', isFollowed } : { type: 'leave' })
 })
 
 it('a client that is handed on while it leaves is not its own any more: when the gateway dies, it tells its end to nobody', async () => {

@@ -8,6 +8,8 @@ import { readRecords, WIRE_VERSION, type WireRecord, writeRecord } from '../../.
 
 export class FakeGateway {
   readonly said: WireRecord[] = []
+  /** Of its fleet. */
+  stateDir: string | null = null
   readonly #server: Server
   #socket: Socket | null = null
   #outbox: Outbox | null = null
@@ -40,7 +42,7 @@ export class FakeGateway {
   #take(record: WireRecord): void {
     this.said.push(record)
     if (record.type === 'hello')
-      this.say({ type: 'welcome', value: { version: WIRE_VERSION, gateway: 'fake', pid: 1 } })
+      this.say({ type: 'welcome', value: { version: WIRE_VERSION, gateway: 'fake', pid: 1, stateDir: this.stateDir } })
     this.#wake()
   }
 

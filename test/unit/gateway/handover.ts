@@ -56,7 +56,7 @@ export class FakeLink implements BusinessLink {
   }
 }
 
-type Fate = 'waiting' | 'acknowledged' | 'dropped' | 'lost'
+type Fate = 'waiting' | 'acknowledged' | 'dropped' | 'lost' | 'given up'
 
 /** What is known of one event. */
 interface Known {
@@ -105,6 +105,7 @@ export class Handover {
     else if (what < 0.5) link && this.dispatch.serve(link)
     else if (what < 0.515) link && this.dispatch.leave(link)
     else if (what < 0.53) link && this.lose(link)
+    else if (what < 0.532) this.#giveUp()
     else if (link) this.#acknowledge(link)
   }
 
@@ -131,12 +132,26 @@ export class Handover {
   }
 
   #drop(client: HubClient): void {
-    const held = new Set((client.owner as FakeLink | null)?.held.get(client.number)?.map(({ event }) => event))
-    const eldest = [...(this.#known.get(client.number) ?? [])].find(
-      ([number, { fate, isMessage }]) => fate === 'waiting' && isMessage && !held.has(number),
-    )
+    const [eldest] = this.#waitingOf(client)
     expect(this.dispatch.dropOldest(client)).toBe(eldest !== undefined)
-    if (eldest) eldest[1].fate = 'dropped'
+    if (eldest) eldest.fate = 'dropped'
+  }
+
+  #giveUp(): void {
+    const waiting = [...this.clients.all()].map((client) => this.#waitingOf(client))
+    expect(this.dispatch.giveUp()).toEqual({
+      messages: sum(waiting, (messages) => messages.length),
+      clients: waiting.filter((messages) => messages.length > 0).length,
+    })
+    for (const message of waiting.flat()) message.fate = 'given up'
+  }
+
+  /** Its messages that no worker has, in order. */
+  #waitingOf(client: HubClient): Known[] {
+    const held = new Set((client.owner as FakeLink | null)?.held.get(client.number)?.map(({ event }) => event))
+    return [...(this.#known.get(client.number) ?? [])]
+      .filter(([number, { fate, isMessage }]) => fate === 'waiting' && isMessage && !held.has(number))
+      .map(([, known]) => known)
   }
 
   #link(): FakeLink {
@@ -212,7 +227,7 @@ export class Handover {
       byteLength: sum(all, ({ line }) => line.byteLength),
       handedOver: sum(all, ({ line }) => line.handedOver),
       redelivered: sum(known, ({ timesHanded }) => Math.max(0, timesHanded - 1)),
-      lost: known.filter(({ fate }) => fate === 'lost').length,
+      lost: known.filter(({ fate }) => fate === 'lost' || fate === 'given up').length,
       wrongs: [],
     })
   }

@@ -48,6 +48,7 @@ function randomRecord(random: Random): WireRecord {
     () => ({ type: 'welcome', value: value() }),
     () => ({ type: 'serve' }),
     () => ({ type: 'leave' }),
+    () => ({ type: 'leave', isFollowed: true }),
     () => ({ type: 'ping' }),
     () => ({ type: 'pong' }),
     () => ({ type: 'ack', client: number(), event: number() }),

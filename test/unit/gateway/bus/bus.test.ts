@@ -29,8 +29,9 @@ beforeEach(() => {
 })
 
 afterEach(() => {
-  vi.useRealTimers()
+  // one of them stands on the fake clock
   vi.restoreAllMocks()
+  vi.useRealTimers()
 })
 
 /** A gateway that takes every message. */
@@ -57,6 +58,12 @@ function peer(): Far {
 /** So many ms go by. */
 async function pass(ms = 0): Promise<void> {
   await vi.advanceTimersByTimeAsync(ms)
+}
+
+/** So many ms have gone by in which nothing was done here. */
+function standStill(ms: number): void {
+  const now = performance.now.bind(performance)
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + ms)
 }
 
 /** Settled, with what came of it. */
@@ -314,6 +321,87 @@ describe('a broker that is away', () => {
   })
 })
 
+describe('a process that stood still', () => {
+  /** The gateway of another machine, which goes on meanwhile. */
+  const goesOn = (name: string): void => void broker.members.set(name, performance.now() + 9_000)
+
+  async function knowing(...gateways: string[]): Promise<Far> {
+    const far = peer()
+    for (const name of gateways) goesOn(name)
+    await pass(2_000)
+    expect(await names(far)).toEqual([...gateways].sort())
+    return far
+  }
+
+  it('asks who is there before it says so, whoever seems to be silent, and goes on as before', async () => {
+    const [one, other] = [createGatewayId(), createGatewayId()]
+    const far = await knowing(one)
+    standStill(10_000)
+    for (const name of [one, other]) goesOn(name)
+    const probes = broker.probes
+    const found = await Promise.all([far.all(DEADLINE_MS), far.all(DEADLINE_MS), far.find(one, DEADLINE_MS)])
+    for (const { targets, missing } of found.slice(0, 2) as Awaited<ReturnType<Far['all']>>[]) {
+      expect(targets.map((target) => target.gateway).sort()).toEqual([one, other].sort())
+      expect(missing).toEqual([])
+    }
+    expect(found[2]).toMatchObject({ gateway: one })
+    expect(broker.probes - probes).toBe(1)
+    await pass(10_000)
+    expect(broker.probes - probes).toBe(1 + 5)
+  })
+
+  it('asks also when its machine has slept, and the clock with it', async () => {
+    const one = createGatewayId()
+    const far = await knowing()
+    vi.setSystemTime(Date.now() + 10_000)
+    goesOn(one)
+    expect(await names(far)).toEqual([one])
+  })
+
+  it('says that it does not know, where it is not told in time: no count is wrong', async () => {
+    const far = await knowing(createGatewayId())
+    standStill(10_000)
+    broker.state = 'frozen'
+    const near = { gateway: 'near', send: async () => 'sent', request: async () => 1 } as unknown as Target
+    const all = async (deadlineMs: number) => {
+      const found = await far.all(deadlineMs)
+      return { ...found, targets: [near, ...found.targets] }
+    }
+    const commands = new Commands({ find: far.find.bind(far), all }, DEADLINE_MS)
+    expect(await outcome(commands.count())).toBe('ERR_BUS')
+    expect(await outcome(far.find(createGatewayId(), DEADLINE_MS))).toBe('ERR_BUS')
+    await pass(5_000)
+    expect(await outcome(commands.count())).toBe('ERR_BUS')
+  })
+
+  it('takes nobody for silent who was there when it last asked', async () => {
+    const one = createGatewayId()
+    const far = await knowing()
+    broker.members.set(one, performance.now() + 3_000)
+    await pass(2_000)
+    broker.state = 'frozen'
+    standStill(3_500)
+    expect(await names(far)).toEqual([one])
+    expect(await far.find(one, DEADLINE_MS)).toMatchObject({ gateway: one })
+    broker.state = 'up'
+    await pass(2_000)
+    expect(await names(far)).toEqual([])
+  })
+
+  it('and finds the connection lost, misses those who were there before it', async () => {
+    const one = createGatewayId()
+    const far = await knowing(one)
+    standStill(8_500)
+    broker.stop()
+    broker.state = 'up'
+    await pass(200)
+    expect(await far.all(DEADLINE_MS)).toMatchObject({ targets: [], missing: [{ gateway: 'bus' }] })
+    goesOn(one)
+    await pass(2_000)
+    expect(await far.all(DEADLINE_MS)).toMatchObject({ targets: [{ gateway: one }], missing: [] })
+  })
+})
+
 it('commands share a packet, which is valid for all of them, unless one of them must be done much sooner', async () => {
   const [one, far] = [gateway(), peer()]
   await pass()
@@ -360,7 +448,8 @@ it('those who are near are not kept waiting for a bus of which nothing is known 
   broker.state = 'frozen'
   const far = peer()
   const found = far.all(DEADLINE_MS)
-  await pass(DEADLINE_MS / 2)
+  // and a moment in which what has come is read
+  await pass(DEADLINE_MS / 2 + 1)
   await expect(found).resolves.toMatchObject({ targets: [], missing: [{ gateway: 'bus' }] })
 })
 

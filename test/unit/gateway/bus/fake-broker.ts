@@ -10,6 +10,7 @@ export class FakeBroker {
   /** away: nobody can connect · frozen: nothing is answered any more */
   state: 'up' | 'frozen' | 'away' = 'up'
   attempts = 0
+  probes = 0
   readonly members = new Map<string, number>()
   readonly published: { channel: string; bytes: Buffer }[] = []
   readonly #connections = new Set<Connection>()
@@ -51,7 +52,10 @@ export class FakeBroker {
       return value()
     }
     return {
-      probe: () => act(() => performance.now()),
+      probe: () => {
+        this.probes++
+        return act(() => performance.now())
+      },
       publish: (channel, bytes) => act(() => this.say(channel, bytes)),
       put: (member, expiresAt) =>
         act(() => {

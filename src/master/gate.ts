@@ -3,12 +3,14 @@
  * in a process group of its own, so that a deadline or a stop ends all of it; what it prints is passed
  * on line by line. It does not outlive the master, however that ends. Called by the supervisor.
  */
+
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
 import { describeError, systemCode } from '../errors.ts'
 import type { Failure } from '../ipc/status.ts'
 import { membersOf } from '../os/processes.ts'
+import { waitFor } from '../patience.ts'
 
 export interface GateOptions {
   command: string
@@ -70,7 +72,7 @@ function watch(child: ChildProcess, { command, timeoutMs, onLine, onEnd }: GateO
   const end = (message: string | null): void => {
     if (isEnded) return
     isEnded = true
-    clearTimeout(timer)
+    endWait()
     onEnd(message === null ? null : { message, stack: message }, tail)
   }
   const abort = (why: string): void => {
@@ -79,12 +81,13 @@ function watch(child: ChildProcess, { command, timeoutMs, onLine, onEnd }: GateO
     signalGroup(child, 'SIGTERM')
     const last = setTimeout(() => signalGroup(child, 'SIGKILL'), KILL_AFTER_MS)
     void untilGone(child).then((left) => {
-      // by then its number may be another's
+      // later its number may be another's
       clearTimeout(last)
+      if (left !== '') signalGroup(child, 'SIGKILL')
       end(`${why}${left}`)
     })
   }
-  const timer = setTimeout(() => abort(`did not end within ${timeoutMs} ms: ${command}`), timeoutMs)
+  const endWait = waitFor(timeoutMs, () => abort(`did not end within ${timeoutMs} ms: ${command}`))
   for (const stream of [child.stdout, child.stderr])
     if (stream)
       eachLine(stream, (line) => {
@@ -95,7 +98,7 @@ function watch(child: ChildProcess, { command, timeoutMs, onLine, onEnd }: GateO
       })
   child.once('error', (error) => end(`could not be started: ${error.message}`))
   child.once('exit', (code, signal) => {
-    clearTimeout(timer)
+    endWait()
     // what it had started may need its time, or the SIGKILL that is due
     if (isAborted) return
     // the command is not the shell that was killed

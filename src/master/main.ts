@@ -221,7 +221,9 @@ class Master {
     const { hooks, screen } = this.#options
     switch (notice.type) {
       case 'started':
-        this.#startTold = this.#onStarted()
+        this.#startTold = this.#onStarted().catch((error: unknown) => {
+          this.#log.error(`cannot tell that all workers serve: ${describeError(error).stack}`)
+        })
         return
       case 'start-failed':
         screen.failed(notice.failure, notice.isWaiting)

@@ -32,6 +32,7 @@ export type Preparation = Extract<
 export class Preparations {
   readonly #options: PreparationsOptions
   readonly #readers = new Set<() => void>()
+  readonly #reading = new Set<Promise<ReadResult>>()
   /** One after the other: two of one address would take it from each other. */
   #binds: Promise<void> = Promise.resolve()
   #endGate: () => void = () => undefined
@@ -62,7 +63,13 @@ export class Preparations {
   }
 
   /** What the start file says now. */
-  async readStartFile(): Promise<ReadResult> {
+  readStartFile(): Promise<ReadResult> {
+    const reading = this.#read().finally(() => this.#reading.delete(reading))
+    this.#reading.add(reading)
+    return reading
+  }
+
+  async #read(): Promise<ReadResult> {
     let reader: { end: () => void; mark: string } | undefined
     const result = await readStartFile(this.#options.launcher, (begun) => {
       reader = begun
@@ -83,6 +90,11 @@ export class Preparations {
   /** Everything stops: nobody wants to know any more. */
   endReaders(): void {
     for (const end of this.#readers) end()
+  }
+
+  /** Settles when no process reads any more, and the sweeps behind them have begun. */
+  async readersEnd(): Promise<void> {
+    while (this.#reading.size > 0) await Promise.all(this.#reading)
   }
 
   async #bind(key: string, spec: Spec): Promise<void> {

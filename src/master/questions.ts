@@ -14,6 +14,9 @@ interface Question {
   done: () => void
 }
 
+/** A question, or its answer, may have been lost. */
+const ASK_AGAIN_MS = 10_000
+
 export class Questions {
   readonly #open = new Map<number, Question>()
   /** Who was asked and has not answered since, and when that was. */
@@ -44,10 +47,10 @@ export class Questions {
       const now = performance.now()
       for (const [key, worker] of workers) {
         const since = this.#owing.get(key)
-        const isBlocked = since !== undefined && now - since >= timeoutMs
+        const isBlocked = since !== undefined && now - since >= timeoutMs && now - since < ASK_AGAIN_MS
         question.waiting.set(key, isBlocked ? since : now)
         if (isBlocked) continue
-        if (since === undefined) this.#owing.set(key, now)
+        if (since === undefined || now - since >= ASK_AGAIN_MS) this.#owing.set(key, now)
         worker.send({ type: 'stats', question: id })
       }
       if (question.waiting.size === 0) question.done()

@@ -146,7 +146,7 @@ export class Supervisor {
     if (this.#isStopped) return
     this.#heartbeat.adjust()
     // what came due since the last look has not been looked at
-    const wakeAt = nextWakeAt(this.fleet, this.#decidedAt, this.#heardAt)
+    const wakeAt = nextWakeAt(this.fleet, this.#decidedAt)
     if (wakeAt === null) return
     if (wakeAt <= this.#decidedAt) {
       this.#hear()
@@ -231,7 +231,10 @@ export class Supervisor {
         this.#isStopped = true
         this.#heartbeat.end()
         // nobody is told before what the workers had started is gone, too
-        void this.#sweeper.idle().then(() => this.#notify({ type: 'stopped' }))
+        void this.preparations
+          .readersEnd()
+          .then(() => this.#sweeper.idle())
+          .then(() => this.#notify({ type: 'stopped' }))
         return
     }
   }
@@ -253,14 +256,19 @@ export class Supervisor {
     const process = spawnProcess(this.#launcher, who, {
       onMessage: (message) => this.#receive(child, message),
       onExit: (code, signal) => this.#exited(child, code, signal),
-      onParted: () => {
-        const message = 'it has closed its channel to the master, by process.disconnect() or the like'
-        this.#receive(child, { type: 'leaving', failure: { message, stack: message }, timeoutMs: spec.stopTimeoutMs })
-      },
+      onParted: () => this.#parted(child, spec),
     })
     child.pid = process.pid
     this.#processes.set(child.key, process)
     this.#tell('spawned', child, null)
+  }
+
+  #parted(child: Child, { stopTimeoutMs }: Spec): void {
+    const message = 'it has closed its channel to the master, by process.disconnect() or the like'
+    const failure = { message, stack: message }
+    this.#dispatch({ type: 'parted', key: child.key, failure, timeoutMs: stopTimeoutMs }, () => {
+      if (child.failure !== null) this.#tell('failed', child, message)
+    })
   }
 
   #tellKept(reloaded: readonly string[]): void {

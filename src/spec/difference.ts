@@ -50,7 +50,13 @@ export function disagreementOf(first: readonly Spec[], second: readonly Spec[]):
   }
   const added = second.find(({ name }) => !first.some((spec) => spec.name === name))
   if (added) return `${added.name}: the group is new`
-  return JSON.stringify(first) === JSON.stringify(second) ? null : 'the order of the groups'
+  return first.every(({ name }, index) => second[index]?.name === name) ? null : 'the order of the groups'
+}
+
+/** The same where `env` is not to be trusted: a process that has it already reads it into what it says. */
+export function disagreementButEnv(first: readonly Spec[], second: readonly Spec[]): string | null {
+  const without = (specs: readonly Spec[]): Spec[] => specs.map((spec) => ({ ...spec, env: {} }))
+  return disagreementOf(without(first), without(second))
 }
 
 function differingKey(a: object, b: object): string | null {

@@ -45,6 +45,11 @@ export interface HealthCheck {
   everyMs: number
 }
 
+/** Its processes are given nothing beside what the master has. */
+export function isWithoutEnv({ env }: Spec): boolean {
+  return Object.keys(env).length === 0
+}
+
 /** The options that are data; the hooks, `tls` and `server` stay with the Worker in its process. */
 export const DEFAULTS = {
   count: 1,

@@ -104,11 +104,11 @@ class WorkerProcess {
     this.#link.onOrder((order, handle) => this.#obey(order, handle))
     this.#link.onLost(() => {
       this.#isOrphan = true
+      // it will not be said any more
+      this.#onReleased()
       this.#broadcaster.lose()
       void this.#leave('orphaned', { timeoutMs: this.#spec.stopTimeoutMs, lingerMs: null })
     })
-    // what this start file says; the master forked with what it knew before
-    Object.assign(process.env, this.#spec.env)
     // without the mark, nobody knows what this worker starts
     if (!this.#spec.sweepChildren) delete process.env[WORKER_VARIABLE]
     dropPrivileges(this.#spec.user, this.#spec.group)

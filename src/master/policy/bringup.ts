@@ -3,6 +3,7 @@
  * `reconcile` for each slot that ought to be filled; returns what to do as actions.
  */
 import type { Spec } from '../../spec/spec.ts'
+import { isWithoutEnv } from '../../spec/spec.ts'
 import type { Action } from './actions.ts'
 import { isComing } from './child.ts'
 import {
@@ -24,8 +25,7 @@ import { isAtomic, isHeld, isTurnOf, mayBeAdmitted } from './succession.ts'
 export function bringUp(fleet: Fleet, group: Group, slot: Slot, now: number, actions: Action[]): void {
   const successor = childrenOf(fleet, group.name, slot.id).find((child) => isComing(child.state))
   if (successor) {
-    if (successor.state === 'prepared' && mayBeAdmitted(fleet, group, successor, now))
-      admit(group, successor, now, actions)
+    if (successor.state === 'prepared' && mayBeAdmitted(fleet, group, successor)) admit(group, successor, now, actions)
     return
   }
   if (now < slot.retryAt || !maySpawn(fleet, group, slot, now)) return
@@ -116,7 +116,10 @@ function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; n
     silentSince: null,
     isDebugged: false,
     isBack: false,
+    hasParted: false,
     resigned: false,
+    isUnbiased: isWithoutEnv(spec),
+    specs: null,
     disagreement: null,
     failure: null,
     output: '',

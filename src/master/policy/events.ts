@@ -5,14 +5,14 @@
 import type { DrainReport, ReplaceReason } from '../../ipc/messages.ts'
 import type { Failure } from '../../ipc/status.ts'
 import type { DescriptorUse } from '../../os/descriptors.ts'
-import { disagreementOf } from '../../spec/difference.ts'
+import { disagreementButEnv, disagreementOf } from '../../spec/difference.ts'
 import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
 import { type Child, discharge, type Fleet, LEAVE_TIMEOUT_MS, leavesEarly, move, slotKey, slotOf } from './fleet.ts'
 import { noteAlive, noteAsked, noteSleep } from './hang.ts'
-import type { Reading, Request } from './operations.ts'
+import type { Reading, Reload, Request } from './operations.ts'
 import { holderAmong, keepAddress } from './topology.ts'
 
 /** What comes from outside, with the time it came. */
@@ -23,6 +23,8 @@ export type FleetEvent =
   | { type: 'failed'; key: number; failure: Failure; output: string }
   | { type: 'leaving'; key: number; failure: Failure; timeoutMs: number }
   | { type: 'resigned'; key: number }
+  /** It has closed its channel, takes its master for dead, and will be gone after `timeoutMs`. */
+  | { type: 'parted'; key: number; failure: Failure; timeoutMs: number }
   | { type: 'replace'; key: number; why: ReplaceReason; detail: string | null }
   /** Its file descriptors are used up but for a reserve, and it does not listen; `use` null: it has room again. */
   | { type: 'full'; key: number; use: DescriptorUse | null }
@@ -114,10 +116,13 @@ function applyGate({ reload }: Fleet, { reload: key, failure, output }: Extract<
   else reload.isGateOpen = true
 }
 
-function applyRead({ reload }: Fleet, event: Extract<FleetEvent, { type: 'read' }>): void {
+function applyRead(fleet: Fleet, event: Extract<FleetEvent, { type: 'read' }>): void {
+  const { reload } = fleet
   if (reload?.key !== event.reload || reload.phase !== 'canary') return
-  if (event.reading) reload.read ??= event.reading
-  else if (event.failure) reload.failure ??= { worker: 'start file', ...event.failure, output: event.output }
+  if (event.reading) {
+    reload.read ??= event.reading
+    compareReadings(fleet, reload)
+  } else if (event.failure) reload.unread ??= { worker: 'start file', ...event.failure, output: event.output }
 }
 
 function applyStop(fleet: Fleet, event: Extract<FleetEvent, { type: 'stop' }>, now: number): void {
@@ -164,6 +169,10 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
     case 'leaving':
       applyFailure(fleet, child, event, now)
       return
+    case 'parted':
+      child.hasParted = true
+      applyFailure(fleet, child, event, now)
+      return
     case 'resigned':
       child.resigned = true
       return
@@ -200,12 +209,22 @@ function noteOwnTimes(child: Child, specs: readonly Spec[]): void {
   child.deadlineAt = child.startedAt + own.startTimeoutMs
 }
 
-/** The first successor of a reload tells what the start file says now; a later one must agree. */
+/** The first successor of a reload that can tells what the start file says now; the others must agree. */
 function noteSpecs(fleet: Fleet, child: Child, { specs, settings, version }: Reading): void {
   const { reload } = fleet
+  child.specs = specs
   if (!reload || reload.next.get(child.name) !== child.generation) return
-  reload.read ??= { specs, settings, version }
-  child.disagreement = disagreementOf(reload.read.specs, specs)
+  if (child.isUnbiased) reload.read ??= { specs, settings, version }
+  compareReadings(fleet, reload)
+}
+
+function compareReadings(fleet: Fleet, { read, next }: Reload): void {
+  if (!read) return
+  for (const child of fleet.children.values()) {
+    if (!child.specs || next.get(child.name) !== child.generation) continue
+    const compare = child.isUnbiased ? disagreementOf : disagreementButEnv
+    child.disagreement = compare(read.specs, child.specs)
+  }
 }
 
 /** It failed, or crashed, by its own report; its exit follows. The slot counts as empty from now on. */

@@ -46,9 +46,15 @@ export interface Child {
   isDebugged: boolean
   /** It was hung and answers again. */
   isBack: boolean
+  /** It has closed its channel: it neither hears nor says anything. */
+  hasParted: boolean
   /** It has said that it is leader no more. */
   resigned: boolean
-  /** Where its start file says something else than that of the first successor of its reload; null: nowhere. */
+  /** It was given nothing of its group's `env`: what it reads in the start file is what the master would. */
+  readonly isUnbiased: boolean
+  /** What it has read in the start file. */
+  specs: readonly Spec[] | null
+  /** Where that is something else than what its reload goes by; null: nowhere. */
   disagreement: string | null
   failure: Failure | null
   /** The last lines it wrote before it was prepared. */
@@ -136,6 +142,8 @@ export interface Fleet {
   scaling: Scaling | null
   /** Successors serve, old ones still leave: only the answer is due. */
   settling: (Reload | Scaling)[]
+  /** What had come by then was read: what others have not said is judged by it. */
+  heardAt: number
   /** The key of the latest reload whose old workers have left; 0: none. */
   answeredReload: number
   waiting: Request[]
@@ -166,13 +174,14 @@ export function createFleet(specs: readonly Spec[], conditions: Conditions): Fle
     startFailure: null,
     isDormant: false,
     nextKey: 1,
+    heardAt: 0,
     answeredReload: 0,
   }
 }
 
 /** It ends now, and has not said that its drain is over: what it had open is lost. Asked before its exit is applied. */
-export function leavesEarly({ state, servingAt, drainReason, report }: Child): boolean {
-  return state === 'draining' && servingAt !== null && drainReason !== 'crash' && report === null
+export function leavesEarly({ state, servingAt, drainReason, report, hasParted }: Child): boolean {
+  return state === 'draining' && servingAt !== null && drainReason !== 'crash' && report === null && !hasParted
 }
 
 /** A group whose slots are all to be filled with this generation. */

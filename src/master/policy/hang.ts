@@ -41,7 +41,7 @@ function tooLateMs(limitMs: number): number {
 
 /** Those that must answer: whoever serves, and whoever may drain for as long as it likes. */
 export function isWatched(child: Child): boolean {
-  if (child.hangTimeoutMs === 0) return false
+  if (child.hangTimeoutMs === 0 || child.hasParted) return false
   return child.state === 'serving' || (child.state === 'draining' && child.deadlineAt === null)
 }
 
@@ -75,20 +75,12 @@ export function hungAt(child: Child): number | null {
   return child.silentSince + child.hangTimeoutMs
 }
 
-/**
- * @param times `heardAt`: what had come by then was read; an answer that came later may not have been.
- * @param count counts the failure, as for any worker that ends by itself.
- */
-export function enforceHangs(
-  fleet: Fleet,
-  { now, heardAt }: { now: number; heardAt: number },
-  count: (child: Child) => void,
-  actions: Action[],
-): void {
+/** @param count counts the failure, as for any worker that ends by itself. */
+export function enforceHangs(fleet: Fleet, now: number, count: (child: Child) => void, actions: Action[]): void {
   for (const child of [...fleet.children.values()]) {
     if (child.isBack && child.state === 'hung') startDrain(fleet, child, 'hang', now, actions)
     const dueAt = hungAt(child)
-    if (dueAt === null || heardAt < dueAt) continue
+    if (dueAt === null || fleet.heardAt < dueAt) continue
     const why = `hung: its event loop has not answered for ${child.hangTimeoutMs} ms (hangTimeoutMs)`
     if (child.state === 'draining') giveUp(child, why, now, actions)
     else declareHung(child, why, { now, count }, actions)

@@ -66,8 +66,10 @@ export interface Reload {
   readonly previous: Map<string, number>
   /** gate: a command must succeed first · canary: new code proves itself · roll: it takes over */
   phase: 'gate' | 'canary' | 'roll'
-  /** What the start file says now, as its first successor read it. */
+  /** What the start file says now, as its first successor read it that could. */
   read: Reading | null
+  /** Why a process that does nothing else could not read it. A successor that cannot either tells more. */
+  unread: ReloadFailure | null
   /** What that changes; null: nobody has read it yet. */
   topology: Topology | null
   /** The command before it has succeeded, or there is none. */

@@ -35,13 +35,14 @@ import { bakeMsOf, isKept, overtakenAt } from './succession.ts'
  */
 export function reconcile(fleet: Fleet, now: number, heardAt: number = now): Action[] {
   const actions: Action[] = []
+  fleet.heardAt = heardAt
   if (fleet.phase === 'stopped') {
     // whoever asks now gets an answer, too
     settle(fleet, now, actions)
     return actions
   }
-  enforceDeadlines(fleet, { now, heardAt }, actions)
-  enforceHangs(fleet, { now, heardAt }, (child) => countHang(fleet, child, now), actions)
+  enforceDeadlines(fleet, now, actions)
+  enforceHangs(fleet, now, (child) => countHang(fleet, child, now), actions)
   if (fleet.phase === 'starting') endFirstStart(fleet, now, actions)
   if (fleet.phase === 'stopping') stopAll(fleet, now, actions)
   else operate(fleet, now, actions)
@@ -105,13 +106,13 @@ function releaseListeners(fleet: Fleet, actions: Action[]): void {
 
 // ---- deadlines -----------------------------------------------------------------------------------------------------
 
-function enforceDeadlines(fleet: Fleet, { now, heardAt }: { now: number; heardAt: number }, actions: Action[]): void {
+function enforceDeadlines(fleet: Fleet, now: number, actions: Action[]): void {
   for (const child of [...fleet.children.values()]) {
     if (child.disagreement !== null && isComing(child.state)) {
       failByMaster(fleet, child, disagreementText(child.disagreement), now)
       startDrain(fleet, child, 'cancelled', now, actions)
     }
-    if (child.deadlineAt === null || (isHeard(child) ? heardAt : now) < child.deadlineAt) continue
+    if (child.deadlineAt === null || fleet.heardAt < child.deadlineAt) continue
     const { state } = child
     if (!move(child, 'deadline')) continue
     child.deadlineAt = now + LEAVE_TIMEOUT_MS
@@ -122,11 +123,6 @@ function enforceDeadlines(fleet: Fleet, { now, heardAt }: { now: number; heardAt
     }
     actions.push({ do: 'kill', child, why })
   }
-}
-
-/** What ends its deadline comes from itself, and may be here unread: that it has come up, that it is back. */
-function isHeard({ state }: Child): boolean {
-  return isComing(state) || state === 'hung'
 }
 
 function disagreementText(where: string): string {
@@ -236,21 +232,20 @@ function chooseLeader(fleet: Fleet, group: Group, actions: Action[]): void {
 // ---- when to look again --------------------------------------------------------------------------------------------
 
 /** The next time at which `reconcile` may decide something without an event, `now` at once; null: never. */
-export function nextWakeAt(fleet: Fleet, now: number, heardAt: number = now): number | null {
+export function nextWakeAt(fleet: Fleet, now: number): number | null {
   let wakeAt = Number.POSITIVE_INFINITY
   const consider = (at: number | null): void => {
     if (at !== null && at > now) wakeAt = Math.min(wakeAt, at)
   }
   const considerHeard = (at: number | null): void => {
-    if (at !== null && at > heardAt) wakeAt = Math.min(wakeAt, Math.max(at, now))
+    if (at !== null && at > fleet.heardAt) wakeAt = Math.min(wakeAt, Math.max(at, now))
   }
   for (const child of fleet.children.values()) {
-    if (isHeard(child)) considerHeard(child.deadlineAt)
-    else consider(child.deadlineAt)
+    considerHeard(child.deadlineAt)
     considerHeard(hungAt(child))
     const group = fleet.groups.get(child.name)
     if (group && child.state === 'prepared' && child.preparedAt !== null)
-      consider(child.preparedAt + bakeMsOf(fleet.reload, group))
+      considerHeard(child.preparedAt + bakeMsOf(fleet.reload, group))
   }
   if (fleet.reload) consider(overtakenAt(fleet.reload))
   for (const group of fleet.groups.values()) {

@@ -4,11 +4,23 @@
  * Rolling, one canary proves its group; atomic, every slot has one. What the start file changes about
  * the fleet itself takes effect with it. Called by `reconcile` only; changes the fleet's data.
  */
+
 import type { ReloadFailure } from '../../ipc/status.ts'
+import { isWithoutEnv } from '../../spec/spec.ts'
 import type { Action } from './actions.ts'
 import { emptySummary, endServing } from './answers.ts'
 import { isComing } from './child.ts'
-import { childrenOf, type Fleet, type Group, hasFailed, liveSlots, nextGeneration, retarget, slotKey } from './fleet.ts'
+import {
+  childrenOf,
+  type Fleet,
+  type Group,
+  hasFailed,
+  liveSlots,
+  nextGeneration,
+  retarget,
+  type Slot,
+  slotKey,
+} from './fleet.ts'
 import type { Reload, ReloadRequest } from './operations.ts'
 import { growTo, reshape } from './reshape.ts'
 import { retireExtra, startDrain } from './retire.ts'
@@ -76,6 +88,7 @@ export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], no
     failure: gone === undefined ? null : missingError(gone),
     isOfCode: gone === undefined,
     read: null,
+    unread: null,
     topology: null,
     binding: new Set(),
     counts: new Map(chosen.map((group) => [group.name, group.count])),
@@ -96,7 +109,8 @@ function openCanaries(fleet: Fleet, reload: Reload, actions: Action[]): void {
     if (generation !== undefined) for (const slot of provingSlots(fleet, reload, group)) retarget(slot, generation)
   }
   // no successor will tell what the start file says
-  if (reload.groups.length === 0 || fleet.isDormant) actions.push({ do: 'read-start-file', reload: reload.key })
+  const isTold = !fleet.isDormant && groupsOf(fleet, reload).some((group) => isWithoutEnv(group.spec))
+  if (!isTold) actions.push({ do: 'read-start-file', reload: reload.key })
 }
 
 // ---- canaries ------------------------------------------------------------------------------------------------------
@@ -119,10 +133,14 @@ function advanceCanaries(fleet: Fleet, reload: Reload, now: number, actions: Act
     overtake(fleet, reload, now, actions)
     return
   }
+  if (reload.unread && proving.every((one) => isPrepared(fleet, reload, one))) {
+    reject(fleet, reload, reload.unread, now, actions)
+    return
+  }
   if (!reload.topology || reload.binding.size > 0) return
   const isProven = ({ group, slot }: (typeof proving)[number]): boolean =>
     childrenOf(fleet, group.name, slot.id).some(
-      (child) => child.generation === reload.next.get(group.name) && isBaked(reload, group, child, now),
+      (child) => child.generation === reload.next.get(group.name) && isBaked(fleet, reload, group, child),
     )
   if (!proving.every(isProven)) return
   beginRoll(fleet, reload)
@@ -138,6 +156,13 @@ function isOvertaken(fleet: Fleet, reload: Reload, now: number): boolean {
 function overtake(fleet: Fleet, reload: Reload, now: number, actions: Action[]): void {
   const message = 'a file has changed again before this code was ready'
   reject(fleet, reload, { worker: 'watch', message, stack: message, output: '' }, now, actions)
+}
+
+function isPrepared(fleet: Fleet, reload: Reload, { group, slot }: { group: Group; slot: Slot }): boolean {
+  const generation = reload.next.get(group.name)
+  return childrenOf(fleet, group.name, slot.id).some(
+    (child) => child.generation === generation && child.state === 'prepared',
+  )
 }
 
 /** Nothing old was touched: the successors end, also those that serve already, and every target is what it was. */

@@ -58,7 +58,12 @@ function stopChild(fleet: Fleet, child: Child, now: number, actions: Action[]): 
   }
   const wasToldOfStop = child.drainReason === 'stop'
   const isUpToDate = wasToldOfStop && (child.drainAt ?? 0) >= (fleet.stopping?.orderedAt ?? 0)
-  if (isUpToDate || child.drainReason === 'crash') return
+  if (isUpToDate) return
+  // it hears no order any more, or leaves in a moment
+  if (child.drainReason === 'crash') {
+    child.deadlineAt = Math.min(child.deadlineAt ?? Number.POSITIVE_INFINITY, stopDeadline(fleet, child))
+    return
+  }
   // it drains since a reload or an earlier stop: a deadline is brought nearer, never put off
   const before = child.deadlineAt ?? Number.POSITIVE_INFINITY
   const deadlineAt = Math.min(before, stopDeadline(fleet, child))

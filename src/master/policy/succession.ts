@@ -16,28 +16,33 @@ function isSuccessor(reload: Reload | null, child: Child): reload is Reload {
 }
 
 /** No successor of it has served: whatever has failed since, all is as it was. */
-export function isUntouched(fleet: Fleet, { next, summary }: Reload): boolean {
-  if (summary.replaced.length > 0) return false
-  const isNew = (child: Child | null): boolean => child !== null && child.generation === next.get(child.name)
-  return ![...fleet.children.values()].some(
+export function isUntouched(fleet: Fleet, reload: Reload): boolean {
+  return !groupsOf(fleet, reload).some((group) => hasServed(fleet, reload, group))
+}
+
+function hasServed(fleet: Fleet, { next, summary }: Reload, { name }: Group): boolean {
+  if (summary.replaced.some((row) => row.name === name)) return true
+  const isNew = (child: Child | null): boolean => child?.name === name && child.generation === next.get(name)
+  return [...fleet.children.values()].some(
     (child) => isNew(child.successor) || (child.servingAt !== null && isNew(child)),
   )
 }
 
 /** It was ready for as long as a canary has to live. */
-export function isBaked(reload: Reload, group: Group, { state, preparedAt }: Child, now: number): boolean {
-  return state === 'prepared' && preparedAt !== null && now >= preparedAt + bakeMsOf(reload, group)
+export function isBaked(fleet: Fleet, reload: Reload, group: Group, { state, preparedAt }: Child): boolean {
+  // it may have died, and that lies unread
+  return state === 'prepared' && preparedAt !== null && fleet.heardAt >= preparedAt + bakeMsOf(reload, group)
 }
 
 /** A prepared successor waits until all are baked, and for its group's turn; one that fills a gap does not. */
-export function mayBeAdmitted(fleet: Fleet, group: Group, child: Child, now: number): boolean {
+export function mayBeAdmitted(fleet: Fleet, group: Group, child: Child): boolean {
   const { reload } = fleet
   if (!isSuccessor(reload, child)) return true
   if (reload.phase !== 'roll') return false
   const isGap = child.id < (reload.counts.get(child.name) ?? 0) && currentOf(fleet, child.name, child.id) === null
   if (isGap) return true
   // a canary that died on its way to serve was none: the next one proves itself as it had to
-  const isProven = fleet.isDormant || !isUntouched(fleet, reload) || isBaked(reload, group, child, now)
+  const isProven = fleet.isDormant || hasServed(fleet, reload, group) || isBaked(fleet, reload, group, child)
   return isProven && isTurnOf(fleet, group)
 }
 

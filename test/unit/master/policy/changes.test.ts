@@ -102,12 +102,42 @@ describe('new code', () => {
   it('is started with its own environment, not with that of before', () => {
     const stage = Stage.started(spec('web', { ...NOW, env: { LEVEL: '1' } }))
     stage.file = [spec('web', { ...NOW, env: { LEVEL: '2' } })]
-    stage.reload()
+    // who has the old one may read it out of that: somebody without it is asked
+    expect(stage.reload()).toEqual(['reload-began web', 'read-start-file', 'spawn web/0 g2'])
     const first = stage.child('web')
-    expect(stage.load(first)).toEqual(['drain web/0 g2 (cancelled, 2000 ms)', 'spawn web/0 g2'])
+    expect(stage.load(first)).toEqual([])
+    expect(stage.read()).toEqual(['drain web/0 g2 (cancelled, 2000 ms)', 'spawn web/0 g2'])
     expect(stage.done.findLast((action) => action.do === 'spawn')?.spec.env).toEqual({ LEVEL: '2' })
     stage.exit(first)
     expect(stage.prepare(stage.child('web'))).toEqual(['serve web/0 g2'])
+  })
+
+  it('is asked what the start file says where it is given nothing but what the master has', () => {
+    const stage = Stage.started(spec('web', { ...NOW, env: { LEVEL: '1' } }), spec('api', NOW))
+    stage.file = [spec('web', { ...NOW, env: { LEVEL: '2' } }), spec('api', { ...NOW, env: { LEVEL: '3' } })]
+    expect(stage.reload()).toEqual(['reload-began web+api', 'spawn web/0 g2', 'spawn api/0 g2'])
+    const biased = [spec('web', { ...NOW, env: { LEVEL: '22' } }), spec('api', { ...NOW, env: { LEVEL: '1 3' } })]
+    const [file] = [stage.file]
+    stage.file = biased
+    expect(stage.load(stage.child('web'))).toEqual([])
+    stage.file = file
+    expect(stage.load(stage.child('api'))).toContain('spawn web/0 g2')
+    const envs = stage.done.flatMap((action) => (action.do === 'spawn' ? [action.spec.env] : [])).slice(-2)
+    expect(envs).toEqual([{ LEVEL: '2' }, { LEVEL: '3' }])
+    // what they read now is biased, and agrees but for that
+    stage.file = biased
+    for (const name of ['web', 'api']) expect(stage.load(stage.child(name))).toEqual([])
+  })
+
+  it('is rejected when nobody can read the start file who is not biased, once all its canaries are ready', () => {
+    const stage = Stage.started(spec('web', { ...NOW, env: { LEVEL: '1' } }))
+    stage.reload()
+    const failure = { message: 'no reader', stack: 'no reader' }
+    const reload = stage.fleet.reload?.key ?? 0
+    expect(stage.send({ type: 'read', reload, reading: null, failure, output: '' })).toEqual([])
+    expect(stage.prepare(stage.child('web'))).toContain('drain web/0 g2 (cancelled, 2000 ms)')
+    stage.leave(stage.child('web'))
+    expect(stage.answer()).toMatchObject({ result: 'rejected', error: { worker: 'start file', message: 'no reader' } })
   })
 
   it('does not keep a group empty whose last old worker has crashed meanwhile', () => {

@@ -16,7 +16,6 @@ import { userIds } from '../os/users.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
-import { openControl } from './control.ts'
 import { type DescriptorWatch, watchDescriptors } from './descriptors.ts'
 import { Inheritance } from './inherited.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
@@ -25,6 +24,7 @@ import type { MetricsServer } from './metrics/server.ts'
 import type { Notice } from './notices.ts'
 import { listenerKey } from './policy/listenerkey.ts'
 import { PLAIN_RELOAD } from './policy/operations.ts'
+import { Presence } from './presence.ts'
 import { logNotice } from './report.ts'
 import { Requests } from './requests.ts'
 import { bindSignals } from './signals.ts'
@@ -130,6 +130,7 @@ class Master {
   #lastReload: ReloadSummary | null = null
   #warnings: string[] = []
   #watch: Watch | null = null
+  #presence: Presence | null = null
   #end: (code: ExitCode) => void = () => undefined
 
   constructor(
@@ -160,6 +161,7 @@ class Master {
         ...options.warnings,
         ...this.#warnings,
         ...this.#descriptors.warnings(),
+        ...(this.#presence?.warnings() ?? []),
         ...options.inheritance.warnings(),
       ],
       lastReload: () => this.#lastReload,
@@ -176,9 +178,12 @@ class Master {
     const ended = new Promise<ExitCode>((resolve) => {
       this.#end = resolve
     })
-    const control = await openControl(this.#options.stateDir.controlSocket, (request, asker) =>
-      this.#requests.answer(request, asker),
-    )
+    this.#presence = await Presence.open({
+      stateDir: this.#options.stateDir,
+      log: this.#log,
+      onRequest: (request, asker) => this.#requests.answer(request, asker),
+      onRestored: () => this.#logFiles.reopen(),
+    })
     const unbindSignals = bindSignals({
       stop: ({ graceful, force }) => this.#supervisor.stop({ graceful, timeoutMs: null, force }),
       reload: () => this.#supervisor.reload(PLAIN_RELOAD, () => undefined),
@@ -202,10 +207,10 @@ class Master {
     await Promise.race([hook, delay(STOP_HOOK_TIMEOUT_MS, undefined, { ref: false })])
     this.#requests.end()
     this.#metrics?.close()
-    control.hide()
+    await this.#presence.hide()
     // the lock goes last but one: a start that waits for it finds the ports free
-    releasePidFile(this.#options.stateDir.pidFile)
-    await control.close()
+    this.#presence.release()
+    await this.#presence.close()
     process.off('uncaughtException', this.#onUncaught)
     unbindSignals()
     return code

@@ -98,10 +98,15 @@ function parse(text: string): ProcessId | null {
   return match ? { pid: Number(match[1]), startTime: match[2] ?? '' } : null
 }
 
+/** It names this process. */
+export function isOwnPidFile(path: string): boolean {
+  const holder = readPidFile(path)
+  return holder !== null && isSame(holder, ownId())
+}
+
 /** Removes the file if it still names this process. */
 export function releasePidFile(path: string): void {
-  const holder = readPidFile(path)
-  if (holder && isSame(holder, ownId())) rmSync(path, { force: true })
+  if (isOwnPidFile(path)) rmSync(path, { force: true })
 }
 
 function ownId(): ProcessId {

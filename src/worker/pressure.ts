@@ -76,6 +76,7 @@ export class Pressure {
   }
 
   #wait(): void {
+    this.#endWait()
     const ms = this.#state === 'listening' ? LOOK_MS : FULL_LOOK_MS
     // what was asked while this process was stalled is not taken for nothing
     this.#endWait = waitFor(ms, () => this.#look(), { keepsAlive: false })
@@ -101,7 +102,6 @@ export class Pressure {
     this.#isNews = now - this.#toldAt >= NEWS_MS
     if (this.#isNews) this.#toldAt = now
     report({ type: 'full', use, isNews: this.#isNews })
-    this.#endWait()
     this.#wait()
   }
 

@@ -21,6 +21,7 @@ import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 import { ask } from '../../src/cli/client.ts'
 import { fetchStatus } from '../../src/cli/look.ts'
+import { ShiftworkError } from '../../src/errors.ts'
 import type { ReloadSummary, Status } from '../../src/ipc/status.ts'
 import { findStateDir } from '../../src/os/statedir.ts'
 import { MARK, marked, type Row, until } from './processes.ts'
@@ -169,9 +170,17 @@ export class Project {
     return this.exec(command, [...words, ...args])
   }
 
-  /** What `status --json` prints, asked without a process of its own. */
-  status(): Promise<Status> {
-    return fetchStatus(findStateDir(this.startFile, null))
+  /** What `status --json` prints, asked without a process of its own; asked again while a master that runs is busy. */
+  async status(): Promise<Status> {
+    const stateDir = findStateDir(this.startFile, null)
+    for (const giveUpAt = performance.now() + 20_000; ; )
+      try {
+        return await fetchStatus(stateDir)
+      } catch (error) {
+        const isBusy =
+          error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER' && !/signal/.test(error.message)
+        if (!isBusy || performance.now() >= giveUpAt) throw error
+      }
   }
 
   /** `reload --json`. */

@@ -322,6 +322,7 @@ it('G6 stop --force ends also what the workers had started: of orphans, and of a
     processes: 5,
     connectionsCut: 0,
     killed: 5,
+    leftEarly: 0,
     forced: true,
     orphans: expect.arrayContaining([expect.objectContaining({ pid: first.workers[0] })]),
   })

@@ -1,5 +1,5 @@
 /** Each command in each state a master can be in: the exit code, and the truth. Group G. */
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { type Look, lookAt } from '../../src/cli/look.ts'
@@ -245,4 +245,26 @@ it('G10 status during a reload shows both generations, and the old one serves', 
   await project.start()
   expect((await project.reload()).code).toBe(0)
   expect(await rows()).toEqual([[2, 'serving']])
+})
+
+it('a master whose state directory was removed is found again within seconds, says so, and takes nothing from another', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 1 }), 'app.js': app('1') })
+  const running = await project.start()
+  const port = await project.port()
+  rmSync(project.stateDir, { recursive: true })
+  await running.line(/was removed: made again/)
+  expect((await project.status()).master.pid).toBe(running.pid)
+  expect((await project.reload()).code).toBe(0)
+  expect((await get({ port })).status).toBe(200)
+  rmSync(join(project.stateDir, 'control.sock'))
+  await until('it is found again', () =>
+    project.status().then(
+      () => true,
+      () => false,
+    ),
+  )
+  expect((await project.shiftwork('stop')).code).toBe(0)
+  expect((await running.ended).code).toBe(0)
+  expect(readdirSync(project.stateDir)).not.toContain('control.sock')
+  expect(readdirSync(project.stateDir)).not.toContain('master.pid')
 })

@@ -60,13 +60,55 @@ it('U5 env that is made of the whole environment is no change of the start file,
   }
 })
 
-it('an env that is another one in each process is named, and changes nothing', async () => {
-  const project = Project.create({ 'start.js': levelled("{ LEVEL: '1' }", 2) })
+/** What every worker of the group has, by its own answer. */
+async function levels(project: Project): Promise<string[]> {
+  const port = await project.port()
+  const left = new Set(await project.pids())
+  const seen = new Set<string>()
+  while (left.size > 0) {
+    const { pid, version } = JSON.parse((await get({ port })).body) as { pid: number; version: string }
+    left.delete(pid)
+    seen.add(version)
+  }
+  return [...seen]
+}
+
+it('U5 env that is made of itself does not grow with each reload, one that leaves it to the master is without it again', async () => {
+  const grown = "{ LEVEL: (process.env.LEVEL ?? '') + 'x' }"
+  const project = Project.create({ 'start.js': levelled(grown, 2) })
   await project.start()
-  const before = await project.pids()
-  project.write('start.js', levelled('{ LEVEL: String(process.pid) }', 2))
-  const { code, summary } = await project.reload('--strategy', 'atomic')
-  expect({ code, result: summary.result }).toEqual({ code: 5, result: 'rejected' })
-  expect(summary.error?.message).toContain('(web: env.LEVEL)')
-  expect(await project.pids()).toEqual(before)
+  for (const strategy of ['rolling', 'atomic']) {
+    expect((await project.reload('--strategy', strategy)).code).toBe(0)
+    expect(await levels(project)).toEqual(['x x'])
+  }
+  project.write('start.js', levelled('{ ...process.env }', 2))
+  expect((await project.reload()).code).toBe(0)
+  expect(await levels(project)).toEqual(['none none'])
+})
+
+it('U5 env of one group is not that of another, whichever is read first', async () => {
+  const start = `
+import { Worker } from 'shiftwork'
+for (const name of ['a', 'b']) {
+  const worker = new Worker('http://127.0.0.1:0', { name, count: 1, bakeMs: 20, env: { ...process.env, ['ONLY_' + name]: '1' } })
+  worker.onRequest = (request, response) => response.end(JSON.stringify([process.env.ONLY_a, process.env.ONLY_b]))
+}
+Worker.runAll()
+`
+  const project = Project.create({ 'start.js': start })
+  await project.start()
+  for (const strategy of ['rolling', 'atomic']) {
+    expect((await project.reload('--strategy', strategy)).code).toBe(0)
+    expect((await get({ port: await project.port('a') })).body).toBe('["1",null]')
+    expect((await get({ port: await project.port('b') })).body).toBe('[null,"1"]')
+  }
+})
+
+it('an env that is another one in each process is what was read first, in all of them', async () => {
+  const project = Project.create({ 'start.js': levelled("{ LEVEL: '1' }", 3) })
+  await project.start()
+  project.write('start.js', levelled('{ LEVEL: String(process.pid) }', 3))
+  const { code, summary } = await project.reload()
+  expect({ code, result: summary.result }).toEqual({ code: 0, result: 'done' })
+  expect(await levels(project)).toHaveLength(1)
 })

@@ -1,5 +1,5 @@
 /** What is typed, as one plain value, and the sentence for what cannot be meant. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type CommandLine, helpText, parseCommandLine, wantsJson } from '../../../src/cli/parse.ts'
 import { ShiftworkError } from '../../../src/errors.ts'
 import { COMMAND_NAMES } from '../../../src/ipc/commands.ts'
@@ -108,6 +108,15 @@ describe('parseCommandLine refuses', () => {
     ['status --state-dir', '--state-dir needs a value', 'For example: --state-dir /run/app'],
     ['status --state-dir=', '--state-dir is empty', 'It takes a directory: --state-dir /run/app.'],
     ['stop --timeout 1 --timeout 2', '--timeout is given 2 times', 'Once is enough.'],
+    ['reload --dry-run=yes', '--dry-run takes no value', 'Write it alone: --dry-run'],
+    ['reload --force=web', '--force takes no value', 'Write it alone: --force'],
+    ['reload --dryRun=1', '--dry-run takes no value', 'Write it alone: --dry-run'],
+    ['stop --graceful=1', '--graceful takes no value', 'Write it alone: --graceful'],
+    ['stop -g=1', '--graceful takes no value', 'Write it alone: --graceful'],
+    ['start --daemon=1', '--daemon takes no value', 'Write it alone: --daemon'],
+    ['start -d1', '--daemon takes no value', 'Write it alone: --daemon'],
+    ['reload --dry-run false', '--dry-run takes no value', 'Write it alone: --dry-run'],
+    ['status --json=no', '--json takes no value', 'Write it alone: --json'],
     ...['soon', '-1', '86401', 'Infinity', 'NaN', ''].map((value) => [
       `stop --timeout=${value}`,
       `--timeout is ${JSON.stringify(value)}`,
@@ -117,6 +126,14 @@ describe('parseCommandLine refuses', () => {
     const words = typed === '' ? [] : typed.split(' ')
     await expect(parseCommandLine(words, USAGE)).rejects.toThrow(new ShiftworkError('ERR_USAGE', message, { hint }))
   })
+})
+
+it('speaks English whatever the locale is', async () => {
+  vi.stubEnv('LC_ALL', 'de_DE.UTF-8')
+  onTestFinished(() => void vi.unstubAllEnvs())
+  await expect(parseCommandLine(['stop', '--timeout'], USAGE)).rejects.toThrow('--timeout needs a value')
+  await expect(parseCommandLine(['stop', '--forec'], USAGE)).rejects.toThrow('Unknown option --forec')
+  expect(await helpText(USAGE)).toContain('Options:')
 })
 
 it('knows that JSON is wanted also of words that cannot be parsed', () => {

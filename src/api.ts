@@ -255,14 +255,19 @@ export class Worker<
   static runAll(options: RunOptions = {}): void {
     const workers = registered.splice(0)
     const byName = (name: string): Worker | undefined => workers.find((worker) => worker.name === name)
-    runAll(workers.map(describe), options, {
-      onMasterReload: () => Worker.onMasterReload?.(),
-      onMasterStop: () => Worker.onMasterStop?.(),
-      onWorkerExit: (name, code, signal, pid) => {
-        const worker = byName(name)
-        return worker && Worker.onWorkerExit?.(worker, code, signal, pid)
+    // anybody may write anything: what is no object is refused as options that are not known
+    runAll(
+      workers.map(describe),
+      { ...options },
+      {
+        onMasterReload: () => Worker.onMasterReload?.(),
+        onMasterStop: () => Worker.onMasterStop?.(),
+        onWorkerExit: (name, code, signal, pid) => {
+          const worker = byName(name)
+          return worker && Worker.onWorkerExit?.(worker, code, signal, pid)
+        },
       },
-    })
+    )
   }
 }
 
@@ -278,7 +283,8 @@ function describe(worker: Worker): Described {
   return {
     raw: { listen: worker.listen, options, check: () => worker.onCheck?.() },
     adopt: (spec) => Object.assign(worker, { name: spec.name, count: spec.count, reloadable: spec.reloadable }),
-    runnable: {
+    // of options that were checked
+    runnable: () => ({
       subject: worker as Runnable['subject'],
       tls: options['tls'] as TlsOptions | undefined,
       serverOptions: (options['server'] ?? {}) as ServerOptions,
@@ -286,7 +292,7 @@ function describe(worker: Worker): Described {
       webSocket: webSocketOf(options['webSocket'] as WebSocketChoice),
       protocol: options['protocol'] as Protocol | undefined,
       healthFunction: healthFunctionOf(options['healthCheck']),
-    },
+    }),
   }
 }
 

@@ -24,6 +24,30 @@ export function waitFor(
   }
 }
 
+/** A timer that is so late was slept through. */
+const ASLEEP_MS = 300
+
+/**
+ * As `waitFor`, and once more when this process was not awake at the end of it: what it waits for may need more than
+ * the one turn that has read what had come.
+ */
+export function waitAwake(
+  ms: number,
+  giveUp: () => void,
+  how: { keepsAlive: boolean } = { keepsAlive: true },
+): () => void {
+  const dueAt = performance.now() + ms
+  let endWait = waitFor(
+    ms,
+    () => {
+      if (performance.now() - dueAt < ASLEEP_MS) giveUp()
+      else endWait = waitFor(ms, giveUp, how)
+    },
+    how,
+  )
+  return () => endWait()
+}
+
 /** Calls back again and again, each time when what had come was read; the last time it may be after `clearInterval`. */
 export function lookEvery(ms: number, look: () => void): NodeJS.Timeout {
   return setInterval(() => setImmediate(look), ms)

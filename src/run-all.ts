@@ -17,7 +17,7 @@ import { absoluteStartFile, loaderArgs, throughLink } from './os/startfile.ts'
 import { stateDirAt } from './os/statedir.ts'
 import type { Runnable } from './protocols/hooks.ts'
 import { checkSpecs, type RawWorker } from './spec/check.ts'
-import { checkSettings, type RunOptions, type Settings } from './spec/settings.ts'
+import { checkPlaces, checkSettings, type Places, type RunOptions, type Settings } from './spec/settings.ts'
 import type { Spec } from './spec/spec.ts'
 import { DAEMON_VARIABLE, WORKER_VARIABLE } from './variables.ts'
 import { packageVersion } from './version.ts'
@@ -26,9 +26,17 @@ import { findParent, type ParentLink } from './worker/parent.ts'
 /** A worker of the start file, before it was checked. */
 export interface Described {
   raw: RawWorker
-  runnable: Runnable
+  runnable: () => Runnable
   /** Gives the public object its checked values. */
   adopt(spec: Spec): unknown
+}
+
+/** What a start file has handed to `runAll`. */
+interface StartFile {
+  startFile: string
+  described: readonly Described[]
+  options: RunOptions
+  hooks: MasterHooks
 }
 
 interface Checked {
@@ -52,7 +60,7 @@ async function runAsWorker(parent: ParentLink, described: readonly Described[], 
       return
     }
     parent.report(loaded)
-    const runnables = new Map(specs.map((spec, index) => [spec.name, described[index]?.runnable as Runnable]))
+    const runnables = new Map(specs.map((spec, index) => [spec.name, described[index]?.runnable() as Runnable]))
     const { runWorker } = await import('./worker/run.ts')
     await runWorker(parent, runnables, specs)
   } catch (error) {
@@ -70,28 +78,41 @@ function check(described: readonly Described[], options: RunOptions): Checked {
 // ---- command line and master ---------------------------------------------------------------------------------------
 
 async function runAsMain(described: readonly Described[], options: RunOptions, hooks: MasterHooks): Promise<void> {
+  try {
+    await runMain(described, options, hooks)
+  } catch (error) {
+    const { outputTaken, printError, surviveLostOutput } = await import('./cli/terminal.ts')
+    surviveLostOutput()
+    const code = printError(error, process.argv.includes('--json'))
+    await outputTaken({ isToldToEnd: false })
+    process.exit(code)
+  }
+}
+
+async function runMain(described: readonly Described[], options: RunOptions, hooks: MasterHooks): Promise<void> {
   const startFile = absoluteStartFile(process.argv[1] ?? 'start', process.cwd(), process.env['PWD'])
   // typed, so to say, by a worker: what is started from here on is not that worker's
   const isOfWorker = process.env[WORKER_VARIABLE] !== undefined
   delete process.env[WORKER_VARIABLE]
   const settings = takeDaemonSettings()
   if (settings) {
-    await runAsDaemon(startFile, settings, () => check(described, options), hooks)
+    await runAsDaemon({ startFile, described, options, hooks }, settings)
     return
   }
+  const places = checkPlaces({ ...options })
   const { runCommandLine } = await import('./cli/main.ts')
   const code = await runCommandLine({
     argv: options.argv ?? process.argv.slice(2),
     startFile,
     isOfWorker,
     program: program(startFile),
-    options: absolutePaths(options),
+    options: absolutePaths(places),
     check: () => check(described, options),
     startHere: async ({ keepStdoutPure, ...files }, screen) => {
       const checked = check(described, options)
       const { runMaster } = await import('./master/main.ts')
       noteStateDir(files.stateDir.path)
-      const launch = launcher(startFile, files.stateDir.path)
+      const launch = launcher(startFile, files.stateDir.path, options)
       // stdout is for JSON alone
       if (keepStdoutPure) launch.workerOutput = () => [2, 'inherit']
       const how = { daemon: false, launcher: launch, hooks, screen } as const
@@ -112,25 +133,24 @@ function relativeTo(directory: string, path: string): string {
   return path.startsWith(`${directory}/`) ? path.slice(directory.length + 1) : path
 }
 
-function absolutePaths(options: RunOptions): RunOptions {
-  const { stateDir, logFile, stdoutFile } = options
+function absolutePaths({ stateDir, logFile, stdoutFile }: Places): Partial<Record<keyof Places, string>> {
   return {
-    ...options,
-    ...(stateDir !== undefined && { stateDir: resolve(stateDir) }),
-    ...(logFile !== undefined && { logFile: resolve(logFile) }),
-    ...(stdoutFile !== undefined && { stdoutFile: resolve(stdoutFile) }),
+    ...(stateDir !== null && { stateDir: resolve(stateDir) }),
+    ...(logFile !== null && { logFile: resolve(logFile) }),
+    ...(stdoutFile !== null && { stdoutFile: resolve(stdoutFile) }),
   }
 }
 
-function launcher(startFile: string, stateDir: string): Launcher {
+function launcher(startFile: string, stateDir: string, options: RunOptions): Launcher {
+  const byFile = typeof options.stateDir === 'string' && resolve(options.stateDir) === stateDir
   const cwd = process.cwd()
   const bootstrap = fileURLToPath(new URL('./worker/main.js', import.meta.url))
   return {
     bootstrap: throughLink(bootstrap, startFile),
-    execArgv: loaderArgs(startFile, process.execArgv, cwd).map((arg) => throughLink(arg, startFile)),
+    execArgv: loaderArgs(process.execArgv, cwd).map((arg) => throughLink(arg, startFile)),
     cwd: throughLink(cwd, startFile),
     startFile,
-    origin: { startFile, stateDir, master: { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' } },
+    origin: { startFile, stateDir, byFile, master: { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' } },
     workerOutput: () => ['inherit', 'inherit'],
   }
 }
@@ -145,19 +165,17 @@ function takeDaemonSettings(): DaemonSettings | null {
 
 /** The launcher waits at the other end of the IPC channel until it has heard how the start went. */
 async function runAsDaemon(
-  startFile: string,
+  { startFile, described, options, hooks }: StartFile,
   settings: DaemonSettings,
-  checkFile: () => Checked,
-  hooks: MasterHooks,
 ): Promise<void> {
   try {
-    const checked = checkFile()
+    const checked = check(described, options)
     const { runMaster } = await import('./master/main.ts')
     const stateDir = stateDirAt(settings.stateDir)
     noteStateDir(stateDir.path)
     const files = { stateDir, logFile: settings.logFile, stdoutFile: settings.stdoutFile, watch: settings.watch }
     const screen = daemonScreen()
-    const how = { daemon: true, launcher: launcher(startFile, stateDir.path), hooks, screen } as const
+    const how = { daemon: true, launcher: launcher(startFile, stateDir.path, options), hooks, screen } as const
     const code = await runMaster({ ...checked, ...files, ...how })
     process.exit(code)
   } catch (error) {

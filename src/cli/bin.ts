@@ -7,41 +7,55 @@ import { extname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describeError, ShiftworkError } from '../errors.ts'
 import { COMMAND_NAMES, COMMANDS, type ExitCode, takesWords } from '../ipc/commands.ts'
-import { absoluteStartFile, loaderArgs } from '../os/startfile.ts'
+import { absoluteStartFile, loaderArgs, missingLoader } from '../os/startfile.ts'
 import { watchSyntax } from '../os/syntax.ts'
 import { notRunning } from './client.ts'
-import { chooseStateDir, runAsking } from './main.ts'
+import { choosePlace, goesOn, runAsking } from './main.ts'
 import { namesOrphans } from './orphans.ts'
 import { type CommandLine, parseCommandLine, type Usage, wantsJson } from './parse.ts'
-import { keepStdoutPure, printError, surviveLostOutput } from './terminal.ts'
+import { keepStdoutPure, outputTaken, printError, surviveLostOutput } from './terminal.ts'
 
 const DEFAULT_FILES = ['start.ts', 'start.mts', 'start.js', 'start.mjs', 'start.cjs', 'dist/start.js']
 const SCRIPT = new Set(['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'])
 const USAGE: Usage = { program: 'shiftwork', takesStartFile: true }
 
-async function main(argv: readonly string[]): Promise<ExitCode | null> {
+async function main(argv: readonly string[]): Promise<void> {
   surviveLostOutput()
+  let isToldToEnd = false
+  let code: ExitCode | null
   try {
     assertCommandFirst(argv)
     const line = await parseCommandLine(argv, USAGE)
-    if (line.command === 'help' || line.command === 'version')
-      return await runAsking(line, chooseStateDir(line, '/'), USAGE)
-    const named = takeStartFile(line)
-    const file = named ?? DEFAULT_FILES.find((name) => existsSync(resolve(name))) ?? null
-    const startFile = file === null ? null : absoluteStartFile(file, process.cwd(), process.env['PWD'])
-    if (COMMANDS[line.command].readsStartFile) {
-      await evaluate(startFile, withoutFile(argv, named), line.json)
-      return null
-    }
-    return await askAbout(startFile, line)
+    isToldToEnd = goesOn(line)
+    code = await obey(line, argv)
   } catch (error) {
-    return printError(error, wantsJson(argv))
+    code = printError(error, wantsJson(argv))
   }
+  if (code !== null) await end(code, { isToldToEnd })
+}
+
+/** When all that was printed is with the kernel. */
+async function end(code: ExitCode, how: { isToldToEnd: boolean }): Promise<void> {
+  await outputTaken(how)
+  process.exit(code)
+}
+
+/** @returns null: the start file runs, and ends this process itself. */
+async function obey(line: CommandLine, argv: readonly string[]): Promise<ExitCode | null> {
+  if (line.command === 'help' || line.command === 'version') return runAsking(line, choosePlace(line, '/'), USAGE)
+  const named = takeStartFile(line)
+  const file = named ?? DEFAULT_FILES.find((name) => existsSync(resolve(name))) ?? null
+  const startFile = file === null ? null : absoluteStartFile(file, process.cwd(), process.env['PWD'])
+  if (!COMMANDS[line.command].readsStartFile) return askAbout(startFile, line)
+  await evaluate(startFile, withoutFile(argv, named), line.json)
+  return null
 }
 
 /** `shiftwork start.ts status` is what the fingers know from `tsx start.ts status`. */
 function assertCommandFirst(argv: readonly string[]): void {
   const [first = '', second] = argv.filter((word) => !word.startsWith('-'))
+  // whatever else has that name
+  if (COMMAND_NAMES.some((known) => known === first)) return
   if (!SCRIPT.has(extname(first)) && !isFile(first)) return
   const command = COMMAND_NAMES.find((known) => known === second) ?? 'start'
   throw new ShiftworkError('ERR_USAGE', 'The command comes before the start file', {
@@ -71,7 +85,7 @@ function isFile(path: string): boolean {
 /** A master may run though its start file is gone; only when none does is that worth a word. */
 async function askAbout(startFile: string | null, line: CommandLine): Promise<ExitCode> {
   try {
-    return await runAsking(line, chooseStateDir(line, startFile ?? resolve('start.ts')), USAGE)
+    return await runAsking(line, choosePlace(line, startFile ?? resolve('start.ts')), USAGE)
   } catch (error) {
     const isIdle = error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING' && !namesOrphans(error)
     if (!isIdle || line.stateDir !== null || (startFile !== null && existsSync(startFile))) throw error
@@ -94,13 +108,13 @@ async function evaluate(startFile: string | null, argv: readonly string[], json:
     throw new ShiftworkError('ERR_USAGE', noStartFile(startFile), {
       hint: `Name it: shiftwork start path/to/start.ts. Without a name it is one of\n${DEFAULT_FILES.join(', ')}.`,
     })
-  const args = loaderArgs(startFile, process.execArgv, process.cwd())
-  const loader = args.slice(process.execArgv.length)
-  process.execArgv = args
+  const args = loaderArgs(process.execArgv, process.cwd())
+  const loader = missingLoader(startFile, args, process.env['NODE_OPTIONS'])
+  process.execArgv = loader === null ? args : [...args, '--import', loader]
   process.argv = [process.argv[0] ?? process.execPath, startFile, ...argv]
-  if (loader[1] !== undefined) await import(loader[1])
+  if (loader !== null) await import(loader)
   if (json) keepStdoutPure()
-  process.once('beforeExit', () => process.exit(printError(neverRan(startFile), json)))
+  process.once('beforeExit', () => void end(printError(neverRan(startFile), json), { isToldToEnd: false }))
   const syntax = watchSyntax()
   try {
     await import(pathToFileURL(startFile).href)
@@ -121,5 +135,4 @@ function neverRan(startFile: string): ShiftworkError {
   })
 }
 
-const code = await main(process.argv.slice(2))
-if (code !== null) process.exit(code)
+await main(process.argv.slice(2))

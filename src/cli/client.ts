@@ -13,7 +13,8 @@ import { readPidFile } from '../os/pidfile.ts'
 import { isAlive, isStopped, type ProcessId, startedAtOf } from '../os/processes.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
 import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
-import { waitFor } from '../patience.ts'
+import { waitAwake } from '../patience.ts'
+import { isUnknown, OtherVersion } from './otherversion.ts'
 
 /** A master that lives reads a request at once; a look at one that is blocked must end within two seconds. */
 const LOOK_TIMEOUT_MS = 1_200
@@ -31,8 +32,6 @@ const FROZEN_LOOKS = 2
 const LOOK_MS = 1_000
 /** A master that lists has something to tell within a second, or is done; one that was stopped meanwhile has not. */
 const ROWS_SILENCE_MS = 3_000
-/** A timer that is so late was slept through. */
-const ASLEEP_MS = 300
 const MAX_REPLY_BYTES = 16 * 1024 * 1024
 
 /** The living master of a state directory, or null. @throws ShiftworkError when it is another user's. */
@@ -95,7 +94,9 @@ async function talk(stateDir: StateDir, matter: Matter): Promise<Reply> {
   for (;;) {
     const socket = await open(stateDir)
     try {
-      return await converse(socket, { ...matter, pid: master?.pid ?? null, isGone })
+      const reply = await converse(socket, { ...matter, pid: master?.pid ?? null, isGone })
+      if (isUnknown(reply)) throw new OtherVersion(master?.pid ?? null)
+      return reply
     } catch (error) {
       if (!(error instanceof TurnedAway) || performance.now() >= giveUpAt) throw error
     }
@@ -192,16 +193,6 @@ function watchForFreeze(pid: number | null, onFrozen: (pid: number) => void): No
     found = isStopped(pid) ? found + 1 : 0
     if (found === FROZEN_LOOKS) onFrozen(pid)
   }, LOOK_MS)
-}
-
-/** As `waitFor`, and once more when this process was not awake at the end of it: nor was the master, perhaps. */
-function waitAwake(ms: number, giveUp: () => void): () => void {
-  const dueAt = performance.now() + ms
-  let endWait = waitFor(ms, () => {
-    if (performance.now() - dueAt < ASLEEP_MS) giveUp()
-    else endWait = waitFor(ms, giveUp)
-  })
-  return () => endWait()
 }
 
 function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: Talk): Promise<Reply> {

@@ -4,6 +4,7 @@ import { blankProcess, type GroupStatus, type ProcessStatus, type Status } from 
 import { childrenOf, isStopped, type ProcessId, rssBytesOf, titleOf } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { ask, findMaster } from './client.ts'
+import { OtherVersion } from './otherversion.ts'
 
 export interface Look {
   status: Status
@@ -16,7 +17,9 @@ export async function lookAt(stateDir: StateDir): Promise<Look> {
   try {
     return { status: await fetchStatus(stateDir), problem: null }
   } catch (error) {
-    if (!(error instanceof ShiftworkError) || error.code !== 'ERR_NO_ANSWER') throw error
+    const isSilent = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
+    // one of another version is well
+    if (!isSilent || error instanceof OtherVersion) throw error
     const master = findMaster(stateDir)
     if (!master) throw error
     return { status: frozenStatus(master), problem: error }

@@ -3,10 +3,12 @@
  * file was run, and by `bin/shiftwork` without it. Every error ends here, as a sentence and an exit code.
  */
 import { resolve } from 'node:path'
+import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { findStateDir, type StateDir } from '../os/statedir.ts'
 import { packageVersion } from '../version.ts'
 import { connections } from './connections.ts'
+import { findElsewhere } from './elsewhere.ts'
 import { logs } from './logs.ts'
 import { withOrphans } from './orphans.ts'
 import { type CommandLine, helpText, parseCommandLine, type Usage, wantsJson } from './parse.ts'
@@ -15,7 +17,7 @@ import { scale } from './scale.ts'
 import { restart, type StartContext, start, startOver } from './start.ts'
 import { status } from './status.ts'
 import { stop } from './stop.ts'
-import { printError, printJson, printLine, surviveLostOutput } from './terminal.ts'
+import { outputTaken, printError, printJson, printLine, surviveLostOutput } from './terminal.ts'
 
 export interface CommandContext extends Omit<StartContext, 'line' | 'stateDir' | 'logFile' | 'stdoutFile'> {
   argv: readonly string[]
@@ -26,22 +28,35 @@ export interface CommandContext extends Omit<StartContext, 'line' | 'stateDir' |
   options: { stateDir?: string; logFile?: string; stdoutFile?: string }
 }
 
-/** @returns the exit code; nothing is thrown. */
+/** @returns the exit code, when all that was printed is with the kernel; nothing is thrown. */
 export async function runCommandLine(context: CommandContext): Promise<ExitCode> {
   surviveLostOutput()
   const usage: Usage = { program: context.program, takesStartFile: false }
-  try {
-    const line = await parseCommandLine(context.argv, usage)
-    return await runStarting(line, context, usage)
-  } catch (error) {
-    return printError(error, wantsJson(context.argv))
+  let isToldToEnd = false
+  const startHere: CommandContext['startHere'] = (files, screen) => {
+    isToldToEnd = true
+    return context.startHere(files, screen)
   }
+  const run = async (): Promise<ExitCode> => {
+    const line = await parseCommandLine(context.argv, usage)
+    isToldToEnd = goesOn(line)
+    return runStarting(line, { ...context, startHere }, usage)
+  }
+  const code = await run().catch((error: unknown) => printError(error, wantsJson(context.argv)))
+  await outputTaken({ isToldToEnd })
+  return code
+}
+
+/** It ends when it is told to, by Ctrl-C for one. */
+export function goesOn(line: CommandLine): boolean {
+  return line.follow || (line.command === 'status' && line.watch !== null)
 }
 
 async function runStarting(line: CommandLine, context: CommandContext, usage: Usage): Promise<ExitCode> {
   const { options } = context
-  const stateDir = chooseStateDir(line, context.startFile, options.stateDir)
-  if (line.command !== 'start' && line.command !== 'restart') return runAsking(line, stateDir, usage)
+  const place = choosePlace(line, context.startFile, options.stateDir)
+  if (line.command !== 'start' && line.command !== 'restart') return runAsking(line, place, usage)
+  const { stateDir } = place
   const files = {
     stateDir,
     logFile: options.logFile ?? stateDir.logFile,
@@ -54,20 +69,34 @@ async function runStarting(line: CommandLine, context: CommandContext, usage: Us
   return line.command === 'start' ? start(ready) : restart(ready)
 }
 
-export function chooseStateDir(line: CommandLine, startFile: string, fromFile?: string): StateDir {
+/** Where a command looks for its master. */
+export interface Place {
+  stateDir: StateDir
+  /** Whose master it is; null: the directory was chosen, and no other will do. */
+  startFile: string | null
+}
+
+export function choosePlace(line: CommandLine, startFile: string, fromFile?: string): Place {
   const chosen = line.stateDir === null ? fromFile : resolve(line.stateDir)
-  return findStateDir(startFile, chosen ?? null)
+  const stateDir = findStateDir(startFile, chosen ?? null)
+  return { stateDir, startFile: chosen === undefined ? startFile : null }
 }
 
 /**
- * The commands that need no start file.
+ * The commands that need no start file. A master that lives is found also where it is not looked for at first.
  * @throws ShiftworkError `ERR_NOT_RUNNING` names what an earlier master has left.
  */
-export async function runAsking(line: CommandLine, stateDir: StateDir, usage: Usage): Promise<ExitCode> {
+export async function runAsking(line: CommandLine, { stateDir, startFile }: Place, usage: Usage): Promise<ExitCode> {
   try {
     return await run(line, stateDir, usage)
   } catch (error) {
-    throw await withOrphans(error, stateDir)
+    const isIdle = error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING'
+    if (!isIdle) throw error
+    const other = await findElsewhere(stateDir, startFile).catch(async (found: unknown) => {
+      throw await withOrphans(found, stateDir)
+    })
+    if (!other) throw await withOrphans(error, stateDir)
+    return run(line, other, usage)
   }
 }
 

@@ -95,6 +95,7 @@ export async function parseCommandLine(argv: readonly string[], usage: Usage): P
   const command = COMMAND_NAMES.find((known) => known === name)
   if (!command) throw unknownCommand(name, usage)
   assertTaken(command, args)
+  assertFlags(args)
   const line: CommandLine = {
     command,
     names: [...words.slice(1), ...positionals(args)],
@@ -154,6 +155,13 @@ function assertTaken(command: CommandName, args: Record<string, unknown>): void 
       })
 }
 
+/** yargs makes false of any value but `true`: what was typed would be dropped, `--dry-run=yes` for one. */
+function assertFlags(args: Record<string, unknown>): void {
+  for (const [option, row] of OPTION_ROWS)
+    if (row.type === 'boolean' && args[option] !== undefined && args[option] !== true)
+      throw new ShiftworkError('ERR_USAGE', `--${option} takes no value`, { hint: `Write it alone: --${option}` })
+}
+
 function once(option: string, value: unknown): unknown {
   if (!Array.isArray(value)) return value
   throw new ShiftworkError('ERR_USAGE', `--${option} is given ${value.length} times`, { hint: 'Once is enough.' })
@@ -175,6 +183,8 @@ async function build(usage: Usage): Promise<Argv> {
   const { default: yargs } = await import('yargs')
   const file = usage.takesStartFile ? ' [start file]' : ''
   const parser = yargs([])
+    // its sentences are read below, and the others here are English, too
+    .detectLocale(false)
     .scriptName('')
     .usage(`Usage: ${usage.program} <command>${file} [options]`)
     .parserConfiguration({ 'boolean-negation': false, 'camel-case-expansion': true, 'parse-positional-numbers': false })

@@ -5,7 +5,7 @@
 import type { HookOutput, Progress } from '../ipc/messages.ts'
 import { duration } from '../words.ts'
 import { type Paint, paintFor } from './terminal.ts'
-import { fitText } from './text.ts'
+import { fitText, withoutControl } from './text.ts'
 
 type Describe = (progress: Progress) => string | null
 
@@ -31,7 +31,9 @@ export class ProgressBoard {
     if (progress.type === 'output') {
       // what is drawn stays where it is, and goes on below
       this.#drawn = 0
-      this.#stream.write(`${this.#paint.dim(`${progress.source} │`)} ${progress.text}\n`)
+      this.#stream.write(
+        `${this.#paint.dim(`${progress.source} │`)} ${fitText(progress.text, Number.POSITIVE_INFINITY)}\n`,
+      )
       return
     }
     const text = this.#describe(progress)
@@ -76,7 +78,7 @@ const MAX_DETAIL = 100
 
 /** The beginning of a message: some say only in their second line what is wrong. */
 function oneLine(text: string): string {
-  const joined = text.replaceAll(/\s*\n\s*/g, ' ')
+  const joined = withoutControl(text.replaceAll(/\s*\n\s*/g, ' '))
   return joined.length > MAX_DETAIL ? `${joined.slice(0, MAX_DETAIL)}…` : joined
 }
 

@@ -1,5 +1,6 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
 import type { Figures, GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
+import { printable } from '../log.ts'
 import { duration, firstLine, plural, replacedText } from '../words.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import { describeFailure, type Paint } from './terminal.ts'
@@ -60,11 +61,11 @@ export function statusLines(
   ]
   return [
     head.join('  '),
-    paint.dim(master.entry),
+    paint.dim(withoutControl(master.entry)),
     ...metricsLines(status, paint),
     ...status.groups.flatMap((group) => ['', ...groupLines(group, nowMs, { columns, paint })]),
     ...lastReloadLines(status.lastReload, paint),
-    ...master.warnings.map((warning) => `${paint.yellow('warning')} ${warning}`),
+    ...master.warnings.map((warning) => `${paint.yellow('warning')} ${printable(warning)}`),
   ]
 }
 
@@ -133,7 +134,7 @@ function exitLine(row: ProcessStatus, paint: Paint): string {
   if (!lastExit) return ''
   const crashes = row.restarts > 0 ? `${paint.yellow(plural(row.restarts, 'crash', 'crashes'))}, ` : ''
   const at = `${lastExit.at.slice(0, 19).replace('T', ' ')} UTC`
-  return `  ${row.id}: ${crashes}${paint.dim(`last exit ${at}: ${firstLine(lastExit.reason)}`)}`
+  return `  ${row.id}: ${crashes}${paint.dim(`last exit ${at}: ${withoutControl(firstLine(lastExit.reason))}`)}`
 }
 
 /** A state in the colour of what it means. */
@@ -145,7 +146,7 @@ export function stateText(state: string, paint: Paint): string {
 
 function lastReloadLines(reload: ReloadSummary | null, paint: Paint): string[] {
   if (!reload) return []
-  const error = reload.error ? `: ${reload.error.worker}: ${firstLine(reload.error.message)}` : ''
+  const error = reload.error ? `: ${reload.error.worker}: ${withoutControl(firstLine(reload.error.message))}` : ''
   return ['', `last reload ${resultText(reload, paint)} in ${duration(reload.durationMs)}${error}`]
 }
 

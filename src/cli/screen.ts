@@ -1,5 +1,6 @@
 /** What a master in the foreground shows of itself: to a person line by line, to a program one JSON value. */
 import { EXIT } from '../ipc/commands.ts'
+import { type Orphan, orphanStatus } from '../ipc/orphan.ts'
 import type { ReloadFailure, Status } from '../ipc/status.ts'
 import { indented, type LogLine } from '../log.ts'
 import { packageVersion } from '../version.ts'
@@ -94,8 +95,14 @@ export function jsonScreen(): LastingScreen {
 }
 
 /** A start that failed, as `--json` prints it. */
-export function failedJson(message: string, hint: string | null, failure: ReloadFailure | null): unknown {
-  return { error: { code: 'ERR_WORKER_FAILED', message, hint, failure }, exitCode: EXIT.failed }
+export function failedJson(
+  message: string,
+  hint: string | null,
+  failure: ReloadFailure | null,
+  orphans: readonly Orphan[] = [],
+): unknown {
+  const left = orphans.length === 0 ? {} : { orphans: orphans.map(orphanStatus) }
+  return { error: { code: 'ERR_WORKER_FAILED', message, hint, failure }, exitCode: EXIT.failed, ...left }
 }
 
 function logText(line: LogLine, paint: Paint): string {

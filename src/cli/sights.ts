@@ -6,6 +6,7 @@ import type { MasterStatus, Status } from '../ipc/status.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { notRunning } from './client.ts'
 import { lookAt } from './look.ts'
+import { OtherVersion } from './otherversion.ts'
 
 /** What one look brought. */
 export type Sight =
@@ -27,7 +28,7 @@ const BUSY: ReadonlySet<MasterStatus['state']> = new Set(['starting', 'reloading
 
 /**
  * Looks until the signal comes. A master that ends is waited for.
- * @throws ShiftworkError when nothing runs at the first look, or it becomes another user's.
+ * @throws ShiftworkError when nothing runs at the first look, or it becomes another user's, or is of another version.
  */
 export async function* sightsOf(stateDir: StateDir, { everyMs, busyMs, signal }: Pace): AsyncGenerator<Sight> {
   for (let isFirst = true; !signal.aborted; isFirst = false) {
@@ -57,7 +58,7 @@ async function see(stateDir: StateDir): Promise<Sight> {
   } catch (error) {
     // it ended before it was asked, or while it was
     const isGone = error instanceof ShiftworkError && ['ERR_NOT_RUNNING', 'ERR_NO_ANSWER'].includes(error.code)
-    if (!isGone) throw error
+    if (!isGone || error instanceof OtherVersion) throw error
     return { master: 'gone', status: null, problem: notRunning() }
   }
 }

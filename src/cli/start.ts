@@ -5,25 +5,34 @@
 
 import { spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { DaemonSettings } from '../ipc/daemon.ts'
+import { findOrphans } from '../ipc/findorphans.ts'
 import type { LaunchMessage } from '../ipc/messages.ts'
+import { type Orphan, orphanHint } from '../ipc/orphan.ts'
+import { printable } from '../log.ts'
 import { alreadyRunning } from '../os/pidfile.ts'
 import { loaderArgs } from '../os/startfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
+import { assertUser } from '../os/users.ts'
 import type { Spec } from '../spec/spec.ts'
 import { DAEMON_VARIABLE } from '../variables.ts'
 import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
 import { findMaster } from './client.ts'
-import { fetchStatus } from './look.ts'
+import { formerMode } from './formermode.ts'
 import { endOrphans } from './orphans.ts'
 import type { CommandLine } from './parse.ts'
 import { bannerLines } from './render.ts'
 import { failedJson, jsonScreen, type Screen, terminalScreen } from './screen.ts'
 import { stopMaster } from './stop.ts'
 import { describeFailure, paintFor, printJson, printLine } from './terminal.ts'
+
+/** From a master's death to that of its workers, which have nothing to finish before they serve. */
+const LEAVE_TIMEOUT_MS = 2_000
+const LEAVE_LOOK_MS = 100
 
 export interface StartContext {
   line: CommandLine
@@ -47,26 +56,25 @@ export async function start(context: StartContext): Promise<ExitCode> {
   return context.line.daemon ? launchDaemon(context) : startForeground(context)
 }
 
-/** The start file was read to come here, so a broken one has ended before anything was stopped. */
+/** What can be found out is found out before anything is stopped; the start file was read to come here. */
 export async function restart(context: StartContext): Promise<ExitCode> {
-  context.check()
-  const master = findMaster(context.stateDir)
-  let daemon = context.line.daemon
-  let { watch } = context.line
-  if (master) {
-    const former = await formerMode(context)
-    daemon ||= former.daemon
-    if (former.watching) watch ??= { everyMs: 0 }
-    await unlessGone(stopMaster(context.stateDir, master, context.line))
-  }
-  if (context.line.force) await endOrphans(context.stateDir)
-  const again = { ...context, line: { ...context.line, watch } }
+  const { specs } = context.check()
+  const { stateDir, line } = context
+  const master = findMaster(stateDir)
+  const former = master && (await formerMode(stateDir, master, line))
+  const daemon = line.daemon || former?.daemon === true
+  const watch = line.watch ?? (former?.watching === true ? { everyMs: 0 } : null)
+  const again = { ...context, line: { ...line, watch, daemon } }
+  assertFiles(again)
+  for (const spec of specs) assertUser(spec)
+  if (master) await unlessGone(stopMaster(stateDir, master, line))
+  if (line.force) await endOrphans(stateDir)
   return daemon ? launchDaemon(again) : startForeground(again)
 }
 
 /** Types the same once more in a process that carries no worker's mark; what becomes of this one is no matter then. */
 export function startOver({ startFile, argv }: { startFile: string; argv: readonly string[] }): Promise<ExitCode> {
-  const args = [...loaderArgs(startFile, process.execArgv, process.cwd()), startFile, ...argv]
+  const args = [...loaderArgs(process.execArgv, process.cwd()), startFile, ...argv]
   const child = spawn(process.execPath, args, { stdio: 'inherit' })
   return new Promise((resolve, reject) => {
     child.once('error', reject)
@@ -74,27 +82,11 @@ export function startOver({ startFile, argv }: { startFile: string; argv: readon
   })
 }
 
-/** The former mode. A master that cannot be asked and is to be killed all the same tells none. */
-async function formerMode({ stateDir, line }: StartContext): Promise<{ daemon: boolean; watching: boolean }> {
-  try {
-    const { daemon, watching } = (await fetchStatus(stateDir)).master
-    return { daemon, watching }
-  } catch (error) {
-    const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
-    if ((isLost && line.force) || isGone(error)) return { daemon: false, watching: false }
-    throw error
-  }
-}
-
 /** It has ended by itself since it was looked for: nothing is to be stopped. */
 async function unlessGone(stopped: Promise<unknown>): Promise<void> {
   await stopped.catch((error: unknown) => {
-    if (!isGone(error)) throw error
+    if (!(error instanceof ShiftworkError) || error.code !== 'ERR_NOT_RUNNING') throw error
   })
-}
-
-function isGone(error: unknown): boolean {
-  return error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING'
 }
 
 // ---- foreground ----------------------------------------------------------------------------------------------------
@@ -110,9 +102,10 @@ async function startForeground(context: StartContext): Promise<ExitCode> {
 }
 
 /** Before a master is there: what it could not write to is this command's own error. */
-function assertFiles({ stateDir, logFile }: StartContext): void {
+function assertFiles({ stateDir, logFile, stdoutFile, line }: StartContext): void {
   createStateDir(stateDir)
   closeSync(openFile('logFile', logFile))
+  if (line.daemon) closeSync(openFile('stdoutFile', stdoutFile))
 }
 
 // ---- daemon --------------------------------------------------------------------------------------------------------
@@ -127,7 +120,8 @@ async function launchDaemon(context: StartContext): Promise<ExitCode> {
       showStarted(message, context)
       return EXIT.done
     }
-    showFailed(message, context, tailOf(context.stdoutFile, outputFrom))
+    const orphans = message.hint === null ? await leftBehind(context.stateDir) : []
+    showFailed(message, context, { tail: tailOf(context.stdoutFile, outputFrom), orphans })
     return EXIT.failed
   } finally {
     closeSync(out)
@@ -152,7 +146,7 @@ function openFile(option: keyof typeof PURPOSE, path: string): number {
 function launch(context: StartContext, out: number): Promise<LaunchMessage> {
   const { startFile, stateDir, logFile, stdoutFile, line } = context
   const settings: DaemonSettings = { stateDir: stateDir.path, logFile, stdoutFile, watch: line.watch !== null }
-  const args = [...loaderArgs(startFile, process.execArgv, process.cwd()), startFile, 'start', '-d']
+  const args = [...loaderArgs(process.execArgv, process.cwd()), startFile, 'start', '-d']
   const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ['ignore', out, out, 'ipc'],
@@ -198,19 +192,40 @@ function showStarted(message: Extract<LaunchMessage, { type: 'started' }>, conte
   printLine(`${paint.green('ready')} in ${duration(message.durationMs)}, in the background`)
 }
 
-function showFailed(message: Extract<LaunchMessage, { type: 'failed' }>, context: StartContext, tail: string): void {
+/** Workers of a master that was killed meanwhile leave by themselves as a rule. */
+async function leftBehind(stateDir: StateDir): Promise<Orphan[]> {
+  const giveUpAt = performance.now() + LEAVE_TIMEOUT_MS
+  for (;;) {
+    const orphans = await findOrphans(stateDir.path)
+    if (orphans.length === 0 || performance.now() >= giveUpAt) return orphans
+    await delay(LEAVE_LOOK_MS)
+  }
+}
+
+interface Remains {
+  /** The last of its output. */
+  tail: string
+  orphans: readonly Orphan[]
+}
+
+function showFailed(
+  message: Extract<LaunchMessage, { type: 'failed' }>,
+  context: StartContext,
+  { tail, orphans }: Remains,
+): void {
   if (context.line.json) {
-    printJson(failedJson(message.message, message.hint, message.failure))
+    printJson(failedJson(message.message, message.hint, message.failure, orphans))
     return
   }
   const paint = paintFor(process.stderr)
   const lines = message.failure ? [describeFailure(message.failure, paint), ''] : []
-  if (!message.failure && message.hint === null && tail !== '') lines.push(tail.trimEnd(), '')
-  lines.push(`${paint.red('error')} ${message.message}`)
-  if (message.hint !== null) lines.push(`      ${message.hint.replaceAll('\n', '\n      ')}`)
-  // a hint is the master's own, before it has forked; orphans of an earlier one may well run
-  const outcome = message.hint === null ? 'Nothing is left running' : 'Nothing was started'
-  lines.push(`      ${outcome}. Its output: ${context.stdoutFile}`)
+  if (!message.failure && message.hint === null && tail !== '') lines.push(printable(tail), '')
+  lines.push(`${paint.red('error')} ${printable(message.message)}`)
+  // a hint is the master's own, before it has forked
+  const hint = orphans.length > 0 ? orphanHint(orphans, Date.now()) : message.hint
+  if (hint !== null) lines.push(`      ${hint.replaceAll('\n', '\n      ')}`)
+  const outcome = message.hint === null ? 'Nothing is left running. ' : 'Nothing was started. '
+  lines.push(`      ${orphans.length > 0 ? '' : outcome}Its output: ${context.stdoutFile}`)
   process.stderr.write(`${lines.join('\n')}\n`)
 }
 

@@ -7,11 +7,12 @@ import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { orphanStatus } from '../ipc/orphan.ts'
 import type { Question } from '../ipc/requests.ts'
 import { workersOf } from '../ipc/workersof.ts'
-import { type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
+import { isStopped, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { plural } from '../words.ts'
-import { ask, findMaster, notRunning } from './client.ts'
+import { ask, findMaster, frozen, notRunning } from './client.ts'
 import { endedSentence, endOrphans, stillThere } from './orphans.ts'
+import { OtherVersion } from './otherversion.ts'
 import type { CommandLine } from './parse.ts'
 import { describeProgress, ProgressBoard } from './progress.ts'
 import { refusal } from './reload.ts'
@@ -19,14 +20,17 @@ import { paintFor, printJson, printLine } from './terminal.ts'
 
 /** From a master's last reply to its end. */
 const LAST_STEPS_MS = 5_000
+/** A master that drains may be stopped by a signal while it is waited for. */
+const FREEZE_LOOK_MS = 1_000
 
+/** Null: not known, of a master of another version that was stopped with a signal. */
 export interface Stopped {
   processes: number
-  connectionsCut: number
+  connectionsCut: number | null
   /** Processes that had to be killed: what they had open is not in `connectionsCut`. */
-  killed: number
+  killed: number | null
   /** Processes that ended before their drain was over, by their own code or by somebody's signal: the same. */
-  leftEarly: number
+  leftEarly: number | null
   forced: boolean
 }
 
@@ -54,20 +58,17 @@ export async function stop(stateDir: StateDir, line: CommandLine): Promise<ExitC
 }
 
 function sentence(master: ProcessId, stopped: Stopped): string {
-  const how = stopped.forced ? 'killed' : 'stopped'
-  const workers = stopped.processes > 0 ? ` and ${plural(stopped.processes, 'worker')}` : ''
+  const { forced, processes, connectionsCut, killed, leftEarly } = stopped
   const paint = paintFor(process.stdout)
-  const cut =
-    stopped.connectionsCut > 0 ? `, ${paint.yellow(`${plural(stopped.connectionsCut, 'connection')} cut`)}` : ''
-  const killed =
-    stopped.killed > 0 && !stopped.forced
-      ? `, ${paint.yellow(`${plural(stopped.killed, 'worker')} killed with what they had`)}`
-      : ''
-  const early =
-    stopped.leftEarly > 0
-      ? `, ${paint.yellow(`${plural(stopped.leftEarly, 'worker')} left before the drain was over`)}`
-      : ''
-  return `${how}: master ${master.pid}${workers}${cut}${killed}${early}`
+  const remark = (count: number | null, noun: string, rest: string): string =>
+    count === null || count === 0 ? '' : `, ${paint.yellow(`${plural(count, noun)} ${rest}`)}`
+  const workers = processes > 0 ? ` and ${plural(processes, 'worker')}` : ''
+  return [
+    `${forced ? 'killed' : 'stopped'}: master ${master.pid}${workers}`,
+    remark(connectionsCut, 'connection', 'cut'),
+    remark(forced ? 0 : killed, 'worker', 'killed with what they had'),
+    remark(leftEarly, 'worker', 'left before the drain was over'),
+  ].join('')
 }
 
 /** Stops it gracefully, or by force when that was asked and it does not hear; returns when all are dead. */
@@ -90,11 +91,35 @@ export async function stopMaster(
     const { processes, connectionsCut, killed, leftEarly } = reply
     return { processes, connectionsCut, killed, leftEarly, forced: false }
   } catch (error) {
+    if (error instanceof OtherVersion) return stopBySignal(master, workers, how)
     const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
     if (!isLost || !how.force) throw error
+    assertMortal(master)
     await killAll(master, workers)
     return { processes: workers.length, connectionsCut: 0, killed: workers.length, leftEarly: 0, forced: true }
   }
+}
+
+/** The signals of a graceful stop mean the same in every version, and take as long as that takes. */
+async function stopBySignal(
+  master: ProcessId,
+  workers: readonly ProcessId[],
+  { graceful }: Pick<CommandLine, 'graceful'>,
+): Promise<Stopped> {
+  const name = graceful ? 'SIGQUIT' : 'SIGTERM'
+  process.stderr.write(`The master (pid ${master.pid}) is of another version of Shiftwork: ${name} stops it\n`)
+  signal(master, name)
+  while (!(await waitUntilGone(master, FREEZE_LOOK_MS))) if (isStopped(master.pid)) throw frozen(master.pid)
+  await verifyGone(workers)
+  return { processes: workers.length, connectionsCut: null, killed: null, leftEarly: null, forced: false }
+}
+
+/** The kernel ignores what would end the first process of a container, when it comes from within (pid_namespaces(7)). */
+export function assertMortal({ pid }: ProcessId): void {
+  if (pid !== 1) return
+  throw new ShiftworkError('ERR_NO_ANSWER', 'The master (pid 1) does not answer, and cannot be killed from here', {
+    hint: 'It is the first process of its container: end the container. Its workers were left alone.',
+  })
 }
 
 /** Its pid file and socket stay: the next start sees that they are stale, and may have replaced them already. */

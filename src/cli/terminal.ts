@@ -6,6 +6,8 @@ import pc from 'picocolors'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure } from '../ipc/status.ts'
+import { printable } from '../log.ts'
+import { waitFor } from '../patience.ts'
 
 export type Paint = ReturnType<typeof pc.createColors>
 
@@ -27,6 +29,25 @@ export function printJson(value: unknown): void {
 export function printWhole(text: string): Promise<boolean> {
   if (text === '') return Promise.resolve(true)
   return new Promise((resolve) => writeToStdout()(text, (error) => resolve(!error)))
+}
+
+/** For what was told to end, though nobody may read its last words. */
+const LAST_WORDS_MS = 1_000
+
+/**
+ * Waits until the kernel has all that was printed: `process.exit` throws away what a pipe has not taken. A reader
+ * that is gone is known at once.
+ * @param how `isToldToEnd`: not for long, as somebody waits for the end of it and not for its words.
+ */
+export async function outputTaken({ isToldToEnd }: { isToldToEnd: boolean }): Promise<void> {
+  const taken = (write: Write): Promise<void> => new Promise((resolve) => void write('', () => resolve()))
+  const all = Promise.all([taken(writeToStdout()), taken(process.stderr.write.bind(process.stderr))])
+  let endWait = (): void => undefined
+  const tooLong = new Promise<void>((resolve) => {
+    if (isToldToEnd) endWait = waitFor(LAST_WORDS_MS, resolve)
+  })
+  await Promise.race([all, tooLong])
+  endWait()
 }
 
 type Write = (text: string, done?: (error?: Error | null) => void) => boolean
@@ -58,14 +79,15 @@ export function printError(thrown: unknown, json: boolean): ExitCode {
   const known = error instanceof ShiftworkError ? error : null
   const code = known ? (EXIT_BY_CODE[known.code] ?? EXIT.failed) : EXIT.failed
   const message = known ? known.message : describeError(error).stack
+  const hint = known?.hint ?? null
   if (json) {
-    const told = { code: known?.code ?? 'ERR_UNEXPECTED', message, hint: known?.hint ?? null }
+    const told = { code: known?.code ?? 'ERR_UNEXPECTED', message, hint }
     printJson({ error: told, exitCode: code, ...known?.facts })
     return code
   }
   const paint = paintFor(process.stderr)
-  process.stderr.write(`${paint.red('error')} ${message}\n`)
-  if (known?.hint !== undefined) process.stderr.write(`      ${known.hint.replaceAll('\n', '\n      ')}\n`)
+  process.stderr.write(`${paint.red('error')} ${printable(message)}\n`)
+  if (hint !== null) process.stderr.write(`      ${printable(hint).replaceAll('\n', '\n      ')}\n`)
   return code
 }
 
@@ -81,11 +103,11 @@ function lostDirectory(cause: unknown): ShiftworkError {
   })
 }
 
-/** A worker's own error: its stack, and the last lines it wrote. */
+/** A worker's own error: its stack, and the last lines it wrote. Text of user code moves no cursor. */
 export function describeFailure(failure: ReloadFailure, paint: Paint): string {
-  const stack = (failure.stack === '' ? failure.message : failure.stack).trimEnd()
+  const stack = printable(failure.stack === '' ? failure.message : failure.stack)
   const lines = [`${paint.red(failure.worker)} ${stack}`]
-  const output = failure.output.trimEnd()
+  const output = printable(failure.output)
   if (output !== '') lines.push('', paint.dim(`the last that ${failure.worker} wrote:`), quote(output, paint))
   return lines.join('\n')
 }

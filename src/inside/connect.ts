@@ -1,4 +1,5 @@
 /** `connect`: makes the worker that this process is a client of a server. Checks, and leaves the rest to `Upstream`. */
+import { validateHeaderName, validateHeaderValue } from 'node:http'
 import type { ConnectionOptions as TlsClientOptions } from 'node:tls'
 import { type Address, formatAddress, isSecure, parseTarget, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
@@ -72,6 +73,7 @@ function checkPlan(text: unknown, options: Readonly<Record<string, unknown>>): P
   rejectUnknown(owner, options)
   const check = new OptionCheck({ owner }, options)
   checkConnections(check, address)
+  if (speechOf(address.protocol) === 'websocket') checkHandshake(check, path)
   return {
     address,
     // without its query, which may hold a secret
@@ -107,12 +109,42 @@ function checkReconnect(check: OptionCheck): ReconnectTimes | null {
   return { minDelayMs, maxDelayMs }
 }
 
+/** What every try of it would stumble over. */
+function checkHandshake(check: OptionCheck, path: string): void {
+  if (path.includes('#'))
+    throw new ShiftworkError('ERR_ADDRESS', `${check.owner} has a fragment, which no server is told`, {
+      hint: 'Leave out # and what follows, or write %23.',
+    })
+  const { protocols = [] } = (check.value('webSocket') ?? {}) as WebSocketChoice
+  const twice = typeof protocols === 'string' ? undefined : protocols.find((name, at) => protocols.indexOf(name) < at)
+  if (twice !== undefined)
+    throw new ShiftworkError('ERR_OPTION', `${check.owner}: webSocket.protocols has "${twice}" twice`, {
+      hint: 'Name each subprotocol once, the best first.',
+    })
+}
+
 function checkHeaders(check: OptionCheck, address: Address): Record<string, string> {
   if (check.value('headers') === undefined) return {}
-  if (speechOf(address.protocol) === 'websocket') return check.texts('headers')
+  if (speechOf(address.protocol) === 'websocket') return checkHeaderTexts(check)
   throw new ShiftworkError('ERR_OPTION', `${check.owner} has headers, which only the handshake of a WebSocket has`, {
     hint: 'Change the address to ws://… or wss://…, or remove headers.',
   })
+}
+
+function checkHeaderTexts(check: OptionCheck): Record<string, string> {
+  const headers = check.texts('headers')
+  for (const [name, value] of Object.entries(headers))
+    try {
+      validateHeaderName(name)
+      validateHeaderValue(name, value)
+    } catch (error) {
+      // its value may be a secret
+      throw new ShiftworkError('ERR_OPTION', `${check.owner}: the header ${show(name)} cannot be sent`, {
+        hint: 'A name is one word of letters, digits and -, a value has no line breaks: trim what was read from a file.',
+        cause: error,
+      })
+    }
+  return headers
 }
 
 function checkTls(check: OptionCheck, address: Address): TlsClientOptions {

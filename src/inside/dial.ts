@@ -7,7 +7,7 @@ import { type ConnectionOptions, connect as connectSecure } from 'node:tls'
 import { type Address, isSecure } from '../address.ts'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
-import { waitFor } from '../patience.ts'
+import { waitAwake } from '../patience.ts'
 
 export interface Target {
   readonly address: Address
@@ -29,7 +29,8 @@ const LATE: Record<Stage, string> = {
 }
 
 /** As `createServer` has it: the other side may end and still be answered. */
-const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
+const SOCKET_OPTIONS = { allowHalfOpen: true }
+const KEEP_ALIVE_MS = 60_000
 
 /**
  * Begins to connect; destroy the socket to give up.
@@ -38,15 +39,21 @@ const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true, keepAlive: true, ke
 export function dial(target: Target): { socket: Socket; connected: Promise<void> } {
   const { address, name, timeoutMs } = target
   const socket = openSocket(target)
+  // as options, Node.js 20 would not hand them to a socket inside TLS
+  socket.once('connect', () => socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE_MS))
+  const begunAt = performance.now()
   let stage: Stage = address.kind === 'unix' || isIP(address.host) ? 'accept' : 'lookup'
   const connected = new Promise<void>((resolve, reject) => {
     const late = (): void => {
       reject(tooLate(target, LATE[stage]))
       socket.destroy()
     }
-    const endWait = waitFor(timeoutMs, late)
+    let endWait = waitAwake(timeoutMs, late)
     const noteStage = (reached: Stage) => () => {
+      if (socket.destroyed) return
       stage = reached
+      endWait()
+      endWait = waitAwake(leftMs(timeoutMs, begunAt), late)
     }
     socket.once('lookup', noteStage('accept')).once('connect', noteStage('handshake'))
     socket.once(isSecure(address.protocol) ? 'secureConnect' : 'connect', () => {
@@ -60,6 +67,14 @@ export function dial(target: Target): { socket: Socket; connected: Promise<void>
     })
   })
   return { socket, connected }
+}
+
+/**
+ * How much of the time is left to the next stage, on the clock of `performance.now()`: a quarter at least, since the
+ * ones before may have ended long before this process could hear of it.
+ */
+export function leftMs(timeoutMs: number, begunAt: number): number {
+  return Math.max(timeoutMs / 4, timeoutMs - (performance.now() - begunAt))
 }
 
 function openSocket(target: Target): Socket {

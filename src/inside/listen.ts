@@ -2,14 +2,17 @@
  * `listen`: one more address for a worker that serves, opened by its own code: an admin port beside the
  * public one. It is not the master's, so the port is there only while a worker has it open.
  */
-import type { TlsOptions } from 'node:tls'
+import { Server as NetServer, type Socket } from 'node:net'
+import { type TlsOptions, Server as TlsServer } from 'node:tls'
 import { type Address, formatAddress, isLongPath, isSecure, parseAddress, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import { canShortenPaths } from '../os/socketpath.ts'
 import type { Connection, ConnectionHooks, OpenConnections, Owner } from '../protocols/connection.ts'
 import type { ConnectionOf, MessageOf, Runnable, SentOf, Subject, WorkerHooks } from '../protocols/hooks.ts'
+import { WebConnections } from '../protocols/http/web-connections.ts'
 import { limitsOf } from '../protocols/limits.ts'
 import type { ConnectionOptions } from '../protocols/options.ts'
+import { Roster } from '../protocols/roster.ts'
 import { createServer, missingHandler } from '../protocols/server.ts'
 import type { Protocol } from '../protocols/stream/protocol.ts'
 import { type WebSocketChoice, webSocketOf } from '../protocols/websocket/websocket-options.ts'
@@ -74,14 +77,31 @@ export async function listen<Listen extends string, Message = MessageOf<Listen>,
       hint: `Give it ${missing.replaceAll('worker.', '')} in the second argument.`,
     })
   const server = await createServer(runnable, checked.protocol, owner)
+  const shown = speechOf(checked.protocol) === 'http' ? webConnections(owner, server) : connections
   if (options.partsLast) inside.keepListening(server)
   const port = await openServer(server, place)
   return {
     address: formatAddress(checked, port ?? undefined),
     port,
-    connections: connections as OpenConnections<Sent>,
-    close: () => void server.close(),
+    connections: shown as OpenConnections<Sent>,
+    // that of `node:http` would close idle connections, on which a request may be under way
+    close: () => void NetServer.prototype.close.call(server),
   }
+}
+
+function webConnections(owner: Owner, server: NetServer): OpenConnections {
+  const event = server instanceof TlsServer ? 'secureConnection' : 'connection'
+  const roster = new Roster()
+  const leave = function (this: Socket): void {
+    roster.delete(this)
+  }
+  server.on(event, (socket: Socket) => {
+    roster.add(socket)
+    socket.on('close', leave)
+  })
+  return new WebConnections(owner, () =>
+    [...roster].map((socket) => ({ socket, since: roster.since(socket), stage: 'spoken' })),
+  )
 }
 
 function checkPlace(text: unknown, options: Readonly<Record<string, unknown>>): Place {

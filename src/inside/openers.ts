@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net'
 import { type Address, isSecure, PROTOCOLS, type Speech, speechOf } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
-import { waitFor } from '../patience.ts'
+import { waitAwake } from '../patience.ts'
 import type { Owner } from '../protocols/connection.ts'
 import type { Protocol } from '../protocols/stream/protocol.ts'
 import { StreamConnection } from '../protocols/stream/stream.ts'
@@ -43,7 +43,7 @@ const openWebSocket: Opener = async (socket, owner, { spoken, leftMs }) => {
   if (socket.destroyed) throw socket.errored ?? new Error('it hung up')
   let endWait = (): void => undefined
   const late = new Promise<never>((_, reject) => {
-    endWait = waitFor(leftMs, () => {
+    endWait = waitAwake(leftMs, () => {
       reject(tooLate(spoken, 'its WebSocket handshake was not done'))
       socket.destroy()
     })

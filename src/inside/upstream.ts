@@ -9,7 +9,7 @@ import type { Connection, ConnectionHooks, Owner, Registry, WorkerView } from '.
 import type { Hook } from '../protocols/connection-state.ts'
 import type { ConnectionLimits } from '../protocols/limits.ts'
 import { settlingOf } from '../settling.ts'
-import { cannotConnect, dial, type Target } from './dial.ts'
+import { cannotConnect, dial, leftMs, type Target } from './dial.ts'
 import { openerOf, type Spoken } from './openers.ts'
 import { delayMs, failuresAfter, type ReconnectTimes } from './reconnect.ts'
 
@@ -63,6 +63,8 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
   readonly #owner: Owner
   #state: UpstreamState = 'connecting'
   #connection: Connection<Sent> | null = null
+  /** Connections of which a hook may be running: the present one, and those that are lost. */
+  #unsettled = 0
   #connectedAt = 0
   /** What broke the socket, to tell it from what a hook threw. */
   #socketError: unknown = null
@@ -91,11 +93,11 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
   }
 
   /**
-   * The present connection, or the next one, before anything is read from it.
+   * The present connection, or the next one, before anything is read from it. One that is about to close is none.
    * @throws ShiftworkError `ERR_CONNECT` when there will be none: closed, or the one try has failed.
    */
   whenConnected(): Promise<C> {
-    if (this.#connection) return Promise.resolve(this.#connection as C)
+    if (this.#connection && !this.#connection.isLeaving) return Promise.resolve(this.#connection as C)
     if (this.#state === 'closed') return Promise.reject(this.#noMore())
     return new Promise((resolve, reject) => {
       this.#waiters.push({ resolve: (connection) => resolve(connection as C), reject })
@@ -158,13 +160,15 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
 
   #open(socket: Socket, begunAt: number): Promise<void> {
     const spoken = this.#plan
-    const leftMs = Math.max(1, spoken.timeoutMs - (performance.now() - begunAt))
-    return openerOf(spoken.address)(socket, this.#owner, { spoken, leftMs })
+    const how = { spoken, leftMs: leftMs(spoken.timeoutMs, begunAt) }
+    return openerOf(spoken.address)(socket, this.#owner, how)
   }
 
   #failed(why: unknown): void {
     if (this.#state === 'connected') throw why
     if (this.#state !== 'connecting') return
+    // it may be connected already: what was to be spoken on it has failed
+    this.#cancelTry()
     const error = why instanceof ShiftworkError ? why : cannotConnect(this.address, why)
     const isAwaited = this.#waiters.length > 0
     this.#tryAgain(null, error)
@@ -179,10 +183,16 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
     this.#state = 'connected'
   }
 
-  #lost(): void {
+  /** Nothing comes of it any more. A hook of it may still be running, which may wait for the next one. */
+  #lose(connection: Connection): void {
+    if (this.#connection !== connection) return
     this.#connection = null
-    if (this.#state === 'closed') this.#home.delete(this as Upstream)
-    else this.#tryAgain(performance.now() - this.#connectedAt, this.#socketError)
+    if (this.#state !== 'closed') this.#tryAgain(performance.now() - this.#connectedAt, this.#socketError)
+  }
+
+  /** Nobody has to wait for it any more. */
+  #leaveIfDone(): void {
+    if (this.#state === 'closed' && this.#unsettled === 0) this.#home.delete(this as Upstream)
   }
 
   /** Later, if at all. */
@@ -202,7 +212,7 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#cancelTry()
-    if (!this.#connection) this.#home.delete(this as Upstream)
+    this.#leaveIfDone()
     const waiters = this.#waiters
     this.#waiters = []
     for (const { reject } of waiters) reject(this.#noMore(why))
@@ -220,11 +230,15 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
     const connections = {
       add: (connection: Connection) => {
         home.connections.add(connection)
+        this.#unsettled++
         this.#opened(connection)
       },
+      lose: (connection: Connection) => this.#lose(connection),
       delete: (connection: Connection) => {
         home.connections.delete(connection)
-        this.#lost()
+        this.#unsettled--
+        this.#lose(connection)
+        this.#leaveIfDone()
       },
       // what a server says is no request of a client's
       onMessage: () => undefined,

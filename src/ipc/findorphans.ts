@@ -7,7 +7,7 @@
 import { type Carrier, carriersOf, valueIn, verify } from '../os/environ.ts'
 import { isAlive, isStopped, type ProcessId, parentOf, startedAtOf, titleOf } from '../os/processes.ts'
 import { type SocketRow, socketRows, socketsOf } from '../os/sockets.ts'
-import { isSameDirectory, sharesPids } from '../os/viewpoint.ts'
+import { isSamePlace, sharesPids } from '../os/viewpoint.ts'
 import { IDENTITY_VARIABLE, WORKER_VARIABLE } from '../variables.ts'
 import { parseMark } from './mark.ts'
 import { type Orphan, orphanKind } from './orphan.ts'
@@ -37,7 +37,7 @@ function judge(carrier: Carrier, { stateDir, marks, above }: Context): Orphan | 
   if (!mark) return null
   const kind = orphanKind({
     hasMaster: isAlive(mark.master),
-    isOfStateDir: sharesPids(pid) && isSameDirectory(stateDir, { pid, theirs: mark.stateDir }),
+    isOfStateDir: sharesPids(pid) && isSamePlace(stateDir, { pid, theirs: mark.stateDir }),
     hasIdentity: valueIn(environ, IDENTITY_VARIABLE) !== null,
     isInherited: marks.get(parentOf(pid) ?? 0) === value,
     isAncestor: above.includes(pid),

@@ -5,6 +5,7 @@
  */
 
 import { readlinkSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import type { Address } from '../address.ts'
 import { environOf, valueIn } from '../os/environ.ts'
@@ -47,7 +48,30 @@ export function isHeldBy(address: Address, pids: readonly number[]): boolean {
 function rowsAt(address: Address): SocketRow[] {
   const rows = socketRows().filter((row) => row.isListening && row.kind === address.kind)
   if (address.kind === 'unix') return rows.filter((row) => row.address === address.path)
-  return rows.filter((row) => row.port === address.port)
+  return rows.filter((row) => row.port === address.port && excludes(hostOf(row), address.host))
+}
+
+/** `[::1]:8080` → `::1` */
+function hostOf({ address }: SocketRow): string {
+  return address.slice(0, address.lastIndexOf(':')).replaceAll(/[[\]]/g, '')
+}
+
+/** Whether who listens on one host keeps others from the other. A name may stand for any. */
+function excludes(one: string, other: string): boolean {
+  if (isIP(one) === 0 || isIP(other) === 0) return true
+  const [a, b] = [plainHost(one), plainHost(other)]
+  if (a === b || a === '::' || b === '::') return true
+  return (a === '0.0.0.0' && isIP(b) === 4) || (b === '0.0.0.0' && isIP(a) === 4)
+}
+
+/** In one way to write it; an IPv4 address that was mapped into IPv6 as what it is (RFC 4291, 2.5.5.2). */
+function plainHost(host: string): string {
+  if (isIP(host) === 4 || host.includes('%')) return host
+  const short = new URL(`http://[${host}]`).hostname.slice(1, -1)
+  const [, high, low] = /^::ffff:([\da-f]+):([\da-f]+)$/.exec(short) ?? []
+  if (high === undefined || low === undefined) return short
+  const words = [high, low].map((word) => Number.parseInt(word, 16))
+  return words.flatMap((word) => [word >> 8, word & 255]).join('.')
 }
 
 /** By the mark of a worker, or, where no worker lives, by the pid file that a master has. */

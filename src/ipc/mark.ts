@@ -10,6 +10,8 @@ import type { ProcessId } from '../os/processes.ts'
 export interface Origin {
   startFile: string
   stateDir: string
+  /** The start file has chosen that directory, and always does; not who typed the start. */
+  byFile?: boolean
   master: ProcessId
 }
 
@@ -20,8 +22,8 @@ export interface WorkerMark extends Origin {
   key: number
 }
 
-export function formatMark({ startFile, stateDir, master, worker, key }: WorkerMark): string {
-  return JSON.stringify({ startFile, stateDir, master, worker, key })
+export function formatMark({ startFile, stateDir, byFile, master, worker, key }: WorkerMark): string {
+  return JSON.stringify({ startFile, stateDir, byFile, master, worker, key })
 }
 
 /** Null: it is none, or one of a version that this one does not know. */
@@ -34,11 +36,11 @@ export function parseMark(text: string): WorkerMark | null {
     return null
   }
   if (typeof value !== 'object' || value === null) return null
-  const { startFile, stateDir, master, worker, key } = value as Record<string, unknown>
+  const { startFile, stateDir, byFile, master, worker, key } = value as Record<string, unknown>
   const isWhole = typeof startFile === 'string' && typeof stateDir === 'string' && typeof key === 'number'
   const id = parseId(master)
   if (!isWhole || !id || (worker !== null && typeof worker !== 'string')) return null
-  return { startFile, stateDir, master: id, worker, key }
+  return { startFile, stateDir, byFile: byFile === true, master: id, worker, key }
 }
 
 function parseId(value: unknown): ProcessId | null {

@@ -8,6 +8,9 @@ import type { WireCommand } from './commands.ts'
 /** Raised when an older worker or command line could no longer talk to a newer master. */
 export const WIRE_VERSION = 2
 
+/** What a master of any version says of a request that it does not know: it may be of another one. */
+export const UNKNOWN_REQUEST = 'This is not a request that I know'
+
 export interface ReloadOrder {
   /** None: every reloadable group. */
   groups: string[]

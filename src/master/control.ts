@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError, systemCode } from '../errors.ts'
 import { type Decoded, encodeLine, LineDecoder } from '../ipc/lines.ts'
 import type { ControlMessage, Reply } from '../ipc/messages.ts'
-import { type ControlRequest, parseRequest } from '../ipc/requests.ts'
+import { type ControlRequest, parseRequest, UNKNOWN_REQUEST } from '../ipc/requests.ts'
 import { debug } from '../log.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
 
@@ -113,7 +113,7 @@ function obey(socket: Socket, line: Decoded, onRequest: (request: ControlRequest
   if (request) {
     asker.progress({ type: 'accepted' })
     onRequest(request, asker)
-  } else asker.reply({ type: 'error', code: 'usage', message: 'This is not a request that I know', hint: null })
+  } else asker.reply({ type: 'error', code: 'usage', message: UNKNOWN_REQUEST, hint: null })
 }
 
 function askerOf(socket: Socket): Asker {

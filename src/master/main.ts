@@ -12,7 +12,7 @@ import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
 import type { Log, LogLine } from '../log.ts'
 import { alreadyRunning, releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
-import { userIds } from '../os/users.ts'
+import { assertUser } from '../os/users.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
@@ -72,7 +72,7 @@ export interface MasterOptions {
  */
 export async function runMaster(options: MasterOptions): Promise<ExitCode> {
   assertNodeInternals()
-  for (const spec of options.specs) if (spec.user !== null || spec.group !== null) assertUser(spec)
+  for (const spec of options.specs) assertUser(spec)
   createStateDir(options.stateDir)
   const holder = await takePidFile(options.stateDir.pidFile)
   if (holder) throw alreadyRunning(holder)
@@ -101,15 +101,6 @@ async function openMetrics({ settings, specs }: MasterOptions): Promise<MetricsS
   if (!settings.metrics) return null
   const { MetricsServer } = await import('./metrics/server.ts')
   return MetricsServer.open(settings.metrics, specs)
-}
-
-function assertUser(spec: Spec): void {
-  const uid = process.getuid?.() ?? 0
-  const ids = userIds(spec.user ?? String(uid), spec.group)
-  if (uid !== 0 && ids.uid !== uid)
-    throw new ShiftworkError('ERR_USER', `Worker "${spec.name}" cannot become user "${spec.user}"`, {
-      hint: 'Only a master that root started can give its workers another user.',
-    })
 }
 
 /** A hook that never settles must not keep a stopped master alive. */

@@ -18,6 +18,7 @@ const RETRY_MS = 5
  */
 export async function takePidFile(path: string): Promise<ProcessId | null> {
   const own = ownId()
+  if (own.startTime === '') throw withoutTable(path)
   const giveUpAt = performance.now() + BUSY_TIMEOUT_MS
   for (;;) {
     const holder = tryTake(path, own)
@@ -30,11 +31,18 @@ export async function takePidFile(path: string): Promise<ProcessId | null> {
   }
 }
 
+/** Whoever came next could not tell that we live, and would take the lock, too. */
+function withoutTable(path: string): ShiftworkError {
+  return new ShiftworkError('ERR_PLATFORM', `Cannot take ${path}: the process table cannot be read`, {
+    hint: process.platform === 'linux' ? 'Mount /proc: mount -t proc proc /proc.' : 'It is read with the command ps.',
+  })
+}
+
 /** Without a pause between its steps, so that a guard is never held for long. */
 function tryTake(path: string, own: ProcessId): ProcessId | null | 'busy' {
   if (create(path, own)) return null
   const holder = readPidFile(path)
-  if (holder && isAlive(holder)) return isSame(holder, own) ? null : holder
+  if (holder && isAlive(holder)) return isSameProcess(holder, own) ? null : holder
   if (tryTake(guardOf(path), own) !== null) return 'busy'
   try {
     // read again: it may have been replaced, or removed, since it was found stale
@@ -54,29 +62,51 @@ function guardOf(path: string): string {
 
 /** Links where nothing is. False: something is. */
 function create(path: string, own: ProcessId): boolean {
+  return withOwnFile(path, own, (mine) => {
+    try {
+      linkSync(mine, path)
+      return true
+    } catch (error) {
+      if (systemCode(error) !== 'EEXIST') throw error
+      return false
+    }
+  })
+}
+
+function replace(path: string, own: ProcessId): void {
+  withOwnFile(path, own, (mine) => {
+    try {
+      renameSync(mine, path)
+    } catch (error) {
+      if (systemCode(error) !== 'EISDIR') throw error
+      throw new ShiftworkError('ERR_STATE_DIR', `${path} is a directory`, { hint: 'Remove it, then start again.' })
+    }
+  })
+}
+
+/** With a file beside it that names us, and that is gone afterwards, whatever happens. */
+function withOwnFile<Value>(path: string, own: ProcessId, use: (mine: string) => Value): Value {
   const mine = `${path}.${own.pid}`
-  writeFileSync(mine, format(own), { mode: 0o644 })
   try {
-    linkSync(mine, path)
-    return true
+    writeFileSync(mine, format(own), { mode: 0o644 })
+    return use(mine)
   } catch (error) {
-    if (systemCode(error) !== 'EEXIST') throw error
-    return false
+    throw error instanceof ShiftworkError ? error : cannotTake(path, error)
   } finally {
     rmSync(mine, { force: true })
   }
 }
 
-function replace(path: string, own: ProcessId): void {
-  const mine = `${path}.${own.pid}`
-  writeFileSync(mine, format(own), { mode: 0o644 })
-  try {
-    renameSync(mine, path)
-  } catch (error) {
-    rmSync(mine, { force: true })
-    if (systemCode(error) !== 'EISDIR') throw error
-    throw new ShiftworkError('ERR_STATE_DIR', `${path} is a directory`, { hint: 'Remove it, then start again.' })
-  }
+const FULL: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT'])
+
+/** A full disk, or a file system without hard links: some of the network, and of other systems. */
+function cannotTake(path: string, cause: unknown): ShiftworkError {
+  const code = systemCode(cause)
+  const remedy = FULL.has(code) ? 'Make room on its disk, or choose' : 'Choose'
+  return new ShiftworkError('ERR_STATE_DIR', `Cannot take ${path}: ${code ?? String(cause)}`, {
+    hint: `${remedy} a directory on a local file system with --state-dir, or Worker.runAll({ stateDir }).`,
+    cause,
+  })
 }
 
 /** Who the file names, alive or not; null when it is missing, unreadable or garbage. */
@@ -101,7 +131,7 @@ function parse(text: string): ProcessId | null {
 /** It names this process. */
 export function isOwnPidFile(path: string): boolean {
   const holder = readPidFile(path)
-  return holder !== null && isSame(holder, ownId())
+  return holder !== null && isSameProcess(holder, ownId())
 }
 
 /** Removes the file if it still names this process. */
@@ -113,7 +143,8 @@ function ownId(): ProcessId {
   return { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }
 }
 
-function isSame(a: ProcessId, b: ProcessId): boolean {
+/** Not another one of the same pid. */
+export function isSameProcess(a: ProcessId, b: ProcessId): boolean {
   return a.pid === b.pid && a.startTime === b.startTime
 }
 

@@ -186,9 +186,11 @@ function parseStat(pid: number, stat: string): Row {
 }
 
 function readPs(selection: string[]): Row[] {
+  // the start time is told in words, which must be the same for every caller
+  const env = { ...process.env, TZ: 'UTC', LC_ALL: 'C' }
   let table: string
   try {
-    table = execFileSync('ps', [...selection, '-o', 'pid=,ppid=,pgid=,stat=,lstart='], { encoding: 'utf8' })
+    table = execFileSync('ps', [...selection, '-o', 'pid=,ppid=,pgid=,stat=,lstart='], { encoding: 'utf8', env })
   } catch {
     // ps exits 1 when nothing matches
     return []

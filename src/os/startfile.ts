@@ -45,25 +45,35 @@ function packageName(directory: string): string | null {
 const TYPESCRIPT = new Set(['.ts', '.mts', '.cts', '.tsx'])
 
 /**
- * The `node` options that this process was started with, made fit for another working directory,
- * and with tsx added when the start file is TypeScript that this Node.js cannot read by itself.
+ * What must stand before a start file that is not running yet: a loader, when it is TypeScript that this Node.js
+ * cannot read by itself. One that runs has proved that it can.
+ * @param args as `loaderArgs` has made them.
+ * @param nodeOptions `NODE_OPTIONS`.
+ * @returns the name of the module; null: none is needed.
  * @throws ShiftworkError `ERR_START_FILE` when there is no tsx to be found beside the start file.
  */
-export function loaderArgs(startFile: string, execArgv: readonly string[], cwd: string): string[] {
-  const args = absoluteLoaders(execArgv, cwd)
-  if (!TYPESCRIPT.has(extname(startFile)) || hasTypeScript(args)) return args
-  return [...args, '--import', tsxLoader(startFile)]
+export function missingLoader(startFile: string, args: readonly string[], nodeOptions = ''): string | null {
+  const words = [...args, ...nodeOptions.split(/\s+/)]
+  return !TYPESCRIPT.has(extname(startFile)) || hasTypeScript(words) ? null : tsxLoader(startFile, words)
 }
 
-function hasTypeScript(args: readonly string[]): boolean {
+function hasTypeScript(words: readonly string[]): boolean {
   const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
-  return stripsTypes || args.some((arg) => /\b(tsx|ts-node|swc|esbuild|jiti)\b|strip-types|transform-types/.test(arg))
+  return (
+    stripsTypes || words.some((word) => /\b(tsx|ts-node|swc|esbuild|jiti)\b|strip-types|transform-types/.test(word))
+  )
 }
 
-function tsxLoader(startFile: string): string {
+/** A loader of the user's own that we do not know may be one for TypeScript. */
+function hasLoader(words: readonly string[]): boolean {
+  return words.some((word) => /^(--import|--loader|--experimental-loader|--require|-r)(=|$)/.test(word))
+}
+
+function tsxLoader(startFile: string, words: readonly string[]): string | null {
   try {
     return pathToFileURL(createRequire(startFile).resolve('tsx')).href
   } catch (cause) {
+    if (hasLoader(words)) return null
     throw new ShiftworkError('ERR_START_FILE', `Node.js ${process.version} cannot run ${startFile} by itself`, {
       hint: 'Install tsx (npm install --save-dev tsx), compile it to JavaScript, or use Node.js 22.18 or later.',
       cause,
@@ -71,8 +81,11 @@ function tsxLoader(startFile: string): string {
   }
 }
 
-/** `--import tsx` is looked up from the working directory: looked up once, here, it holds everywhere. */
-function absoluteLoaders(execArgv: readonly string[], cwd: string): string[] {
+/**
+ * The `node` options that this process was started with, made fit for another working directory: `--import tsx` is
+ * looked up from there. Looked up once, here, it holds everywhere.
+ */
+export function loaderArgs(execArgv: readonly string[], cwd: string): string[] {
   const args: string[] = []
   for (let index = 0; index < execArgv.length; index++) {
     const arg = execArgv[index] ?? ''

@@ -5,6 +5,8 @@
 import { accessSync, constants, existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, sep } from 'node:path'
 import { ShiftworkError, systemCode } from '../errors.ts'
+import { readPidFile } from './pidfile.ts'
+import { isAlive } from './processes.ts'
 import { absoluteStartFile } from './startfile.ts'
 
 export interface StateDir {
@@ -79,7 +81,8 @@ function realPath(path: string): string {
 export function findStateDir(startFile: string, chosen: string | null): StateDir {
   if (chosen !== null) return stateDirAt(chosen)
   const candidates = stateDirCandidates(startFile)
-  const used = candidates.find((path) => existsSync(join(path, 'master.pid')))
+  // one that is stale says nothing: it may have been left in a release long ago
+  const used = candidates.find(livesIn)
   const creatable = candidates.find(isCreatable)
   return stateDirAt(used ?? creatable ?? candidates[0] ?? besideFile(startFile))
 }
@@ -97,6 +100,11 @@ export function stateDirOf(startFile: string): string {
       hint: "Write it as stateDirOf('start.ts').",
     })
   return findStateDir(absoluteStartFile(startFile, process.cwd(), process.env['PWD']), null).path
+}
+
+function livesIn(path: string): boolean {
+  const holder = readPidFile(stateDirAt(path).pidFile)
+  return holder !== null && isAlive(holder)
 }
 
 function isCreatable(path: string): boolean {

@@ -19,8 +19,8 @@ function namespaceOf(process: string): string | null {
   }
 }
 
-/** What it calls `theirs` is the very directory that is `ours` here, whatever either path is. */
-export function isSameDirectory(ours: string, { pid, theirs }: { pid: number; theirs: string }): boolean {
+/** What it calls `theirs` is the very directory or file that is `ours` here, whatever either path is. */
+export function isSamePlace(ours: string, { pid, theirs }: { pid: number; theirs: string }): boolean {
   try {
     const [here, there] = [statSync(ours), statSync(`/proc/${pid}/root${theirs}`)]
     return here.dev === there.dev && here.ino === there.ino

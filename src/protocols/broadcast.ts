@@ -11,7 +11,7 @@ const TAKING: ReadonlySet<ConnectionState> = new Set(['open', 'parting'])
 
 /**
  * One that is closed or has a full buffer is not waited for: its `onError` is told, as of any `send`. What
- * `encode` throws for one costs no other the message, and is logged once.
+ * `encode` throws costs no connection its life and no other the message, and is logged once.
  * @returns how many took it. HTTP takes only answers: none.
  */
 export function broadcastTo(connections: Iterable<Connection>, data: unknown): number {
@@ -20,7 +20,7 @@ export function broadcastTo(connections: Iterable<Connection>, data: unknown): n
   for (const connection of connections) {
     if (!connection.takesPush || !TAKING.has(connection.state)) continue
     try {
-      if (connection.send(data) !== false) taken++
+      if (connection.sendShared(data) !== false) taken++
     } catch (error) {
       failure ??= { error }
     }

@@ -3,11 +3,12 @@
  * protocol makes of a connection. It holds what is the same for all of them: who it is, its hooks, what
  * becomes of their errors, and how full its send buffer is.
  */
-import { describeError, ShiftworkError } from '../errors.ts'
+import { ShiftworkError } from '../errors.ts'
 import { settlingOf } from '../settling.ts'
 import { type Carrier, idOf } from './carrier.ts'
+import { complain, complainSparsely } from './complaints.ts'
 import type { ConnectionContext, ConnectionState, Hook } from './connection-state.ts'
-import { callLate, report } from './late.ts'
+import { callLate } from './late.ts'
 import type { ConnectionLimits } from './limits.ts'
 import { lookEveryMs, Questions } from './silence.ts'
 
@@ -55,6 +56,8 @@ export interface Owner {
 export interface Registry {
   add(connection: Connection): void
   delete(connection: Connection): void
+  /** It has gone, but a hook of it has not settled: only then it is deleted. */
+  lose?(connection: Connection): void
   /** Called at each message that is handled. */
   readonly onMessage: () => void
 }
@@ -171,6 +174,16 @@ export abstract class Connection<Sent = unknown> {
    */
   abstract send(value: Sent): boolean | null
 
+  /** The same for what is said to many: what its protocol cannot say is thrown, and costs no connection its life. */
+  sendShared(value: Sent): boolean | null {
+    return this.send(value)
+  }
+
+  /** Nothing that is sent now would arrive: it is closed, or about to be. */
+  get isLeaving(): boolean {
+    return this.state === 'closing' || this.state === 'closed'
+  }
+
   /** Sends, if something is given, handles no message any more, and closes once everything is delivered. */
   abstract close(value?: Sent): void
 
@@ -207,17 +220,22 @@ export abstract class Connection<Sent = unknown> {
   pipe<Other>(target: Connection<Other>): Connection<Other> {
     this.onMessage = (_connection, message) => {
       if (!target.isFull) return void target.send(message as Other)
-      return new Promise<void>((resolve) => {
-        target.#onceDrained ??= []
-        target.#onceDrained.push(resolve)
-      }).then(() => {
-        target.send(message as Other)
-      })
+      return target.#sendWhenDrained(message as Other)
     }
     this.#target = target as Connection
     // it has gone while the other one was made ready
     if (this.state === 'closed') target.close()
     return target
+  }
+
+  async #sendWhenDrained(value: Sent): Promise<void> {
+    // who has waited, too, may have filled it again
+    while (this.#isFull)
+      await new Promise<void>((resolve) => {
+        this.#onceDrained ??= []
+        this.#onceDrained.push(resolve)
+      })
+    this.send(value)
   }
 
   /** What comes is handed on to another connection, which is open. */
@@ -297,9 +315,16 @@ export abstract class Connection<Sent = unknown> {
     }
   }
 
-  /** A handler that failed, or bytes that make no sense: costs this connection its life, and nobody else anything. */
+  /** A handler that failed: costs this connection its life, and nobody else anything. */
   protected fail(what: string, error: unknown): void {
-    report(this.worker.id, `${what} of a ${this.protocol} connection failed: ${describeError(error).stack}`)
+    complain(this.owner, { what, error })
+    this.tellError(error)
+    this.giveUp(error)
+  }
+
+  /** The same for what the other side has sent: anybody may send it, so it is a short line of the log, and not each time. */
+  protected failOver(what: string, error: unknown): void {
+    complainSparsely(this.owner, { what, error }, 'line')
     this.tellError(error)
     this.giveUp(error)
   }
@@ -369,8 +394,6 @@ export abstract class Connection<Sent = unknown> {
   }
 
   #releaseDrained(): void {
-    const callbacks = this.#onceDrained ?? []
-    this.#onceDrained = null
-    for (const callback of callbacks) callback()
+    for (const callback of this.#onceDrained?.splice(0) ?? []) callback()
   }
 }

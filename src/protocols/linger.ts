@@ -8,31 +8,35 @@ import { lookEvery } from '../patience.ts'
 
 /** How long a client may take to notice the end; one that is still sending gets longer. */
 const LINGER_MS = 1_000
-/** And so long when nothing is taken of what is still to be delivered, or what comes has no end. */
+/** So long when nothing is taken of what is still to be delivered, and when what comes has no end. */
 const PATIENCE_MS = 30_000
 const LOOK_MS = 250
 
-/** Ends it, delivers what is buffered, and closes it. Reads from now on what it throws away. */
-export function endGently(socket: Socket): void {
+/**
+ * Ends it, delivers what is buffered, and closes it. Reads from now on what it throws away.
+ * @param patienceMs how long it may go on sending once the kernel has all that was sent to it. Default 30 000.
+ */
+export function endGently(socket: Socket, patienceMs = PATIENCE_MS): void {
   socket.end()
   socket.removeAllListeners('data')
   socket.resume()
   if (socket.destroyed) return
   socket.setTimeout(0)
   // to a process that was blocked all its clients seem to be quiet
-  const timer = lookEvery(LOOK_MS, look(socket))
+  const timer = lookEvery(LOOK_MS, look(socket, patienceMs))
   timer.unref()
   socket.once('close', () => clearInterval(timer))
 }
 
-function look(socket: Socket): () => void {
-  const endsAt = performance.now() + PATIENCE_MS
+function look(socket: Socket, patienceMs: number): () => void {
   let quietSince = performance.now()
-  let stuckAt = endsAt
+  let endsAt = quietSince + patienceMs
+  let stuckAt = quietSince + PATIENCE_MS
   let read = socket.bytesRead
   let waiting = waitingIn(socket)
   socket.once('finish', () => {
     quietSince = performance.now()
+    endsAt = quietSince + patienceMs
   })
   return () => {
     const now = performance.now()

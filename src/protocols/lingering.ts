@@ -67,8 +67,10 @@ export class Lingering {
   /** They have asked nothing; of a connection whose TLS has not come about no protocol knows. */
   #silent(server: NetServer): { socket: Socket; since: number }[] {
     const { socketsOf, unsecuredOf } = this.#options
-    if (isWeb(server)) return socketsOf(server).filter(({ socket }) => socket.bytesRead === 0)
-    return server instanceof TlsServer ? unsecuredOf(server) : []
+    const unsecured = server instanceof TlsServer ? unsecuredOf(server) : []
+    if (!isWeb(server)) return unsecured
+    // the first bytes of a handshake are no question either
+    return [...socketsOf(server).filter(({ socket }) => socket.bytesRead === 0), ...unsecured]
   }
 }
 

@@ -1,6 +1,7 @@
 /** The server for what a worker speaks: one of the protocols, chosen by its address. */
 import type { Server } from 'node:net'
 import { type Protocol as Scheme, speechOf } from '../address.ts'
+import { checkHooks } from './callable.ts'
 import type { Owner } from './connection.ts'
 import type { Runnable } from './hooks.ts'
 import { createWebServer, hasHandler } from './http/http.ts'
@@ -17,8 +18,12 @@ export async function createServer(runnable: Runnable, scheme: Scheme, owner: Ow
   return server
 }
 
-/** @returns what is missing in a worker that would answer nothing; null: nothing is. */
+/**
+ * @returns what is missing in a worker that would answer nothing; null: nothing is.
+ * @throws ShiftworkError `ERR_OPTION` when a hook is something that cannot be called.
+ */
 export function missingHandler(runnable: Runnable, scheme: Scheme): string | null {
+  checkHooks(runnable.subject)
   const { onMessage, onConnect, onWebSocketConnect } = runnable.subject
   if (speechOf(scheme) === 'http') return hasHandler(runnable) ? null : 'worker.onRequest or worker.onMessage'
   if (speechOf(scheme) === 'udp') return onMessage ? null : 'worker.onMessage'

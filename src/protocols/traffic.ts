@@ -12,6 +12,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 import { closeAfter, type Exchange, exchangeOf } from './http/answer.ts'
+import { closeBroken } from './http/broken.ts'
 import { isWeb, Lingering } from './lingering.ts'
 import { Roster } from './roster.ts'
 import { isUnseen } from './unseen.ts'
@@ -43,7 +44,12 @@ export class Traffic {
   onRequest: (() => void) | null = null
   /** Called at each connection, inside its accept. */
   onConnection: ((socket: Socket) => void) | null = null
+  /** Those that are not closed. */
   readonly #servers = new Set<NetServer>()
+  /** One may listen again after its end. */
+  readonly #watched = new WeakSet<NetServer>()
+  /** What listens on an address that this process does not share. */
+  readonly #exclusive = new WeakSet<NetServer>()
   /** Connections as the kernel knows them; under TLS the one below. */
   readonly #sockets = new Roster()
   /** Connections inside TLS: on these HTTP is spoken, and not on the one below. */
@@ -57,7 +63,7 @@ export class Traffic {
   #isDraining = false
   /** The server whose answers end their connections although it does not drain. */
   #ending: NetServer | null = null
-  readonly #late = new Set<NetServer>()
+  #late = new WeakSet<NetServer>()
   #onEmpty: (() => void) | null = null
 
   /** Begins to watch this process. */
@@ -67,6 +73,12 @@ export class Traffic {
       if (socket.server) this.#add(socket, socket.server)
     })
     diagnostics.subscribe('tracing:net.server.listen:asyncStart', (message) => {
+      const { server, options } = message as { server: NetServer; options?: { exclusive?: boolean } }
+      if (options?.exclusive) this.#exclusive.add(server)
+      else this.#exclusive.delete(server)
+    })
+    // what fails to listen is never known
+    diagnostics.subscribe('tracing:net.server.listen:asyncEnd', (message) => {
       this.register((message as { server: NetServer }).server)
     })
     diagnostics.subscribe('http.server.request.start', (message) => {
@@ -79,13 +91,28 @@ export class Traffic {
     return this.#sockets.size
   }
 
-  /** A server is known once it listens, or from its first connection on; one that listens by other means is named. */
+  /**
+   * A server is known once it listens, or from its first connection on, until it is closed; one that must be known
+   * before is named.
+   */
   register(server: NetServer): void {
-    if (this.#servers.has(server) || isUnseen(server)) return
+    if (isUnseen(server)) return
+    if (!this.#servers.has(server)) this.#know(server)
+    if (!this.#isDraining || this.#late.has(server) || this.#exclusive.has(server)) return
+    // others may take what is shared; who opened it is told first that it listens
+    setImmediate(() => stopListening(server))
+  }
+
+  #know(server: NetServer): void {
     this.#servers.add(server)
+    server.once('close', () => this.#servers.delete(server))
+    if (!this.#watched.has(server)) this.#watch(server)
+  }
+
+  #watch(server: NetServer): void {
+    this.#watched.add(server)
     if (isWeb(server)) this.#upgrades.watch(server)
     if (server instanceof TlsServer) server.on('secureConnection', (socket) => this.#addSecured(socket))
-    if (this.#isDraining && !this.#late.has(server)) stopListening(server)
   }
 
   /** This one listens until `stopListeningLast`: the worker's own code needs it to leave. */
@@ -161,10 +188,10 @@ export class Traffic {
   opened(of: NetServer | null = null): Opened[] {
     const isMeant = (socket: Socket): boolean => of === null || isOf(socket, of)
     const inside = [...this.#secured].filter(isMeant)
-    const peers = new Set(inside.map(peerOf))
+    const below = new Set(inside.map(belowOf))
     const opened = [...this.#sockets].filter(isMeant).flatMap((socket): Opened[] => {
       const isBelow = serverOf(socket) instanceof TlsServer
-      if (isBelow && peers.has(peerOf(socket))) return []
+      if (isBelow && (below.has(socket) || below.has(peerOf(socket)))) return []
       return [{ socket, since: this.#sockets.since(socket), stage: isBelow ? 'handshake' : this.#stageOf(socket) }]
     })
     const secured = inside.map((socket) => {
@@ -189,8 +216,8 @@ export class Traffic {
 
   /** Nothing is kept any more. */
   stopListeningLast(): void {
-    for (const server of this.#late) stopListening(server)
-    this.#late.clear()
+    for (const server of this.#servers) if (this.#late.has(server)) stopListening(server)
+    this.#late = new WeakSet()
   }
 
   /** Idle connections may stay so long from now on, whatever their server lets them. */
@@ -230,7 +257,7 @@ export class Traffic {
     })
     const report: CutReport = { connections: this.#sockets.size, requests: [...names, ...others].slice(0, MAX_NAMED) }
     this.partWithUpgraded(0)
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#sockets) closeBroken(socket, exchangeOf(socket).open[0])
     return report
   }
 
@@ -256,6 +283,11 @@ function isOf(socket: Socket, server: NetServer): boolean {
 /** `node:http` takes its parser away from a connection that is upgraded. */
 function isUnasked(socket: Socket): boolean {
   return Boolean((socket as Socket & { parser?: unknown }).parser) && !exchangeOf(socket).isAsked
+}
+
+/** The socket below one inside TLS; should Node.js not show that any more, whom both have at their other end. */
+function belowOf(secured: Socket): Socket | string {
+  return (secured as Socket & { _parent?: Socket | null })._parent ?? peerOf(secured)
 }
 
 function peerOf({ remoteAddress, remotePort }: Socket): string {

@@ -8,6 +8,7 @@
 import type { Server as HttpServer, IncomingMessage } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { Outgoing } from './outgoing.ts'
 import { tapEvents } from './tap.ts'
 import { isUnseen } from './unseen.ts'
@@ -44,14 +45,17 @@ export class Upgrades {
    */
   watch(server: HttpServer | HttpsServer): void {
     const takesOver = (event: string): boolean => event === 'connect' || (event === 'upgrade' && !ours.has(server))
-    tapEvents(server, (event, request) => {
-      if (takesOver(event)) this.#note(request as IncomingMessage)
+    tapEvents(server, (event, request, handed) => {
+      if (takesOver(event)) this.#note(request as IncomingMessage, handed as Duplex)
       return false
     })
   }
 
-  #note(request: IncomingMessage): void {
+  /** @param handed the socket, or something before it (Node.js 26, an upgrade with a body). */
+  #note(request: IncomingMessage, handed: Duplex): void {
     const { socket } = request
+    // node:http listens no more, user code may not do so yet: one that is reset meanwhile just closes
+    for (const stream of new Set([handed, socket])) stream.on('error', () => undefined)
     if (isUnseen(socket) || this.#open.has(socket)) return
     const isWebSocket = request.method !== 'CONNECT' && request.headers.upgrade?.toLowerCase() === 'websocket'
     const upgraded: Upgraded = {

@@ -28,13 +28,16 @@ export interface RunOptions {
 }
 
 /** What the master needs of them. */
-export interface Settings {
+export interface Settings extends Places {
   /** The paths to watch; empty: the project's code; null: not unless the command line says so. */
   watch: string[] | null
   preReload: { command: string; timeoutMs: number } | null
   metrics: Address | null
   logFormat: 'text' | 'json'
-  /** As they were given; null: the default. */
+}
+
+/** As they were given; null: the default. */
+export interface Places {
   stateDir: string | null
   logFile: string | null
   stdoutFile: string | null
@@ -67,10 +70,30 @@ export function checkSettings(options: Readonly<Record<string, unknown>>): Setti
     preReload: checkPreReload(check),
     metrics: checkMetrics(check),
     logFormat: check.oneOf('logFormat', ['text', 'json']),
+    ...checkPlaces(options),
+  }
+}
+
+/**
+ * What every command needs of them, `stop` for one, which must work whatever else is wrong.
+ * @throws ShiftworkError `ERR_OPTION`
+ */
+export function checkPlaces(options: Readonly<Record<string, unknown>>): Places {
+  const check = new OptionCheck(null, options)
+  const argv = check.value('argv')
+  if (argv !== undefined && !isTexts(argv))
+    throw new ShiftworkError('ERR_OPTION', `runAll: argv is ${show(argv)}`, {
+      hint: "It must be an array of texts: argv: ['start', '-d'].",
+    })
+  return {
     stateDir: check.string('stateDir'),
     logFile: check.string('logFile'),
     stdoutFile: check.string('stdoutFile'),
   }
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((entry) => typeof entry === 'string')
 }
 
 function checkWatch(check: OptionCheck): string[] | null {

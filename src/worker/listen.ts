@@ -16,9 +16,16 @@ interface NodeInternals {
 
 /**
  * Resolves when the server listens.
- * @throws the system's error, for example EADDRINUSE when another program was faster.
+ * @throws the system's error, for example EADDRINUSE when another program was faster; ShiftworkError `ERR_OPTION`
+ * when user code has let it listen elsewhere.
  */
 export async function listenOn(server: Server, handle: unknown, backlog: number): Promise<void> {
+  if (server.listening) {
+    closeHandle(handle)
+    throw new ShiftworkError('ERR_OPTION', 'The server of the worker listens already, on an address of its own', {
+      hint: 'Leave out app.listen(), or server.listen(): the worker does that, on the address that it was given.',
+    })
+  }
   await attach(server, handle, backlog)
   // a connection that could not be accepted costs nobody else anything
   server.on('error', (error) => console.error(`shiftwork: ${error.message}`))
@@ -73,6 +80,7 @@ export function openDatagrams(handle: unknown): DatagramPort {
     send: (bytes, to, done) => socket.send(bytes, to.port, to.address, done),
     onDatagram: (listener) => void socket.on('message', listener),
     stopReading: () => void handle.recvStop(),
+    readAgain: () => void handle.recvStart(),
   }
 }
 

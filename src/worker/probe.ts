@@ -9,7 +9,7 @@ import { ClientRequest, type Server as HttpServer, type IncomingMessage } from '
 import type { Server as HttpsServer } from 'node:https'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { connect as connectTls, Server as TlsServer } from 'node:tls'
-import { waitFor } from '../patience.ts'
+import { waitAwake } from '../patience.ts'
 import { markUnseen } from '../protocols/unseen.ts'
 
 const LOOPBACK = '127.0.0.1'
@@ -31,7 +31,7 @@ export async function askOwnServer(server: HttpServer | HttpsServer, question: Q
   signal.addEventListener('abort', close)
   let endWait = (): void => undefined
   const late = new Promise<null>((resolve) => {
-    endWait = waitFor(timeoutMs, () => resolve(null))
+    endWait = waitAwake(timeoutMs, () => resolve(null))
   })
   try {
     const response = await Promise.race([late, door.ask(path)])

@@ -35,6 +35,8 @@ const MISTAKES: Mistake[] = [
   { words: ['stop', '--timeout', 'soon'], says: /--timeout is "soon"/, hint: /seconds, from 0 to 86400/ },
   { words: ['stop', '--timeout', '-1'], says: /--timeout/, hint: /seconds/ },
   { words: ['stop', '--timeout', '1', '--timeout', '2'], says: /--timeout is given 2 times/, hint: /Once/ },
+  { words: ['reload', '--dry-run=yes'], says: /--dry-run takes no value/, hint: /Write it alone: --dry-run$/m },
+  { words: ['stop', '--graceful=1'], says: /--graceful takes no value/, hint: /Write it alone: --graceful$/m },
   { words: ['status', '--state-dir'], says: /--state-dir needs a value/, hint: /--state-dir / },
   { words: ['status', '--state-dir='], says: /--state-dir is empty/, hint: /--state-dir \// },
   {
@@ -108,6 +110,44 @@ it('G3 options may stand before the command, and joined', async () => {
   expect(oneJson<{ master: unknown }>(asked).master).toMatchObject({ state: 'running', daemon: true })
   expect((await shiftwork(project, ['status'])).code).toBe(3)
   expect((await shiftwork(project, ['--timeout=1', 'stop', '--state-dir', 'run/state'])).code).toBe(0)
+})
+
+it('G3 a command is a command, whatever lies in the directory', async () => {
+  const project = web()
+  for (const name of ['start', 'stop', 'status']) project.write(name, 'a note\n')
+  expect((await shiftwork(project, ['status'])).code).toBe(3)
+  expect((await shiftwork(project, ['start', '-d'])).code).toBe(0)
+  expect((await shiftwork(project, ['stop'])).code).toBe(0)
+})
+
+it('G3 a directory that was removed is one sentence, for the program and through the start file', async () => {
+  const project = web()
+  for (const words of [
+    [BIN, 'status', project.startFile],
+    [project.startFile, 'status'],
+  ]) {
+    const gone = join(project.dir, 'gone')
+    mkdirSync(gone)
+    const args = ['-c', 'rmdir "$(pwd -P)"; exec "$@"', 'sh', process.execPath, ...words]
+    const result = await project.exec('sh', args, { cwd: gone })
+    expect({ code: result.code, stderr: result.stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringMatching(/^error The directory that you are in does not exist any more\n.*\n$/) as string,
+    })
+  }
+})
+
+it('G3 a master that was started with another state directory is named where none runs', async () => {
+  const project = web()
+  expect((await shiftwork(project, ['start', '-d', '--state-dir', 'run/state'])).code).toBe(0)
+  const words = ['--state-dir', join(project.dir, 'run/state')]
+  const { master } = oneJson<{ master: { pid: number } }>(await shiftwork(project, ['status', '--json', ...words]))
+  for (const command of ['status', 'reload', 'stop'])
+    expect(await shiftwork(project, [command])).toMatchObject({
+      code: 3,
+      stderr: `error Not running\n      Running with another state directory:\n      ${words.join(' ')} (pid ${master.pid})\n`,
+    })
+  expect((await shiftwork(project, ['stop', ...words])).code).toBe(0)
 })
 
 it('G4 with --json stdout is one JSON value in every command and for every error', async () => {

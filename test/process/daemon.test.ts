@@ -1,11 +1,12 @@
 /** `start -d`, `restart`, and two starts at once: who is left, and when the command has ended. Scenarios F3 and D8. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { oneJson, quietPorts, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
+import { freeze, kill } from '../helpers/faults.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { BIN, type Flavour, Project, type Result } from '../helpers/project.ts'
 
@@ -139,6 +140,26 @@ it('F3 Ctrl-C while start -d waits ends the start, exit 1, and leaves nothing', 
   expect(loaded.filter(([, pid]) => killed.includes(pid))).toEqual([])
 })
 
+it('F3 start -d whose master is killed meanwhile names the workers that live on', async () => {
+  const project = web()
+  project.write('app.js', `await new Promise((resolve) => setTimeout(resolve, 30_000))`)
+  const start = project.launch(process.execPath, [BIN, 'start', '-d', project.startFile])
+  const workers = (): number[] =>
+    project.processes.filter(({ title }) => /^shiftwork: web\//.test(title)).map(({ pid }) => pid)
+  await until('both workers start', () => workers().length === 2)
+  const pids = workers()
+  const { master } = await project.status()
+  for (const pid of pids) await freeze(project, pid)
+  await kill(project, master.pid)
+  const result = await start.ended
+  expect(result.code).toBe(1)
+  expect(result.stderr).toMatch(/^error The master was ended by SIGKILL before every worker served$/m)
+  for (const pid of pids) expect(result.stderr).toMatch(new RegExp(`web/[01] pid ${pid} of master ${master.pid}`))
+  expect(result.stderr).not.toContain('Nothing is left running')
+  expect((await project.shiftwork('stop', '--force')).code).toBe(0)
+  expect(project.processes).toEqual([])
+})
+
 it('F3 what a daemon prints is in stdout.log, and the working directory stays', async () => {
   const project = web()
   project.write('app.js', `console.log('I am in ' + process.cwd())\n${app('1')}`)
@@ -177,6 +198,27 @@ it('F3 restart of a master in the foreground stays in the foreground; with -d it
   expect((await project.status()).master.daemon).toBe(true)
 })
 
+it('F3 restart --force of a frozen daemon is a daemon again', async () => {
+  const project = web()
+  await project.shiftwork('start', '-d')
+  const { master } = await project.status()
+  await freeze(project, master.pid)
+  const result = await project.shiftwork('restart', '--force')
+  expect({ code: result.code, stderr: result.stderr }).toEqual({ code: 0, stderr: '' })
+  expect((await project.status()).master.daemon).toBe(true)
+  expect(isAlive(master.pid)).toBe(false)
+})
+
+it('F3 a start file that runs under a loader of the user’s own is a daemon by it, too', async () => {
+  const project = Project.create({ 'start.ts': webStart(), 'app.js': app('1') }, { startFile: 'start.ts' })
+  project.write('register.mjs', `import ${JSON.stringify(import.meta.resolve('tsx'))}\n`)
+  rmSync(join(project.dir, 'node_modules/tsx'))
+  const words = ['--import', './register.mjs', 'start.ts']
+  const result = await project.exec(process.execPath, [...words, 'start', '-d'])
+  expect({ code: result.code, stderr: result.stderr }).toEqual({ code: 0, stderr: '' })
+  expect((await project.exec(process.execPath, [...words, 'reload'])).code).toBe(0)
+})
+
 it('F3 restart starts when nothing runs', async () => {
   const project = web()
   expect((await project.shiftwork('restart', '-d')).code).toBe(0)
@@ -201,6 +243,12 @@ const BROKEN: [what: string, text: string, shows: RegExp][] = [
     webStart({}, 'htp://127.0.0.1:0'),
     /^error Cannot listen on "htp:.*no known protocol\n +Did you mean http/m,
   ],
+  [
+    'a log where nothing can be written',
+    webStart().replace('Worker.runAll()', `Worker.runAll({ logFile: 'no/such/log' })`),
+    /^error Cannot write to .*no\/such\/log: ENOENT\n +It is/m,
+  ],
+  ['a user that nobody knows', webStart({ user: 'no-such-user' }), /^error This machine has no user "no-such-user"$/m],
   ['no runAll', 'import "shiftwork"\n', /^error .*start\.js ended without a call of Worker\.runAll\(\)$/m],
 ]
 

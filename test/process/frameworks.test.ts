@@ -251,6 +251,44 @@ it('C2 a group that answers nothing fails its start and says what to set, with m
   expect(result.stderr).toMatch(/worker\.onRequest/)
 })
 
+it.each([
+  [
+    'Koa itself',
+    `import Koa from 'koa'
+export function startApp(worker) { worker.onRequest = new Koa() }`,
+    /onRequest is an object, and must be a function/,
+    /app\.callback\(\)/,
+  ],
+  [
+    'a Hono itself',
+    `import { Hono } from 'hono'
+export function startApp(worker) { worker.onRequest = new Hono() }`,
+    /onRequest is an object, and must be a function/,
+    /getRequestListener\(app\.fetch\)/,
+  ],
+  [
+    'a module',
+    `export async function startApp(worker) { worker.onRequest = await import('./version.js') }`,
+    /onRequest is a whole module/,
+    /one of the functions/,
+  ],
+  [
+    'a Fastify that listens by itself, on the server of the worker',
+    `import Fastify from 'fastify'
+export async function startApp(worker) {
+  const app = Fastify({ serverFactory: (handler) => { worker.onRequest = handler; return worker.server } })
+  await app.listen({ port: 0 })
+}`,
+    /listens already/,
+    /Leave out app\.listen\(\)/,
+  ],
+])('C2 %s in place of a handler fails the start, and says what to set', async (_, app, message, hint) => {
+  const result = await projectOf(app).shiftwork('start')
+  expect(result.code).toBe(1)
+  expect(result.stderr).toMatch(message)
+  expect(result.stderr).toMatch(hint)
+})
+
 // ---- a proxy -------------------------------------------------------------------------------------------------------
 
 /** Hands on what its upstream said, hop-by-hop headers and all. */

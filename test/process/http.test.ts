@@ -491,6 +491,48 @@ worker.onMessage = (connection, request) => {
   expect(await project.pids()).toEqual(before)
 })
 
+it('B2 an upload that is answered before it is read, by a worker that drains, is read to its end, and its client gets the answer', async () => {
+  const { project, target } = await runWith(`
+const draining = new Promise((resolve) => { worker.onWorkerStop = resolve })
+worker.onRequest = async (request, response) => {
+  await draining
+  response.writeHead(401).end('no')
+}`)
+  const client = await Client.open(target)
+  // it reads nothing before it has sent all
+  client.socket.pause()
+  client.socket.write('POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 15000000\r\n\r\n')
+  const reloaded = project.reload()
+  for (let chunk = 0; chunk < 150; chunk++) {
+    client.socket.write(Buffer.alloc(100_000))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  client.socket.resume()
+  const answer = await client.answer('POST')
+  expect([answer.status, answer.body, ...head(answer, 'connection')]).toEqual([401, 'no', 'close'])
+  expect((await reloaded).summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
+})
+
+it('B2 a request that comes while a handler blocks its worker for longer than connections are kept is answered', async () => {
+  const { project, target } = await runWith(
+    `
+worker.onRequest = (request, response) => {
+  if (request.url === '/blocks') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500)
+  response.end('fine')
+}`,
+    { server: { keepAliveTimeout: 500 } },
+  )
+  const [kept, blocking] = await Promise.all([Client.open(target), Client.open(target)])
+  expect((await kept.request()).body).toBe('fine')
+  blocking.send({ path: '/blocks' })
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect((await kept.request()).body).toBe('fine')
+  expect((await blocking.answer()).body).toBe('fine')
+  expect(await project.pids()).toHaveLength(1)
+  kept.close()
+  blocking.close()
+})
+
 it('U5 garbage instead of HTTP is answered 400 and disturbs nobody', async () => {
   const { project, target } = await runWith(SENDS)
   const before = await project.pids()

@@ -313,6 +313,17 @@ for (const [what, code, sentence] of [
     `connect('tcp://127.0.0.1:80', { protocol: {} })`,
     /connect\("tcp:\/\/127\.0\.0\.1:80"\): protocol is an object without input/,
   ],
+  [
+    'a header with a line break',
+    `connect('ws://127.0.0.1:80', { headers: { Authorization: 'Bearer t\\n' } })`,
+    /the header "Authorization" cannot be sent[\s\S]+trim what was read from a file/,
+  ],
+  ['a fragment', `connect('ws://127.0.0.1:80/a#b')`, /has a fragment, which no server is told[\s\S]+Leave out #/],
+  [
+    'a subprotocol twice',
+    `connect('ws://127.0.0.1:80', { webSocket: { protocols: ['x', 'x'] } })`,
+    /webSocket\.protocols has "x" twice/,
+  ],
   ['a heartbeat without data', `connect('tcp://127.0.0.1:80', { heartbeat: { everyMs: 5 } })`, /heartbeat has no data/],
 ] as const)
   it(`refused at once: ${what}`, async () => {

@@ -217,6 +217,22 @@ it('G6 a start file that is gone: its master is still found by name, and by defa
   expect(nothing.stderr).toContain(`There is no start file in ${project.dir}`)
 })
 
+it('G6 a master whose start file has chosen its state directory is found, and the file not evaluated', async () => {
+  const start = webStart().replace('Worker.runAll()', `Worker.runAll({ stateDir: 'run/chosen' })`)
+  const project = Project.create({ 'start.js': `console.log('evaluated')\n${start}`, 'app.js': app('1') })
+  for (const mode of ['-d', null]) {
+    if (mode === null) await project.start()
+    else expect((await project.shiftwork('start', mode)).code).toBe(0)
+    for (const command of ['status', 'connections', 'reload', 'logs', 'stop']) {
+      const result = await project.shiftwork(command)
+      expect({ command, code: result.code, stderr: result.stderr }).toEqual({ command, code: 0, stderr: '' })
+      if (command !== 'logs') expect(result.stdout).not.toContain('evaluated')
+    }
+    expect(project.processes).toEqual([])
+    expect((await project.shiftwork('status')).code).toBe(3)
+  }
+})
+
 it('G10 status during a reload shows both generations, and the old one serves', async () => {
   const project = web({ bakeMs: 60_000 })
   await project.start()

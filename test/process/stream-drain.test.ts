@@ -267,6 +267,28 @@ it('B5 a thousand connections are parted with one after another, all by an end',
   expect((partedAt.at(-1) ?? 0) - (partedAt[0] ?? 0)).toBeGreaterThan(300)
 })
 
+for (const transport of ['plain', 'tls'] as const)
+  it(`B10 (${transport}) a client that only sends does not hold up a reload, and is told by a reset`, async () => {
+    const project = Project.create({
+      'start.js': streamStart(TEXT, '', [transport]),
+      'app.js': 'export const serve = (worker) => { worker.onMessage = () => undefined }',
+    })
+    if (transport === 'tls') makeCertificate(project)
+    await project.start()
+    const peer = await Peer.open(TEXT, (await targets(project))[transport])
+    onTestFinished(() => peer.destroy())
+    const errors: Error[] = []
+    peer.socket.on('error', (error) => errors.push(error))
+    const sending = setInterval(() => peer.socket.writable && peer.send('a line of a log'), 10)
+    onTestFinished(() => clearInterval(sending))
+    peer.socket.pause()
+    const { summary } = await project.reload()
+    expect(summary.replaced.map((row) => row.connectionsCut)).toEqual([0])
+    // long before the deadline of 25 s
+    expect(summary.replaced.every(({ drainMs }) => (drainMs ?? 0) < 20_000)).toBe(true)
+    await until('it is told', () => errors.length > 0)
+  })
+
 it('B8 connections whose TLS never comes about do not hold up a stop', async () => {
   const { project, target } = await serve('', TEXT, 'tls')
   const { port } = target as { port: number }

@@ -140,3 +140,38 @@ it('B5 a tunnel of another protocol is left alone until the deadline, then cut, 
   expect(project.log).toContain('CONNECT far:1 from 127.0.0.1')
   expect(isAlive(pid)).toBe(false)
 })
+
+/** Listeners as people write them: one that asks somebody first, one that takes any address for a good one. */
+const CARELESS = `
+export function createApp(worker) {
+  worker.server.on('upgrade', async (request, socket) => {
+    const { pathname } = new URL(request.url, 'wss://base')
+    await new Promise((resolve) => setTimeout(resolve, 200))
+    socket.end('HTTP/1.1 101 Switching Protocols\\r\\n\\r\\nwelcome to ' + pathname)
+  })
+  worker.server.on('connect', (request, socket) => {
+    socket.end(new URL(request.url, 'wss://base').pathname)
+  })
+  return (request, response) => response.end('fine')
+}
+`
+
+it('C10 clients that leave while user code thinks of their upgrade, or ask for what it cannot parse, end no worker', async () => {
+  const { project, target, pid } = await serve(CARELESS)
+  const port = { port: 'port' in target ? target.port : 0 }
+  for (const head of ['GET // HTTP/1.1', 'CONNECT // HTTP/1.1']) {
+    const { text, ended } = tunnel(port, head)
+    await ended
+    expect(text()).toBe('')
+  }
+  const { socket, ended } = tunnel(port, 'GET /left HTTP/1.1')
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  socket.resetAndDestroy()
+  await ended
+  const stays = tunnel(port, 'GET /stays HTTP/1.1')
+  await stays.ended
+  expect(stays.text()).toMatch(/welcome to \/stays$/)
+  expect(await project.pids()).toEqual([pid])
+  await until('it is told', () => project.log.includes("a listener of 'upgrade' of GET // threw: TypeError"))
+  expect(project.log).toContain("a listener of 'connect' of CONNECT // threw: TypeError")
+})

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { expect, it, onTestFinished } from 'vitest'
-import { lookEvery, waitFor } from '../../src/patience.ts'
+import { lookEvery, waitAwake, waitFor } from '../../src/patience.ts'
 
 /** Both ends of a connection. */
 async function pair(): Promise<{ near: Socket; far: Socket }> {
@@ -57,4 +57,15 @@ it('a wait that is ended in its last moment is ended', async () => {
   end()
   await new Promise((resolve) => setTimeout(resolve, 30))
   expect(calls).toBe(0)
+})
+
+it('one that slept through its time is given it once more, and once only', async () => {
+  const begunAt = performance.now()
+  const over = new Promise<void>((resolve) => void waitAwake(400, resolve))
+  const ended = waitAwake(400, () => expect.fail('it was ended'))
+  stall(900)
+  setTimeout(ended, 100)
+  await over
+  // 900 ms asleep, and 400 ms more
+  expect(performance.now() - begunAt).toBeGreaterThanOrEqual(1_290)
 })

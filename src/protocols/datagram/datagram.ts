@@ -5,6 +5,7 @@
  */
 import type { RemoteInfo } from 'node:dgram'
 import { ShiftworkError } from '../../errors.ts'
+import { complainSparsely } from '../complaints.ts'
 import { Connection, type Owner } from '../connection.ts'
 import type { ConnectionState } from '../connection-state.ts'
 
@@ -16,6 +17,8 @@ export interface Wire {
   readonly queuedBytes: number
   /** @param done called when the kernel has it, or will not take it. */
   send(bytes: Uint8Array, to: Sender, done: (error: Error | null) => void): void
+  /** Calls back once, when nothing waits any more, of whomever it was. */
+  onceFlushed(callback: () => void): void
 }
 
 export type Sender = Pick<RemoteInfo, 'address' | 'port'>
@@ -69,9 +72,19 @@ export class DatagramConnection extends Connection<string | Uint8Array> {
     if (!this.maySend(true)) return false
     this.#wire.send(bytes, this.#sender, (error) => {
       if (error) this.tellError(error)
-      this.noteFlushed()
     })
-    return this.noteSent()
+    const wasFull = this.isFull
+    const sent = this.noteSent()
+    if (this.isFull && !wasFull) this.#awaitRoom()
+    return sent
+  }
+
+  /** Behind this answer there may be those to others, and who is told first may send more. */
+  #awaitRoom(): void {
+    this.#wire.onceFlushed(() => {
+      this.noteFlushed()
+      if (this.isFull) this.#awaitRoom()
+    })
   }
 
   #refuse(code: 'ERR_CONNECTION_CLOSED' | 'ERR_MESSAGE_TOO_LARGE', message: string): false {
@@ -108,7 +121,13 @@ export class DatagramConnection extends Connection<string | Uint8Array> {
     if (data !== undefined) this.send(data)
   }
 
-  /** A handler that failed: there is no connection that it could cost. */
+  /** A handler that failed, for what anybody may send. */
+  protected override fail(what: string, error: unknown): void {
+    complainSparsely(this.owner, { what, error }, 'stack')
+    this.tellError(error)
+  }
+
+  /** There is no connection that a failure could cost. */
   protected giveUp(): void {
     // it is logged, and `onError` is told
   }

@@ -18,6 +18,8 @@ export interface DatagramPort {
   onDatagram(listener: (data: Buffer, from: RemoteInfo) => void): void
   /** Leaves what comes to others; answers can still be sent. */
   stopReading(): void
+  /** The other way round. */
+  readAgain(): void
 }
 
 /** So long a worker that leaves goes on reading what waits, while ever more comes, */
@@ -25,6 +27,11 @@ const LAST_CALL_MS = 250
 /** and so many turns: libuv reads 32 in each, and a queue of the usual length holds some 250. */
 const LAST_CALL_TURNS = 16
 const MAX_NAMED = 10
+/** While so many handlers have not settled, or those of so many bytes, no more is read, */
+const MAX_BUSY = 10_000
+const MAX_BUSY_BYTES = 64 * 1024 * 1024
+/** until it is so much of that. */
+const LITTLE = 0.5
 
 export class Datagrams {
   readonly #owner: Owner
@@ -32,6 +39,12 @@ export class Datagrams {
   #isReading = false
   /** Those whose handler has not settled. */
   readonly #busy = new Set<DatagramConnection>()
+  /** Of what these handle. */
+  #busyBytes = 0
+  /** Too much is not handled yet: nothing is read for a while. */
+  #isHeld = false
+  /** Who waits until the kernel has every answer. */
+  #onceFlushed: (() => void)[] = []
   #sending = 0
   #received = 0
   #onIdle: () => void = () => undefined
@@ -51,6 +64,7 @@ export class Datagrams {
         return port.queuedBytes
       },
       send: (bytes, to, done) => this.#send(port, bytes, { to, done }),
+      onceFlushed: (callback) => void this.#onceFlushed.push(callback),
     }
     port.onDatagram((data, sender) => {
       this.#received++
@@ -68,17 +82,44 @@ export class Datagrams {
     port.send(bytes, to, (error) => {
       this.#sending--
       done(error)
+      if (this.#onceFlushed.length > 0 && port.queuedBytes === 0) this.#noteFlushed()
       this.#noteIdle()
     })
     this.#sending++
   }
 
+  #noteFlushed(): void {
+    const callbacks = this.#onceFlushed
+    this.#onceFlushed = []
+    for (const callback of callbacks) callback()
+  }
+
   #await(connection: DatagramConnection, settling: Promise<unknown>): void {
     this.#busy.add(connection)
+    this.#busyBytes += connection.bytesRead
+    if (!this.#isHeld && this.#isBusierThan(1)) this.#hold()
     void settling.then(() => {
       this.#busy.delete(connection)
+      this.#busyBytes -= connection.bytesRead
+      if (this.#isHeld && !this.#isBusierThan(LITTLE)) this.#goOn()
       this.#noteIdle()
     })
+  }
+
+  #isBusierThan(part: number): boolean {
+    return this.#busy.size > MAX_BUSY * part || this.#busyBytes > MAX_BUSY_BYTES * part
+  }
+
+  /** What comes waits in the kernel, for another worker, and is dropped there when it is too much, as ever with UDP. */
+  #hold(): void {
+    if (!this.#port) return
+    this.#isHeld = true
+    this.#port.stopReading()
+  }
+
+  #goOn(): void {
+    this.#isHeld = false
+    if (this.#isReading) this.#port?.readAgain()
   }
 
   // ---- drain -------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
  * The last answer on a connection: it says `Connection: close`, is delivered whole, and only then
  * the connection ends. Called by `traffic` for requests that a draining worker still has to answer.
  */
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { lookEvery } from '../../patience.ts'
 
@@ -51,10 +51,13 @@ export function comesTooLate(response: ServerResponse): boolean {
 
 /** Lets this answer, whose head is not written, close its connection, whatever was parsed behind its request. */
 export function endWith(response: ServerResponse): void {
-  const { socket } = response.req
-  exchangeOf(socket).last = response
+  makeLast(response)
   response.setHeader('Connection', 'close')
-  lingerAfterEnd(socket, LINGER_MS)
+}
+
+function makeLast(response: ServerResponse): void {
+  exchangeOf(response.req.socket).last = response
+  lingerAfterEnd(response, LINGER_MS)
 }
 
 /**
@@ -68,12 +71,25 @@ export function closeAfter(response: ServerResponse, exchange: Exchange): void {
     if (inherited) response.writeHead = inherited
     else Reflect.deleteProperty(response, 'writeHead')
     const isLast = exchange.open.at(-1) === response
-    if (isLast && !exchange.last) endWith(response)
-    return response.writeHead(
-      ...((isLast ? args.map(withoutConnection) : args) as Parameters<ServerResponse['writeHead']>),
-    )
+    const given = isLast ? args.map(withoutConnection) : args
+    if (isLast && !exchange.last) {
+      makeLast(response)
+      closeIn(given, response)
+    }
+    return response.writeHead(...(given as Parameters<ServerResponse['writeHead']>))
   }
   response.writeHead = writeHead as ServerResponse['writeHead']
+}
+
+/**
+ * Says `Connection: close` in these arguments of `writeHead`, or as a header of its own. Beside one that is set,
+ * Node.js 20 keeps the last only of headers that a list names twice, such as cookies: so a list gets it at its end.
+ */
+function closeIn(args: unknown[], response: ServerResponse): void {
+  const list = args.find(Array.isArray)
+  if (!list || response.getHeaderNames().length > 0) response.setHeader('Connection', 'close')
+  else if (!list.some((name, index) => index % 2 === 0 && /^connection$/i.test(String(name))))
+    list.push('Connection', 'close')
 }
 
 /** Headers given to `writeHead` itself would win over ours: a proxy hands on its upstream's keep-alive. */
@@ -109,9 +125,26 @@ export function refuse(response: ServerResponse, status: number, headers: Record
   const { req: request } = response
   exchangeOf(request.socket).last = response
   response.writeHead(status, { 'Content-Length': 0, Connection: 'close', ...headers })
-  lingerAfterEnd(request.socket, UPLOAD_LINGER_MS)
+  lingerAfterEnd(response, UPLOAD_LINGER_MS)
   request.resume()
   response.end()
+}
+
+/**
+ * Answers with a bare status in the place of a handler that failed, without what it has set: this is not to be cached
+ * or unpacked as its answer. What stands behind a request that has come whole is still answered.
+ */
+export function answerFailed(response: ServerResponse, status: number): void {
+  for (const name of response.getHeaderNames()) response.removeHeader(name)
+  response.statusMessage = ''
+  if (isWhole(response.req) && !exchangeOf(response.req.socket).last)
+    response.writeHead(status, { 'Content-Length': 0 }).end()
+  else refuse(response, status)
+}
+
+/** `node:http` calls the handler before it knows that there is no body. */
+function isWhole({ complete, headers }: IncomingMessage): boolean {
+  return complete || (headers['content-length'] === undefined && headers['transfer-encoding'] === undefined)
 }
 
 /** How long a client may take to notice the end before its connection is closed under it. */
@@ -122,16 +155,21 @@ const UPLOAD_LINGER_MS = 30_000
 /**
  * Node.js destroys the socket after the last answer. If the client has sent more by then, the kernel
  * answers with a reset, and the answer may be lost with it: so end our side, read on, and wait for
- * the client's end (RFC 9112, 9.6).
+ * the client's end (RFC 9112, 9.6). One whose request has not come whole is sending it.
  */
-function lingerAfterEnd(socket: Socket, maxMs: number): void {
+function lingerAfterEnd({ req: request }: ServerResponse, leastMs: number): void {
+  const { socket } = request
   socket.destroySoon = () => {
     socket.end()
     if (socket.destroyed) return
-    const endsAt = performance.now() + maxMs
+    const endsAt = performance.now() + (request.complete ? leastMs : UPLOAD_LINGER_MS)
+    // what its handler has stopped reading would hold the client up, until it cannot read the answer either
+    if (!request.complete && request.listenerCount('data') === 0) request.resume()
     let { bytesRead } = socket
     const look = (): void => {
-      if (socket.bytesRead === bytesRead || performance.now() >= endsAt) socket.destroy()
+      // whose body is not read at the moment cannot be heard
+      const isQuiet = socket.bytesRead === bytesRead && (request.complete || !socket.isPaused())
+      if (isQuiet || performance.now() >= endsAt) socket.destroy()
       bytesRead = socket.bytesRead
     }
     // to a process that was blocked all its clients seem to be quiet

@@ -10,7 +10,8 @@ import { ShiftworkError } from '../../errors.ts'
 import { Connection, connectionOn, type Owner } from '../connection.ts'
 import type { ConnectionState } from '../connection-state.ts'
 import { endGently } from '../linger.ts'
-import { comesTooLate, endWith, exchangeOf, refuse } from './answer.ts'
+import { answerFailed, comesTooLate, endWith, exchangeOf, refuse } from './answer.ts'
+import { breakOff } from './broken.ts'
 import { EventStream, type EventsOptions } from './events.ts'
 import { HttpRequest, readBody } from './http-request.ts'
 import { discard, pumpBody, pumpResponse, toReadable } from './pump.ts'
@@ -233,12 +234,10 @@ export class HttpConnection extends Connection<Sendable> {
     const response = this.#current?.response
     if (!response || response.destroyed || response.writableEnded) return
     if (response.headersSent) {
-      this.socket.destroy()
+      breakOff(response)
       return
     }
-    for (const name of response.getHeaderNames()) response.removeHeader(name)
-    response.statusMessage = ''
-    refuse(response, error instanceof RequestError ? error.status : 500)
+    answerFailed(response, error instanceof RequestError ? error.status : 500)
   }
 
   // ---- the end -----------------------------------------------------------------------------------------------------
@@ -256,10 +255,13 @@ export class HttpConnection extends Connection<Sendable> {
     this.#isClosing = true
     this.#events?.close()
     const begun = current?.isTaken && !current.response.destroyed ? current.response : null
-    if (begun) {
-      exchangeOf(this.socket).last ??= begun
+    const exchange = exchangeOf(this.socket)
+    if (!begun) endGently(this.socket)
+    else if (!begun.headersSent && !exchange.last) endWith(begun)
+    else {
+      exchange.last ??= begun
       begun.once('close', () => endGently(this.socket))
-    } else endGently(this.socket)
+    }
   }
 
   /** Over HTTP the same: an answer has its own end. */

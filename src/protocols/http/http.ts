@@ -2,25 +2,25 @@
  * The `http://` and `https://` server of a worker: creates the `node:http` server and leads its
  * requests to `onRequest`, or by their connection to `onMessage`. It neither listens nor drains.
  */
-import {
-  createServer as createHttp,
-  type Server as HttpServer,
-  type IncomingMessage,
-  type ServerResponse,
-} from 'node:http'
+import { captureRejectionSymbol, EventEmitter } from 'node:events'
+import { createServer as createHttp, type Server as HttpServer, type IncomingMessage, ServerResponse } from 'node:http'
 import { createServer as createHttps, type Server as HttpsServer } from 'node:https'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { isSecure, type Protocol as Scheme } from '../../address.ts'
 import { describeError } from '../../errors.ts'
 import { settlingOf } from '../../settling.ts'
 import type { Owner } from '../connection.ts'
 import type { Runnable } from '../hooks.ts'
+import { type Catch, tapEvents } from '../tap.ts'
 import { isUnseen } from '../unseen.ts'
-import { comesTooLate, refuse } from './answer.ts'
+import { answerFailed, comesTooLate, refuse } from './answer.ts'
+import { breakOff } from './broken.ts'
 import { connectionOf } from './http-connection.ts'
 import { answerMalformed } from './malformed.ts'
+import { closeIfSilent } from './overdue.ts'
 import { boundBacklog } from './pipelined.ts'
-import { guard } from './strict.ts'
+import { isHandedOut, isRefused } from './strict.ts'
 
 /** Properties of a server that `createServer` does not take as options. */
 const PROPERTIES = ['timeout', 'maxRequestsPerSocket', 'maxHeadersCount'] as const
@@ -38,8 +38,10 @@ export function createRequestServer(web: Web, scheme: Scheme): HttpServer | Http
   const { runnable } = web
   // Node.js would handle what stands behind a request without a Host; we do not
   const options = { ...runnable.serverOptions, requireHostHeader: false }
-  const server = isSecure(scheme) ? createHttps({ ...options, ...runnable.tls }) : createHttp(options)
-  guard(server, runnable.serverOptions.requireHostHeader !== false)
+  const server = withRejections(() =>
+    isSecure(scheme) ? createHttps({ ...options, ...runnable.tls }) : createHttp(options),
+  )
+  watchListeners(web, server, runnable.serverOptions.requireHostHeader !== false)
   server.on('clientError', (error, socket) => {
     // a listener of user code answers by itself
     if (server.listenerCount('clientError') === 1) answerMalformed(error, socket as Socket)
@@ -51,6 +53,37 @@ export function createRequestServer(web: Web, scheme: Scheme): HttpServer | Http
   ownListeners.add(listener)
   server.on('request', listener)
   return server
+}
+
+/** Makes a server that hears of its async listeners' rejections: Node.js asks for the wish as it makes it. */
+function withRejections<Server>(make: () => Server): Server {
+  const before = EventEmitter.captureRejections
+  EventEmitter.captureRejections = true
+  try {
+    return make()
+  } finally {
+    EventEmitter.captureRejections = before
+  }
+}
+
+/** What user code put on the server is called where nobody could catch what it throws: that would end the worker. */
+function watchListeners(web: Web, server: HttpServer | HttpsServer, isHostRequired: boolean): void {
+  const caught: Catch = (error, event, first, second) => {
+    if (event !== 'request' && !isHandedOut(event)) return false
+    const [request, answer] = [first as IncomingMessage, second as ServerResponse | Duplex]
+    failListener({ web, error, event, request, answer, isAlone: server.listenerCount(event) === 1 })
+    return true
+  }
+  tapEvents(
+    server,
+    (event, first, second) =>
+      event === 'timeout' ? closeIfSilent(server, first as Socket) : isRefused(event, first, second, isHostRequired),
+    caught,
+  )
+  const rejected = (error: unknown, event: string, ...[first, second]: unknown[]): void => {
+    if (!caught(error, event, first, second)) void Promise.reject(error)
+  }
+  Object.assign(server, { [captureRejectionSymbol]: rejected })
 }
 
 /** A server's own: what it runs, whose its connections are, and who answers where there is no `onRequest`. */
@@ -100,15 +133,40 @@ function announce({ runnable, owner }: Web, socket: Socket): void {
   if ((onConnect || onClose) && !isUnseen(socket)) connectionOf(owner, socket, true)
 }
 
+/** As `fail`. @param isAlone nobody else may be at work on an answer, and find it given. */
+function failListener({ web, error, event, request, answer, isAlone }: Failure): void {
+  if (answer instanceof ServerResponse && isAlone) {
+    fail(web, answer, error)
+    return
+  }
+  report(web, request, `a listener of '${event}'`, error)
+  if (!(answer instanceof ServerResponse)) answer.destroy()
+  else if (!answer.writableEnded) breakOff(answer)
+}
+
+interface Failure {
+  web: Web
+  error: unknown
+  event: string
+  request: IncomingMessage
+  /** Or what a request is handed out with. */
+  answer: ServerResponse | Duplex
+  isAlone: boolean
+}
+
 /** A handler that failed costs its own client an answer of 500, or the connection, and nobody else anything. */
-function fail({ runnable, owner }: Web, response: ServerResponse, error: unknown): void {
-  const { method = '?', url = '?', socket } = response.req
-  console.error(
-    `shiftwork: worker ${runnable.subject.id}: the handler of ${method} ${url} threw: ${describeError(error).stack}`,
-  )
-  connectionOf(owner, socket, !isUnseen(socket)).noteError(error)
+function fail(web: Web, response: ServerResponse, error: unknown): void {
+  const { socket } = response.req
+  report(web, response.req, 'the handler', error)
+  connectionOf(web.owner, socket, !isUnseen(socket)).noteError(error)
   // an answer that is whole is delivered, whatever its handler does then
   if (response.writableEnded) return
-  if (response.headersSent) response.destroy()
-  else refuse(response, 500)
+  if (response.headersSent) breakOff(response)
+  else if (!response.destroyed) answerFailed(response, 500)
+}
+
+function report({ runnable }: Web, { method = '?', url = '?' }: IncomingMessage, who: string, error: unknown): void {
+  console.error(
+    `shiftwork: worker ${runnable.subject.id}: ${who} of ${method} ${url} threw: ${describeError(error).stack}`,
+  )
 }

@@ -12,20 +12,28 @@ const MAX_OPEN = 64
 /** Stops reading while more than `MAX_OPEN` of this connection are open. */
 export function boundBacklog(response: ServerResponse): void {
   const { socket } = response.req
-  if (!isOver(socket)) return
-  response.once('close', () => {
-    if (!isOver(socket)) release(socket)
-  })
-  if (held.has(socket)) return
+  if (!isOver(socket) || held.has(socket)) return
   held.add(socket)
   socket.on('resume', hold)
   socket.pause()
+  awaitFirst(socket)
 }
 
 const held = new WeakSet<Socket>()
 
 function isOver(socket: Socket): boolean {
   return exchangeOf(socket).open.length > MAX_OPEN
+}
+
+/** Answers are given in order. The last one would be the wrong one to wait for: its body may not be read yet. */
+function awaitFirst(socket: Socket): void {
+  exchangeOf(socket).open[0]?.once('close', answered)
+}
+
+function answered(this: ServerResponse): void {
+  const { socket } = this.req
+  if (isOver(socket)) awaitFirst(socket)
+  else release(socket)
 }
 
 /** `node:http` reads on by itself when a request is done with. */

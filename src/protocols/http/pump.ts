@@ -5,6 +5,7 @@
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { ReadableStream as NodeWebStream } from 'node:stream/web'
+import zlib from 'node:zlib'
 import { STREAM_TYPE } from './sendable.ts'
 
 /** They belong to one connection (RFC 9110, 7.6.1), and to this one others apply. */
@@ -12,10 +13,23 @@ const HOP_HEADERS = ['connection', 'keep-alive', 'transfer-encoding', 'upgrade',
 /** `fetch` has unpacked the body, so what is said of it as it was packed does not hold any more. */
 const PACKED_HEADERS = ['content-encoding', 'content-length']
 
+/** The codings that the `fetch` of this Node.js unpacks; with one among them that it does not know, it unpacks none. */
+const UNPACKED = new Set(['gzip', 'x-gzip', 'deflate', 'br', ...(unpacksZstd() ? ['zstd'] : [])])
+
+/** Of undici since 7.11, where zlib has it. */
+function unpacksZstd(): boolean {
+  const [major = 0, minor = 0] = (process.versions['undici'] ?? '').split('.').map(Number)
+  return 'createZstdDecompress' in zlib && (major > 7 || (major === 7 && minor >= 11))
+}
+
+function unpacks(codings: string | null): boolean {
+  return codings?.split(',').every((coding) => UNPACKED.has(coding.trim().toLowerCase())) ?? false
+}
+
 /** Sends a web `Response`: its status, its headers, each of its cookies, its body. @throws as `pump`. */
 export async function pumpResponse(response: ServerResponse, from: Response): Promise<void> {
-  const isFetched = from.url !== '' && from.headers.has('content-encoding')
-  const dropped = new Set(isFetched ? [...HOP_HEADERS, ...PACKED_HEADERS] : HOP_HEADERS)
+  const isUnpacked = from.url !== '' && unpacks(from.headers.get('content-encoding'))
+  const dropped = new Set(isUnpacked ? [...HOP_HEADERS, ...PACKED_HEADERS] : HOP_HEADERS)
   response.statusCode = from.status
   if (from.statusText) response.statusMessage = from.statusText
   for (const [name, value] of from.headers) if (!dropped.has(name)) response.setHeader(name, value)

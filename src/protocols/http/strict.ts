@@ -3,29 +3,26 @@
  * where they end or whom they are for. Each is answered 400 before any handler, of ours or of user code,
  * sees it, and what stands behind it is not handled. Called by `http`.
  */
-import { type Server as HttpServer, type IncomingMessage, METHODS, ServerResponse } from 'node:http'
-import type { Server as HttpsServer } from 'node:https'
+import { type IncomingMessage, METHODS, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { endGently } from '../linger.ts'
-import { tapEvents } from '../tap.ts'
 import { afterAnswers, refuse } from './answer.ts'
 import { BAD_REQUEST } from './malformed.ts'
 
 /**
- * Refuses on this server what `offenceOf` finds. It is the event that is stopped on its way: user code may
- * have listeners beside ours, and must not see it either.
+ * Refuses what `offenceOf` finds. Called for each event of a server, before its listeners: user code may have some
+ * beside ours, and must not see it either.
+ * @returns true: it was refused.
  */
-export function guard(server: HttpServer | HttpsServer, isHostRequired: boolean): void {
-  tapEvents(server, (event, request, answer) => {
-    if (event !== 'request' && !isHandedOut(event)) return false
-    if (offenceOf(request as IncomingMessage, isHostRequired) === null) return false
-    turnAway(request as IncomingMessage, answer as ServerResponse | Duplex)
-    return true
-  })
+export function isRefused(event: string, request: unknown, answer: unknown, isHostRequired: boolean): boolean {
+  if (event !== 'request' && !isHandedOut(event)) return false
+  if (offenceOf(request as IncomingMessage, isHostRequired) === null) return false
+  turnAway(request as IncomingMessage, answer as ServerResponse | Duplex)
+  return true
 }
 
 /** The other events with which a server hands out a request. */
-function isHandedOut(event: string): boolean {
+export function isHandedOut(event: string): boolean {
   return event === 'upgrade' || event === 'connect' || event === 'checkContinue' || event === 'checkExpectation'
 }
 

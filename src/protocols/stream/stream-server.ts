@@ -13,8 +13,8 @@ import { StreamConnection } from './stream.ts'
 import { TCP } from './tcp.ts'
 import { TEXT } from './text.ts'
 
-/** A client that has ended may still be answered. */
-const OPTIONS = { allowHalfOpen: true, noDelay: true }
+/** A client that has ended may still be answered; one whose machine has gone is found out by the kernel. */
+const OPTIONS = { allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }
 
 /** The codec of a scheme; `protocol` stands in for bytes. */
 export function codecOf(scheme: Scheme, protocol: Protocol | undefined): Protocol {

@@ -13,6 +13,10 @@ import type { Protocol } from './protocol.ts'
 
 /** So much may come while a handler is busy, before the other side is slowed down. */
 const READ_AHEAD_BYTES = 64 * 1024
+/** How long one that we part with may go on sending when it was told nothing that it could have to read first, */
+const UNTOLD_PATIENCE_MS = 1_000
+/** and when it was: what it sends is thrown away, and it must notice that. */
+const TOLD_PATIENCE_MS = 10_000
 
 export class StreamConnection<Message = unknown, Sent = unknown> extends Connection<Sent> {
   declare protected readonly socket: Socket
@@ -28,6 +32,8 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   #hasEnded = false
   /** Its socket is closed. */
   #isGone = false
+  /** It has gone without an end while a hook was running: `onClose` comes when that has settled. */
+  #isLate = false
   #receivedBytes = 0
   /** Parting: messages that begin before this byte are handled, no other; null: it is not known yet. */
   #lastCallAt: number | null = null
@@ -73,28 +79,30 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   }
 
   send(value: Sent): boolean | null {
+    try {
+      return this.sendShared(value)
+    } catch (error) {
+      this.fail('encode', error)
+      return false
+    }
+  }
+
+  override sendShared(value: Sent): boolean | null {
     if (!this.maySend(this.#isWritable)) return false
-    return this.#write(value) ? this.noteSent() : false
+    this.#write(this.#codec.encode(value, this))
+    return this.noteSent()
   }
 
   get #isWritable(): boolean {
     return this.#state !== 'closing' && this.#state !== 'closed' && this.socket.writable
   }
 
-  /** @returns false: the codec does not know how. */
-  #write(value: Sent): boolean {
-    try {
-      const bytes = this.#codec.encode(value, this)
-      // a limit below the socket's own high-water mark is never said to have drained
-      if (this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark)
-        this.socket.write(bytes, () => this.noteFlushed())
-      else this.socket.write(bytes)
-      if (this.#isBatching && this.socket.writableNeedDrain) this.#flush()
-      return true
-    } catch (error) {
-      this.fail('encode', error)
-      return false
-    }
+  #write(bytes: string | Uint8Array): void {
+    // a limit below the socket's own high-water mark is never said to have drained
+    if (this.owner.limits.maxSendBufferBytes < this.socket.writableHighWaterMark)
+      this.socket.write(bytes, () => this.noteFlushed())
+    else this.socket.write(bytes)
+    if (this.#isBatching && this.socket.writableNeedDrain) this.#flush()
   }
 
   /** Together does not mean late: what is a packet already goes, and does not fill the buffer. */
@@ -106,8 +114,10 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
   close(value?: Sent): void {
     if (this.#state === 'closing' || this.#state === 'closed') return
     if (value !== undefined) this.send(value)
+    const isParting = this.#state === 'parting'
     this.#state = 'closing'
     if (this.#isGone) this.#finish()
+    else if (isParting) endGently(this.socket, this.bytesWritten > 0 ? TOLD_PATIENCE_MS : UNTOLD_PATIENCE_MS)
     else endGently(this.socket)
   }
 
@@ -234,7 +244,7 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
       if (parse.need === 0 || waitingBytes(parse) < parse.need) return undefined
       return this.#codec.decode(take(parse), this) ?? (null as Message)
     } catch (error) {
-      this.fail(`the ${this.protocol} protocol`, error)
+      this.failOver(`the ${this.protocol} protocol`, error)
       return undefined
     }
   }
@@ -262,7 +272,12 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
 
   /** The other side has ended, or we part: nothing is left to handle, and nothing more will come of it. */
   #endIfDue(): void {
-    if (this.#isBusy || !this.#isAlive) return
+    if (this.#isBusy) return
+    if (this.#isLate) {
+      this.#isLate = false
+      this.tellClosed()
+    }
+    if (!this.#isAlive) return
     const hasMore = this.#isPaused && waitingBytes(this.#parse) > 0
     if (this.#hasEnded && hasMore) return
     if (this.#isGone) this.#finish()
@@ -274,12 +289,22 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
     this.close()
   }
 
-  /** One that has said all it had to say before it went is still heard to the end: `onClose` comes last. */
+  /**
+   * One that has said all it had to say before it went is still heard to the end. `onClose` comes last, and not in
+   * the middle of a hook, unless we have closed it, or what came is handed on.
+   */
   #noteClosed(): void {
     if (this.#state === 'closed') return
     this.#isGone = true
     const isUnheard = this.#isBusy || waitingBytes(this.#parse) > 0
-    if (!(this.#hasEnded && this.#isAlive && isUnheard)) this.#finish()
+    if (this.#hasEnded && this.#isAlive && isUnheard) return
+    if (!this.#isBusy || this.#state === 'closing' || this.isPiped) {
+      this.#finish()
+      return
+    }
+    this.#isLate = true
+    this.#state = 'closed'
+    this.owner.connections.lose?.(this as Connection)
   }
 
   #finish(): void {

@@ -25,6 +25,7 @@ const GOODBYE_MS = 10_000
 /** How often it is looked whether all that has come is unpacked. */
 const INFLATE_LOOK_MS = 5
 
+const NOTHING = Buffer.alloc(0)
 const OWNER = Symbol('shiftwork.owner')
 type Owned = { [OWNER]: WebSocketConnection }
 type Message = string | Buffer
@@ -51,6 +52,8 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   #isLate = false
   /** Its socket says that all was taken only to those who ask each time. */
   #asksEachTime = false
+  /** Of what was sent, how much its socket has not answered for yet, where each time is asked. */
+  #asked = 0
   #isCompressed = false
 
   constructor(owner: Owner, socket: Socket, request: WebSocketRequest) {
@@ -101,15 +104,35 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   send(value: string | Uint8Array): boolean | null {
     const wire = this.#wire
     if (!this.maySend(this.#isWritable) || !wire) return false
-    const done = this.#asksEachTime ? () => this.noteFlushed() : undefined
+    const done = this.#asksEachTime ? this.#ask() : undefined
     // what is neither compressed nor masked needs no turn behind what is
     const frame = this.#isCompressed || wire.isClient ? null : encodeFrame(value)
     if (frame) this.socket.write(frame, done)
     else wire.send(value, done)
     const wasFull = this.isFull
     const sent = this.noteSent()
-    if (this.isFull && !wasFull && !done) this.socket.once('drain', () => this.noteFlushed())
+    if (this.isFull && !wasFull && !done) this.socket.once('drain', () => this.#noteTaken())
     return sent
+  }
+
+  /** @returns what is to be called when the kernel has what is written with it. */
+  #ask(): () => void {
+    this.#asked++
+    return () => {
+      this.#asked--
+      this.#noteTaken()
+    }
+  }
+
+  /** What `ws` writes by itself, a pong for example, may stand behind the last that was sent: asked for behind that. */
+  #noteTaken(): void {
+    this.noteFlushed()
+    if (this.isFull && this.#asked === 0 && this.socket.writable) this.socket.write(NOTHING, this.#ask())
+  }
+
+  /** Also one whose server has said goodbye. */
+  override get isLeaving(): boolean {
+    return super.isLeaving || (this.#wire !== null && this.#wire.readyState !== this.#wire.OPEN)
   }
 
   get #isWritable(): boolean {
@@ -142,7 +165,15 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     this.#state = 'closing'
     this.#waiting = null
     this.#wire?.resume()
-    if (this.#wire) this.socket.setTimeout(GOODBYE_MS, () => this.socket.destroy())
+    if (this.#wire) this.socket.setTimeout(GOODBYE_MS).on('timeout', WebSocketConnection.#onSilence)
+  }
+
+  /** What has come may not be read yet; if any has, the time begins anew. */
+  static readonly #onSilence = function (this: Socket): void {
+    const read = this.bytesRead
+    setImmediate(() => {
+      if (this.bytesRead === read) this.destroy()
+    })
   }
 
   end(): void {
@@ -253,6 +284,14 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
   static readonly #onData = function (this: Socket): void {
     const connection = connectionOn(this) as WebSocketConnection
     connection.heardAt = performance.now()
+    if (connection.#lastCall === 'message begun') connection.#lookForMessage()
+  }
+
+  /** Of a single byte it was not known whether it begins a message: it was a ping. */
+  #lookForMessage(): void {
+    if (this.#wire?.hasBegunMessage) return
+    this.#lastCall = 'over'
+    this.#endIfDue()
   }
 
   #take(data: Buffer, isBinary: boolean): void {
@@ -339,6 +378,7 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
       return
     }
     this.#isLate = true
+    if (this.#isBusy || this.#waiting) this.owner.connections.lose?.(this as Connection)
     this.#advance()
   }
 }

@@ -25,6 +25,8 @@ import type { Wire } from './websocket-wire.ts'
 const CLOSE_TIMEOUT_MS = 120_000
 /** `ws` keeps its limit in 32 bits; 0 is none. */
 const MAX_PAYLOAD_BYTES = 2 ** 31 - 1
+/** A client whose machine has gone is found out by the kernel. */
+const KEEP_ALIVE_MS = 60_000
 /** Of the memory that zlib takes for each connection that has compressed something, half the usual. */
 const DEFLATE = { level: 3, memLevel: 7 }
 
@@ -62,6 +64,7 @@ export function createWebSocketServer(runnable: Runnable, scheme: Scheme, owner:
     socket.on('error', letGo)
     const open = (wire: WebSocket): void => {
       socket.off('error', letGo)
+      message.socket.setKeepAlive(true, KEEP_ALIVE_MS)
       begun.get(message)?.open(wire as OwnWebSocket)
     }
     afterAnswers(message.socket, () => webSockets.handleUpgrade(message, socket, head, open))

@@ -1,8 +1,11 @@
 /** What people read: complete, at most 80 columns wide, and plain text where no colours are wanted. */
 import { stripVTControlCharacters } from 'node:util'
 import pc from 'picocolors'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { describeProgress, ProgressBoard } from '../../../src/cli/progress.ts'
 import { bannerLines, reloadLines, statusLines } from '../../../src/cli/render.ts'
+import { describeFailure, printError } from '../../../src/cli/terminal.ts'
+import { ShiftworkError } from '../../../src/errors.ts'
 import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../../../src/ipc/status.ts'
 
 const PLAIN = pc.createColors(false)
@@ -267,5 +270,50 @@ describe('colours', () => {
     const coloured = shown(COLOURS)
     expect(coloured).toContain('\u001b[31m')
     expect(stripVTControlCharacters(coloured)).toBe(shown(PLAIN))
+  })
+})
+
+/** Sets a window's title, clears the screen, rings, and goes back to overwrite what stands there. */
+const HOSTILE = '\u0007\u001b[2J\u001b[31mbad\u0008 news\rgood\u009b2K\u001b]0;mine\u0007'
+const FAILURE = { ...ERROR, stack: `Error: ${HOSTILE}\n    at start.js:1`, output: `${HOSTILE}\n${HOSTILE}` }
+const EXIT = { code: 1, signal: null, reason: HOSTILE, at: '2026-03-04T11:59:58.123Z' }
+const STEP = { type: 'progress', name: 'web', id: 0, state: 'failed', pid: 7, generation: 2, ms: 10 } as const
+
+describe('text of user code moves no cursor', () => {
+  const exited = status({ groups: [group({ processes: [row(0, { ...EMPTY, lastExit: EXIT })] })] })
+  const rejected = status({ lastReload: reload({ error: { ...ERROR, message: HOSTILE } }) })
+  const warned = status({ master: { ...status().master, warnings: [HOSTILE] } })
+
+  it.each<[string, string]>([
+    ['of a worker that failed', describeFailure(FAILURE, PLAIN)],
+    ['of a last exit', statusLines(exited, NOW, PLAIN).join('\n')],
+    ['of a reload', statusLines(rejected, NOW, PLAIN).join('\n')],
+    ['of a warning', statusLines(warned, NOW, PLAIN).join('\n')],
+    ['of a step', describeProgress({ ...STEP, detail: `one\n${HOSTILE}` }) ?? ''],
+  ])('%s', (_, text) => {
+    expect(text).toMatch(/bad.* news/)
+    expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
+  })
+
+  it('what a hook prints keeps its colours alone', () => {
+    const written: string[] = []
+    const stream = { isTTY: false, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream
+    new ProgressBoard(stream, describeProgress).show({ type: 'output', source: 'preReload', text: HOSTILE })
+    const [colour, text] = ['\u001b[31m', written.join('').trimEnd()]
+    expect(text).toContain(`${colour}bad  news good`)
+    expect(text.replace(colour, '')).not.toMatch(/\p{Cc}/u)
+  })
+
+  it('a stack keeps its lines', () => {
+    expect(describeFailure({ ...ERROR, output: '' }, PLAIN)).toBe('web/0 Error: no database\n    at start.js:3')
+  })
+
+  it('nor does an error of a command', () => {
+    const write = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    onTestFinished(() => void vi.restoreAllMocks())
+    printError(new ShiftworkError('ERR_OPTION', `first\n${HOSTILE}`, { hint: HOSTILE }), false)
+    const text = write.mock.calls.map(([chunk]) => String(chunk)).join('')
+    expect(text).toMatch(/error first\n.*bad.* news/)
+    expect(text.replaceAll('\n', '')).not.toMatch(/\p{Cc}/u)
   })
 })

@@ -3,12 +3,16 @@ import type { AddressInfo, Socket } from 'node:net'
 import { createServer } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { WebSocketServer } from 'ws'
+import { parseAddress } from '../../../src/address.ts'
 import { connect } from '../../../src/inside/connect.ts'
 import { enter } from '../../../src/inside/present.ts'
 import { Timers } from '../../../src/inside/timers.ts'
+import { Upstream } from '../../../src/inside/upstream.ts'
 import { Upstreams } from '../../../src/inside/upstreams.ts'
 import { Branch } from '../../../src/protocols/branch.ts'
 import { Connections } from '../../../src/protocols/connections.ts'
+import { until } from '../../helpers/processes.ts'
+import { LIMITS } from '../protocols/pair.ts'
 
 const worker = {
   name: 'jobs',
@@ -158,4 +162,128 @@ it('one that is opened when the worker has nothing left to do is closed again', 
   const upstream = connect(`ws://127.0.0.1:${port}`)
   await expect(upstream.whenConnected()).rejects.toMatchObject({ code: 'ERR_CONNECT' })
   expect(upstream.state).toBe('closed')
+})
+
+/** So long nothing runs in this process, as if it were not given the processor. */
+function stall(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+it('a handshake has its share of the time, also when this process heard late that it may begin', async () => {
+  const { port } = await webSockets({
+    verifyClient: (_info: unknown, proceed: (isWelcome: boolean) => void) => void setTimeout(proceed, 50, true),
+  })
+  const upstream = connect(`ws://127.0.0.1:${port}`, { connectTimeoutMs: 2_000, reconnect: false })
+  await new Promise<void>((resolve) => process.nextTick(resolve))
+  stall(2_050)
+  await upstream.whenConnected()
+  expect(upstream.state).toBe('connected')
+})
+
+it.each([
+  [{ headers: { Authorization: 'Bearer t\n' } }, '', 'ERR_OPTION'],
+  [{ headers: { 'X Y': 'z' } }, '', 'ERR_OPTION'],
+  [{ webSocket: { protocols: ['x', 'y', 'x'] } }, '', 'ERR_OPTION'],
+  [{}, '/a#b', 'ERR_ADDRESS'],
+])('what no try could send is thrown at once: %j %s', (options, path, code) => {
+  let thrown: unknown
+  try {
+    connect(`ws://127.0.0.1:1${path}`, options)
+  } catch (error) {
+    thrown = error
+  }
+  expect(thrown).toMatchObject({ code })
+  expect((thrown as Error).message).not.toContain('Bearer')
+})
+
+it('a socket on which nothing can be said is closed', async () => {
+  let closed = 0
+  const port = await plain((socket) => void socket.resume().on('close', () => closed++))
+  const plan = {
+    address: parseAddress(`ws://127.0.0.1:${port}`),
+    name: 'ws',
+    path: '/',
+    headers: { Authorization: 'Bearer t\n' },
+    webSocket: { protocols: [], compression: null },
+    protocol: undefined,
+    tls: {},
+    timeoutMs: 20_000,
+    reconnect: { minDelayMs: 60_000, maxDelayMs: 60_000 },
+    limits: LIMITS,
+  }
+  const upstream = new Upstream(upstreams, plan)
+  const failed = new Promise((resolve) => {
+    upstream.onError = (_connection, error) => resolve((error as Error).message)
+  })
+  expect(await failed).toContain('Invalid character')
+  expect(upstream.state).toBe('waiting')
+  await until('it is closed', () => closed === 1)
+})
+
+it.each(['tcp', 'ws'] as const)(
+  '%s: a handler that waits for the next connection gets it, and a drain waits for the handler',
+  async (protocol) => {
+    const sockets: Socket[] = []
+    const open =
+      protocol === 'tcp'
+        ? { port: await plain((socket) => void sockets.push(socket.on('error', () => undefined))) }
+        : await webSockets()
+    if ('server' in open)
+      open.server.on('connection', (webSocket, { socket }) => {
+        sockets.push(socket)
+        webSocket.send('hello')
+      })
+    const times = { minDelayMs: 10, maxDelayMs: 10 }
+    const upstream = connect(`${protocol}://127.0.0.1:${open.port}`, { reconnect: times })
+    const told: string[] = []
+    let settle = (): void => undefined
+    upstream.onError = () => undefined
+    upstream.onClose = () => void told.push(`closed, ${upstream.state}`)
+    upstream.onMessage = async (connection) => {
+      upstream.onMessage = null
+      await until('it has gone', () => connection.state === 'closed')
+      const next = await upstream.whenConnected()
+      told.push(next === connection ? 'the same' : 'the next')
+      await new Promise<void>((resolve) => {
+        settle = resolve
+      })
+    }
+    await upstream.whenConnected()
+    await until('it is accepted', () => sockets.length === 1)
+    sockets[0]?.write(protocol === 'tcp' ? 'hello' : '')
+    await until('it is being handled', () => upstream.onMessage === null)
+    sockets[0]?.resetAndDestroy()
+    await until('it is connected again', () => told.length > 0)
+    expect(told).toEqual(['the next'])
+    let isDrained = false
+    const drained = upstreams.partWithAll().then(() => {
+      isDrained = true
+    })
+    await until('the next one is closed', () => told.length > 1)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    expect({ told, isDrained }).toEqual({ told: ['the next', 'closed, closed'], isDrained: false })
+    settle()
+    await drained
+    expect(told).toEqual(['the next', 'closed, closed', 'closed, closed'])
+  },
+)
+
+it('one to which its server has said goodbye is not handed out any more', async () => {
+  const { server, port } = await webSockets()
+  const upstream = connect(`ws://127.0.0.1:${port}`, { reconnect: { minDelayMs: 10, maxDelayMs: 10 } })
+  const accepted = new Promise<Socket>((resolve) => {
+    server.once('connection', (webSocket, { socket }) => {
+      // a close frame, and no end
+      webSocket.removeAllListeners('close')
+      socket.removeAllListeners('data')
+      socket.resume().write(Buffer.of(0x88, 2, 1012 >> 8, 1012 & 0xff))
+      resolve(socket)
+    })
+  })
+  const first = await upstream.whenConnected()
+  await until('it has heard it', () => first.isLeaving)
+  expect(upstream.connection).toBe(first)
+  const next = upstream.whenConnected()
+  ;(await accepted).destroy()
+  expect(await next).not.toBe(first)
 })

@@ -64,3 +64,24 @@ it.runIf(process.platform === 'linux')('tells the two kinds of ports apart', asy
   const other = holderOf(parseAddress(`http://127.0.0.1:${port}`))
   expect(other?.kind === 'program' && other.pid === process.pid).toBe(false)
 })
+
+it.runIf(process.platform === 'linux').each<[string, string, boolean]>([
+  ['127.0.0.2', '127.0.0.2', true],
+  ['127.0.0.2', '127.0.0.1', false],
+  ['127.0.0.2', '0.0.0.0', true],
+  ['127.0.0.2', '[::]', true],
+  ['127.0.0.2', '[::1]', false],
+  ['127.0.0.2', 'localhost', true],
+  ['0.0.0.0', '127.0.0.1', true],
+  ['0.0.0.0', '[::ffff:127.0.0.1]', true],
+  ['0.0.0.0', '[::1]', false],
+  ['::ffff:127.0.0.1', '127.0.0.1', true],
+])('who listens on %s is in the way of %s: %s', async (host, asked, isInTheWay) => {
+  const server = createServer().listen({ port: 0, host })
+  onTestFinished(() => void server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  const bound = server.address()
+  const port = typeof bound === 'object' && bound ? bound.port : 0
+  const holder = holderOf(parseAddress(`http://${asked}:${port}`))
+  expect(holder?.kind === 'program' && holder.pid === process.pid).toBe(isInTheWay)
+})

@@ -3,7 +3,7 @@ import { mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { absoluteStartFile, loaderArgs, throughLink } from '../../../src/os/startfile.ts'
+import { absoluteStartFile, loaderArgs, missingLoader, throughLink } from '../../../src/os/startfile.ts'
 import { temporaryDirectory } from '../tempdir.ts'
 
 const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
@@ -108,17 +108,17 @@ describe('throughLink', () => {
   })
 })
 
-describe('loaderArgs', () => {
-  /** A directory with packages in its node_modules. */
-  function packages(...names: string[]): string {
-    const root = temporaryDirectory()
-    for (const name of names) write(join(root, 'node_modules', name, 'index.js'))
-    return root
-  }
+/** A directory with packages in its node_modules. */
+function packages(...names: string[]): string {
+  const root = temporaryDirectory()
+  for (const name of names) write(join(root, 'node_modules', name, 'index.js'))
+  return root
+}
 
+describe('loaderArgs', () => {
   it('leaves plain options alone', () => {
     const args = ['--max-old-space-size=100', '--enable-source-maps', '-C', 'development']
-    expect(loaderArgs('/app/start.js', args, '/app')).toEqual(args)
+    expect(loaderArgs(args, '/app')).toEqual(args)
   })
 
   it.each(['--import', '--loader', '--experimental-loader', '--require'])(
@@ -127,9 +127,9 @@ describe('loaderArgs', () => {
       const root = packages('hook')
       const file = join(root, 'node_modules/hook/index.js')
       const expected = [option, option === '--require' ? file : pathToFileURL(file).href]
-      expect(loaderArgs('/app/start.js', [option, 'hook'], root)).toEqual(expected)
-      expect(loaderArgs('/app/start.js', [`${option}=hook`], root)).toEqual(expected)
-      expect(loaderArgs('/app/start.js', [option, './node_modules/hook/index.js'], root)).toEqual(expected)
+      expect(loaderArgs([option, 'hook'], root)).toEqual(expected)
+      expect(loaderArgs([`${option}=hook`], root)).toEqual(expected)
+      expect(loaderArgs([option, './node_modules/hook/index.js'], root)).toEqual(expected)
     },
   )
 
@@ -144,38 +144,47 @@ describe('loaderArgs', () => {
       '--import',
       'nowhere',
     ]
-    expect(loaderArgs('/app/start.js', args, temporaryDirectory())).toEqual(args)
+    expect(loaderArgs(args, temporaryDirectory())).toEqual(args)
   })
 
-  it.skipIf(stripsTypes)('adds tsx for a TypeScript start file, from beside that file', () => {
+  it('adds nothing: a start file that runs needs nothing more', () => {
+    expect(loaderArgs(['--import', 'data:text/javascript,1'], '/')).toEqual(['--import', 'data:text/javascript,1'])
+    expect(loaderArgs([], '/')).toEqual([])
+  })
+})
+
+describe('missingLoader', () => {
+  it.skipIf(stripsTypes)('is tsx for a TypeScript start file, from beside that file', () => {
     const root = packages('tsx')
     const tsx = pathToFileURL(join(root, 'node_modules/tsx/index.js')).href
     for (const file of ['start.ts', 'src/start.mts', 'start.cts', 'start.tsx'])
-      expect(loaderArgs(join(root, file), ['--enable-source-maps'], '/')).toEqual([
-        '--enable-source-maps',
-        '--import',
-        tsx,
-      ])
-    expect(loaderArgs(join(root, 'start.js'), [], '/')).toEqual([])
+      expect(missingLoader(join(root, file), ['--enable-source-maps'])).toBe(tsx)
+    expect(missingLoader(join(root, 'start.js'), [])).toBeNull()
   })
 
-  it.skipIf(!stripsTypes)('adds nothing where Node.js reads TypeScript by itself', () => {
-    expect(loaderArgs(join(packages('tsx'), 'start.ts'), [], '/')).toEqual([])
+  it.skipIf(!stripsTypes)('is none where Node.js reads TypeScript by itself', () => {
+    expect(missingLoader(join(packages('tsx'), 'start.ts'), [])).toBeNull()
   })
 
-  it('adds nothing to a loader of the user’s own', () => {
-    const root = packages('tsx', 'jiti')
-    for (const loader of ['tsx', 'jiti'])
-      expect(loaderArgs(join(root, 'start.ts'), ['--import', loader], root)).toEqual([
-        '--import',
-        pathToFileURL(join(root, 'node_modules', loader, 'index.js')).href,
-      ])
-    expect(loaderArgs(join(root, 'start.ts'), ['--experimental-strip-types'], root)).toHaveLength(1)
+  it.each<[string[], string]>([
+    [['--import', 'file:///app/node_modules/tsx/index.js'], ''],
+    [['--import', 'file:///app/node_modules/jiti/index.js'], ''],
+    [['--experimental-strip-types'], ''],
+    [[], '--max-old-space-size=100 --import=tsx'],
+  ])('is none beside a loader of the user’s own: %j %j', (args, nodeOptions) => {
+    expect(missingLoader(join(packages('tsx'), 'start.ts'), args, nodeOptions)).toBeNull()
+  })
+
+  it.each<[string[], string]>([
+    [['--import', 'file:///app/register.mjs'], ''],
+    [[], '--import ./register.mjs'],
+  ])('is none beside one that is not known, where there is no tsx: %j %j', (args, nodeOptions) => {
+    expect(missingLoader(join(temporaryDirectory(), 'start.ts'), args, nodeOptions)).toBeNull()
   })
 
   it.skipIf(stripsTypes)('says what to install when there is no tsx', () => {
     const startFile = join(temporaryDirectory(), 'start.ts')
-    expect(() => loaderArgs(startFile, [], '/')).toThrow(
+    expect(() => missingLoader(startFile, [])).toThrow(
       expect.objectContaining({
         code: 'ERR_START_FILE',
         message: `Node.js ${process.version} cannot run ${startFile} by itself`,

@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, realpathSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { startTimeOf } from '../../../src/os/processes.ts'
 import {
   assertOwnStateDir,
   createStateDir,
@@ -33,7 +34,13 @@ function releases(): { root: string; linked: string; switchTo(release: string): 
 /** As if a master ran with this state directory. */
 function occupy(path: string): void {
   mkdirSync(path, { recursive: true })
-  writeFileSync(join(path, 'master.pid'), '1 1\n')
+  writeFileSync(join(path, 'master.pid'), `${process.pid} ${startTimeOf(process.pid)}\n`)
+}
+
+/** As if one had been killed there. */
+function abandon(path: string): void {
+  mkdirSync(path, { recursive: true })
+  writeFileSync(join(path, 'master.pid'), '4194304 1\n')
 }
 
 describe('stateDirCandidates', () => {
@@ -99,6 +106,21 @@ describe('findStateDir', () => {
     const [besideReal = ''] = stateDirCandidates(real)
     occupy(besideReal)
     expect(realpathSync(findStateDir(linked, null).path)).toBe(besideReal)
+  })
+
+  it('finds one that lives behind one that was killed', () => {
+    const { linked } = releases()
+    const [first = '', second = ''] = stateDirCandidates(linked)
+    abandon(first)
+    occupy(second)
+    expect(findStateDir(linked, null).path).toBe(second)
+  })
+
+  it('minds none that was killed inside a release', () => {
+    const { linked } = releases()
+    const [first = '', , last = ''] = stateDirCandidates(linked)
+    abandon(last)
+    expect(findStateDir(linked, null).path).toBe(first)
   })
 
   it('finds it again after the release was switched, and the old one deleted', () => {

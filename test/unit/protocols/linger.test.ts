@@ -61,6 +61,17 @@ it('one that never ends is waited for a second after it could know, and no longe
   expect(errors).toEqual([])
 })
 
+it('with less patience one that goes on sending is not waited for any longer than that', async () => {
+  const { server, client, errors } = await sockets()
+  const sending = setInterval(() => client.write('x'), 5)
+  onTestFinished(() => clearInterval(sending))
+  await once(server.resume(), 'data')
+  endGently(server, 500)
+  // `once` would throw what the client is told
+  await new Promise((resolve) => client.once('close', resolve))
+  expect(errors).toHaveLength(1)
+})
+
 it('the second begins when the last byte is with the kernel, not when the end was wanted', async () => {
   const { server, client, errors } = await sockets()
   // more than the kernel takes: it is held up until the client reads

@@ -103,7 +103,7 @@ describe('what is told of a connection', () => {
 
 describe('a broadcast in a process', () => {
   function guest(state: ConnectionState, send: (data: unknown) => boolean | null, takesPush = true): Connection {
-    return { state, send, takesPush } as unknown as Connection
+    return { state, sendShared: send, takesPush } as unknown as Connection
   }
 
   it('is sent to what is open, counts who took it, and one that throws costs no other the message', () => {

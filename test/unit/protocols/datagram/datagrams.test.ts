@@ -10,6 +10,8 @@ class FakePort implements DatagramPort {
   readonly localAddress = '10.0.0.1'
   readonly localPort = 53
   queuedBytes = 0
+  /** What each answer adds to it. */
+  bytesPerAnswer = 0
   isReading = true
   readonly sent: { text: string; to: string; done: (error: Error | null) => void }[] = []
   #listener: (data: Buffer, from: never) => void = () => undefined
@@ -19,11 +21,16 @@ class FakePort implements DatagramPort {
   }
 
   send(bytes: Uint8Array, to: { address: string; port: number }, done: (error: Error | null) => void): void {
+    this.queuedBytes += this.bytesPerAnswer
     this.sent.push({ text: Buffer.from(bytes).toString(), to: `${to.address} ${to.port}`, done })
   }
 
   stopReading(): void {
     this.isReading = false
+  }
+
+  readAgain(): void {
+    this.isReading = true
   }
 
   come(text: string, from: Partial<{ address: string; port: number }> = {}): void {
@@ -245,4 +252,80 @@ it('what opens, closes and slows down other connections does nothing here, and a
   })
   port.come('x')
   expect(port.sent.map(({ text }) => text)).toEqual(['bye', 'pong'])
+})
+
+it('a queue that is full is told to be empty to everybody who has filled it, also when the next one fills it again', () => {
+  const told: string[] = []
+  const connections: Connection[] = []
+  const { port } = open({
+    onMessage: (connection) => {
+      connections.push(connection)
+      connection.send('answer')
+    },
+    onBufferDrain: (connection) => {
+      told.push(`${connection.remotePort}`)
+      if (told.length > 1) return
+      connection.send('more')
+    },
+  })
+  port.bytesPerAnswer = 200
+  port.come('1', { port: 1 })
+  // it is full: what comes next is answered by nothing, until there is room
+  port.queuedBytes = 50
+  port.come('2', { port: 2 })
+  expect(connections.map(({ isFull }) => isFull)).toEqual([true, true])
+  const [first, second] = port.sent
+  // behind the first answer is the second
+  first?.done(null)
+  expect(told).toEqual([])
+  port.queuedBytes = 0
+  second?.done(null)
+  expect(told).toEqual(['1'])
+  port.queuedBytes = 0
+  port.sent.at(-1)?.done(null)
+  expect(told.sort()).toEqual(['1', '1', '2'])
+  expect(connections.map(({ isFull }) => isFull)).toEqual([false, false])
+})
+
+it('a flood that handlers cannot follow is left in the kernel until half of it is handled', async () => {
+  const settle: (() => void)[] = []
+  const { port, datagrams } = open({ onMessage: () => new Promise<void>((resolve) => settle.push(resolve)) })
+  for (let count = 0; count < 10_000; count++) port.come('x')
+  expect(port.isReading).toBe(true)
+  port.come('x')
+  expect(port.isReading).toBe(false)
+  for (const done of settle.splice(0, 5_000)) done()
+  await turn()
+  expect(port.isReading).toBe(false)
+  settle.shift()?.()
+  await turn()
+  expect(port.isReading).toBe(true)
+  const bytes = 'x'.repeat(1024 * 1024)
+  for (let count = 0; count < 65; count++) port.come(bytes)
+  expect(port.isReading).toBe(false)
+  datagrams.stop()
+  for (const done of settle) done()
+  await turn()
+  expect(port.isReading).toBe(false)
+})
+
+it('handlers that fail again and again are one entry of the log a second', () => {
+  const lines: string[] = []
+  vi.useFakeTimers()
+  vi.spyOn(console, 'error').mockImplementation((line: string) => void lines.push(line))
+  const onError = vi.fn()
+  const { port } = open({
+    onMessage: () => {
+      throw new Error('on purpose')
+    },
+    onError,
+  })
+  for (let count = 0; count < 100; count++) port.come('x')
+  vi.advanceTimersByTime(1_000)
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+  expect(onError).toHaveBeenCalledTimes(100)
+  expect(lines).toHaveLength(2)
+  expect(lines[0]).toMatch(/onMessage of a udp connection failed: Error: on purpose\n +at /)
+  expect(lines[1]).toContain('failed (and 98 more): Error: on purpose\n')
 })

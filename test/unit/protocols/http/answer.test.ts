@@ -91,6 +91,25 @@ describe('the last answer on a connection', () => {
     expect(bodyOf(answer)).toBe('whole')
   })
 
+  it.each<[string, string[] | string[][]]>([
+    ['one after another', ['Set-Cookie', 'a=1', 'Set-Cookie', 'b=2']],
+    [
+      'as pairs, an upstream’s own Connection between them',
+      [
+        ['Set-Cookie', 'a=1'],
+        ['Connection', 'keep-alive'],
+        ['Set-Cookie', 'b=2'],
+      ],
+    ],
+    ['closing by itself', ['Set-Cookie', 'a=1', 'connection', 'close', 'Set-Cookie', 'b=2']],
+  ])('keeps headers that a list names twice: %s', async (_, list) => {
+    const port = await drainingServer((_request, response) => response.writeHead(200, list as string[]).end('whole'))
+    const answer = await exchange(port, GET)
+    expect(headers(answer, 'set-cookie')).toEqual(['Set-Cookie: a=1', 'Set-Cookie: b=2'])
+    expect(headers(answer, 'connection')).toEqual([expect.stringMatching(/^connection: close$/i)])
+    expect(bodyOf(answer)).toBe('whole')
+  })
+
   it('still goes through a writeHead that a middleware has put in its place', async () => {
     const server = createServer((request, response) => {
       const open = exchangeOf(request.socket)
@@ -169,6 +188,47 @@ describe('the last answer on a connection', () => {
     expect(errors).toEqual([])
     expect(answer.length).toBeGreaterThan(body.length / 2)
     expect(answer.match(/HTTP\/1\.1/g)?.length ?? 0).toBeLessThanOrEqual(1)
+  })
+})
+
+describe('an answer before the body of its request has come', () => {
+  /** Sends chunk after chunk for so long, reads only then, and ends. */
+  async function upload(port: number, ms: number): Promise<{ answer: string; errors: string[]; waiting: number }> {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    const errors: string[] = []
+    socket.on('error', (error: NodeJS.ErrnoException) => errors.push(error.code ?? 'error'))
+    onTestFinished(() => void socket.destroy())
+    socket.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n')
+    const begunAt = performance.now()
+    while (performance.now() - begunAt < ms && errors.length === 0) {
+      socket.write('x'.repeat(100_000))
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    const waiting = socket.writableLength
+    const answer = errors.length === 0 ? await readAll(socket) : ''
+    return { answer, errors, waiting }
+  }
+
+  it.each<[string, RequestListener]>([
+    ['that nobody reads', (_request, response) => response.writeHead(403).end('no')],
+    [
+      'that its handler does not read any more',
+      (request, response) => {
+        const first = (): void => {
+          request.off('data', first).pause()
+          response.writeHead(413).end('no')
+        }
+        request.on('data', first)
+      },
+    ],
+  ])('%s reaches a client that reads it when it has sent for longer than a second', async (_, listener) => {
+    const { answer, errors, waiting } = await upload(await drainingServer(listener), 2_400)
+    expect(errors).toEqual([])
+    // it was read all the time
+    expect(waiting).toBeLessThan(1_000_000)
+    expect(answer).toMatch(/^HTTP\/1\.1 4\d\d /)
+    expect(bodyOf(answer)).toBe('no')
+    expect(headers(answer, 'connection')).toEqual(['Connection: close'])
   })
 })
 

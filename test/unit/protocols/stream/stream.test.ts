@@ -1,6 +1,6 @@
 /** A connection of messages: what is handled when, what a failure costs, and how it ends. Over real sockets. */
 import { once } from 'node:events'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { FRAME } from '../../../../src/protocols/stream/frame.ts'
 import type { Protocol } from '../../../../src/protocols/stream/protocol.ts'
 import { TCP } from '../../../../src/protocols/stream/tcp.ts'
@@ -135,6 +135,8 @@ describe('a failure costs one connection its life', () => {
     expect(logged[0]).toMatch(
       new RegExp(`^shiftwork: worker 0: .* of a text connection failed: Error: ${part} is broken`),
     )
+    // what clients can bring about is a single line
+    expect(logged[0]?.includes('\n')).toBe(part === 'encode')
   })
 
   it('encode throws where no handler runs: send says false, and throws nothing', async () => {
@@ -249,6 +251,31 @@ describe('part', () => {
     expect(told).toEqual(['1', '2'])
   })
 
+  it('one that only sends is closed by a reset a second after its end, so that it notices', async () => {
+    const { connection, client, told }: Pair<string, string> = await pair({ hooks: { onMessage: () => undefined } })
+    client.pause()
+    const sending = setInterval(() => client.write('line\n'), 5)
+    onTestFinished(() => clearInterval(sending))
+    await until('it has sent', () => connection.bytesRead > 0)
+    connection.part()
+    const begunAt = performance.now()
+    await new Promise((resolve) => client.once('close', resolve))
+    expect(performance.now() - begunAt).toBeLessThan(8_000)
+    expect(told.filter((line) => line.startsWith('client'))).toHaveLength(1)
+  })
+
+  it('one that only sends, and has something to read, is given longer', async () => {
+    const { connection, client, told }: Pair<string, string> = await pair({ hooks: { onMessage: () => undefined } })
+    const sending = setInterval(() => client.write('line\n'), 5)
+    onTestFinished(() => clearInterval(sending))
+    connection.send('answer')
+    client.pause()
+    await until('it has sent', () => connection.bytesRead > 0)
+    connection.part()
+    await new Promise((resolve) => setTimeout(resolve, 2_500))
+    expect({ told, state: connection.state }).toEqual({ told: [], state: 'closing' })
+  })
+
   it('waits for one that is paused until it is resumed', async () => {
     const { connection, client, told }: Pair<string, string> = await pair({
       hooks: { onMessage: (_connection, message) => void told.push(message) },
@@ -263,6 +290,59 @@ describe('part', () => {
     connection.resume()
     await once(client, 'end')
     expect(told).toEqual(['1'])
+  })
+})
+
+describe('a client that resets', () => {
+  it('while onConnect takes its time: onClose comes behind that, and nothing that it had said is handled', async () => {
+    const connected = gate()
+    const { connection, client, told, connections }: Pair<string, string> = await pair({
+      hooks: {
+        onConnect: async () => {
+          await connected.opened
+          told.push('connected')
+        },
+        onMessage: (_connection, message) => void told.push(message),
+      },
+    })
+    client.write('1\n')
+    await turns()
+    client.resetAndDestroy()
+    await until('it has gone', () => connection.state === 'closed')
+    await turns(20)
+    expect({ told, size: connections.size }).toEqual({ told: ['error ECONNRESET'], size: 1 })
+    connected.open()
+    await until('it is closed', () => told.includes('closed'))
+    expect({ told, size: connections.size }).toEqual({ told: ['error ECONNRESET', 'connected', 'closed'], size: 0 })
+  })
+
+  it('while a message is handled: onClose comes behind that, also when the handler fails or closes', async () => {
+    for (const ending of ['settles', 'rejects', 'closes'] as const) {
+      const first = gate()
+      const { connection, client, told, connections }: Pair<string, string> = await pair({
+        hooks: {
+          onMessage: async (current, message) => {
+            told.push(message)
+            await first.opened
+            if (ending === 'rejects') throw new Error('as asked')
+            if (ending === 'closes') current.close()
+            told.push('done')
+          },
+        },
+      })
+      client.write('1\n2\n')
+      await until('the first is begun', () => told.includes('1'))
+      client.resetAndDestroy()
+      await until('it has gone', () => connection.state === 'closed')
+      expect({ told, size: connections.size }).toEqual({ told: ['1', 'error ECONNRESET'], size: 1 })
+      expect(connection.send('x')).toBe(false)
+      first.open()
+      await until('it is closed', () => told.includes('closed'))
+      await turns()
+      const end = ending === 'rejects' ? 'error as asked' : 'done'
+      expect(told).toEqual(['1', 'error ECONNRESET', 'error ERR_CONNECTION_CLOSED', end, 'closed'])
+      expect(connections.size).toBe(0)
+    }
   })
 })
 
@@ -342,6 +422,34 @@ describe('pipe', () => {
     expect(target.told.filter((line) => line.startsWith('error'))).toEqual([])
     source.client.destroy()
     await once(target.client, 'end')
+  })
+
+  it('into one that is full again as soon as it is drained waits on', async () => {
+    let refills = 2
+    const target = await pair<Buffer, string | Uint8Array>({
+      codec: TCP,
+      limits: { maxSendBufferBytes: 1_000 },
+      hooks: {
+        onBufferDrain: (connection) => {
+          if (refills-- > 0) connection.send(Buffer.alloc(16 * 1024 * 1024))
+        },
+      },
+    })
+    const source = await pair<Buffer, string | Uint8Array>({ codec: TCP })
+    await turns()
+    source.connection.pipe(target.connection)
+    target.client.pause()
+    target.connection.send(Buffer.alloc(16 * 1024 * 1024))
+    source.client.write('message')
+    await until('it waits', () => source.connection.unfinished === 'its handler has not settled')
+    let bytes = 0
+    target.client.on('data', (chunk) => {
+      bytes += chunk.length
+    })
+    target.client.resume()
+    await until('it is handed on', () => source.connection.isAtRest)
+    expect(target.told.filter((line) => line.startsWith('error'))).toEqual([])
+    await until('all has arrived', () => bytes === 3 * 16 * 1024 * 1024 + 'message'.length)
   })
 
   it('into one that is closed while it is full goes on: what comes is dropped, and told', async () => {

@@ -5,7 +5,7 @@
  */
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
-import { describeError, ShiftworkError } from '../errors.ts'
+import { describeError } from '../errors.ts'
 import { provideBroadcast, resultOf } from '../ipc/broadcast.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'

@@ -84,6 +84,7 @@ async function runAsMain(described: readonly Described[], options: RunOptions, h
     const { outputTaken, printError, surviveLostOutput } = await import('./cli/terminal.ts')
     surviveLostOutput()
     const code = printError(error, process.argv.includes('--json'))
+    process.exitCode = code
     await outputTaken({ isToldToEnd: false })
     process.exit(code)
   }

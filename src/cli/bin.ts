@@ -36,6 +36,7 @@ async function main(argv: readonly string[]): Promise<void> {
 
 /** When all that was printed is with the kernel. */
 async function end(code: ExitCode, how: { isToldToEnd: boolean }): Promise<void> {
+  process.exitCode = code
   await outputTaken(how)
   process.exit(code)
 }

@@ -7,6 +7,7 @@ import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { findStateDir, type StateDir } from '../os/statedir.ts'
 import { packageVersion } from '../version.ts'
+import { notRunning } from './client.ts'
 import { connections } from './connections.ts'
 import { findElsewhere } from './elsewhere.ts'
 import { logs } from './logs.ts'
@@ -43,6 +44,7 @@ export async function runCommandLine(context: CommandContext): Promise<ExitCode>
     return runStarting(line, { ...context, startHere }, usage)
   }
   const code = await run().catch((error: unknown) => printError(error, wantsJson(context.argv)))
+  process.exitCode = code
   await outputTaken({ isToldToEnd })
   return code
 }
@@ -96,8 +98,15 @@ export async function runAsking(line: CommandLine, { stateDir, startFile }: Plac
       throw await withOrphans(found, stateDir)
     })
     if (!other) throw await withOrphans(error, stateDir)
+    // a directory that was chosen by the environment may be that of another fleet
+    if (other.path !== stateDir.path && !isLook(line))
+      throw notRunning(`One runs with another state directory; if it is meant, add: --state-dir ${other.path}`)
     return run(line, other, usage)
   }
+}
+
+function isLook({ command, dryRun }: CommandLine): boolean {
+  return command === 'status' || command === 'logs' || command === 'connections' || (command === 'reload' && dryRun)
 }
 
 async function run(line: CommandLine, stateDir: StateDir, usage: Usage): Promise<ExitCode> {

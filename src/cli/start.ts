@@ -14,6 +14,7 @@ import type { LaunchMessage } from '../ipc/messages.ts'
 import { type Orphan, orphanHint } from '../ipc/orphan.ts'
 import { printable } from '../log.ts'
 import { alreadyRunning } from '../os/pidfile.ts'
+import type { ProcessId } from '../os/processes.ts'
 import { loaderArgs } from '../os/startfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { assertUser } from '../os/users.ts'
@@ -22,6 +23,7 @@ import { DAEMON_VARIABLE } from '../variables.ts'
 import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
 import { findMaster } from './client.ts'
+import { findElsewhere } from './elsewhere.ts'
 import { formerMode } from './formermode.ts'
 import { endOrphans } from './orphans.ts'
 import type { CommandLine } from './parse.ts'
@@ -51,7 +53,7 @@ export interface StartContext {
 
 export async function start(context: StartContext): Promise<ExitCode> {
   context.check()
-  const master = findMaster(context.stateDir)
+  const master = await findLiving(context.stateDir)
   if (master) throw alreadyRunning(master)
   return context.line.daemon ? launchDaemon(context) : startForeground(context)
 }
@@ -60,7 +62,7 @@ export async function start(context: StartContext): Promise<ExitCode> {
 export async function restart(context: StartContext): Promise<ExitCode> {
   const { specs } = context.check()
   const { stateDir, line } = context
-  const master = findMaster(stateDir)
+  const master = await findLiving(stateDir)
   const former = master && (await formerMode(stateDir, master, line))
   const daemon = line.daemon || former?.daemon === true
   const watch = line.watch ?? (former?.watching === true ? { everyMs: 0 } : null)
@@ -70,6 +72,11 @@ export async function restart(context: StartContext): Promise<ExitCode> {
   if (master) await unlessGone(stopMaster(stateDir, master, line))
   if (line.force) await endOrphans(stateDir)
   return daemon ? launchDaemon(again) : startForeground(again)
+}
+
+/** Also one whose pid file was removed a moment ago. @throws ShiftworkError when that one cannot be asked. */
+async function findLiving(stateDir: StateDir): Promise<ProcessId | null> {
+  return findMaster(stateDir) ?? ((await findElsewhere(stateDir, null)) && findMaster(stateDir))
 }
 
 /** Types the same once more in a process that carries no worker's mark; what becomes of this one is no matter then. */

@@ -2,6 +2,7 @@
  * What a person sees and what a program reads: colours only on a terminal, one JSON value with
  * `--json`, errors as a sentence and what to do. Every command prints through this.
  */
+import { Writable } from 'node:stream'
 import pc from 'picocolors'
 import { describeError, ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
@@ -40,8 +41,10 @@ const LAST_WORDS_MS = 1_000
  * @param how `isToldToEnd`: not for long, as somebody waits for the end of it and not for its words.
  */
 export async function outputTaken({ isToldToEnd }: { isToldToEnd: boolean }): Promise<void> {
-  const taken = (write: Write): Promise<void> => new Promise((resolve) => void write('', () => resolve()))
-  const all = Promise.all([taken(writeToStdout()), taken(process.stderr.write.bind(process.stderr))])
+  // past what a start file may have put in the place of `write`, to stamp its lines
+  const taken = (stream: Writable): Promise<void> =>
+    new Promise((resolve) => void (Writable.prototype.write as Write).call(stream, '', () => resolve()))
+  const all = Promise.all([taken(process.stdout), taken(process.stderr)])
   let endWait = (): void => undefined
   const tooLong = new Promise<void>((resolve) => {
     if (isToldToEnd) endWait = waitFor(LAST_WORDS_MS, resolve)

@@ -47,9 +47,10 @@ export class BusinessWorker implements ClientHooks {
     this.worker.onWorkerServing = () => this.#desk?.serve()
     this.worker.onStatus = () => this.#desk?.figures() ?? {}
     this.worker.onWorkerStop = async (worker, reason) => {
-      if (reason === 'orphaned') await this.#desk?.outlast(Worker.stateDir as string)
+      if (reason === 'orphaned')
+        await this.#desk?.outlast(Worker.stateDir as string, outlastingMs(worker.stopTimeoutMs))
       // who leaves for another reason has a successor already, or is not wanted any more
-      await this.#desk?.drain({ isFollowed: reason === 'crash' })
+      await this.#desk?.drain({ isFollowed: reason === 'crash' || reason === 'hang' })
       await this.onWorkerStop?.(worker, reason)
       await this.#desk?.close()
     }
@@ -67,4 +68,9 @@ export class BusinessWorker implements ClientHooks {
     if (this.#desk) return this.#desk.commands
     throw new Error('gateways are known inside a worker of this group, from onWorkerStart on')
   }
+}
+
+/** Of the time that this worker has to leave, so much is for others: the rest for the end of its own work. */
+function outlastingMs(stopTimeoutMs = 25_000): number {
+  return Math.max(stopTimeoutMs / 2, stopTimeoutMs - 5_000)
 }

@@ -2,6 +2,8 @@
  * `listen`: one more address for a worker that serves, opened by its own code: an admin port beside the
  * public one. It is not the master's, so the port is there only while a worker has it open.
  */
+import { Server as HttpServer } from 'node:http'
+import { Server as HttpsServer } from 'node:https'
 import { Server as NetServer, type Socket } from 'node:net'
 import { type TlsOptions, Server as TlsServer } from 'node:tls'
 import { type Address, formatAddress, isLongPath, isSecure, parseAddress, speechOf } from '../address.ts'
@@ -84,9 +86,16 @@ export async function listen<Listen extends string, Message = MessageOf<Listen>,
     address: formatAddress(checked, port ?? undefined),
     port,
     connections: shown as OpenConnections<Sent>,
-    // that of `node:http` would close idle connections, on which a request may be under way
-    close: () => void NetServer.prototype.close.call(server),
+    close: () => closeGently(server),
   }
+}
+
+/** Without what `node:http` does first: it would close idle connections, on which a request may be under way. */
+function closeGently(server: NetServer): void {
+  // then there is none, and it ends its own look at them, which would keep the server for ever
+  if (server instanceof HttpServer || server instanceof HttpsServer)
+    server.once('close', () => void server.close(() => undefined))
+  NetServer.prototype.close.call(server)
 }
 
 function webConnections(owner: Owner, server: NetServer): OpenConnections {

@@ -18,7 +18,7 @@ export interface Replaced {
   connectionsCut: number
   /** It had to be killed: nobody knows what it had open. */
   killed: boolean
-  /** It ended before its drain was over, by its own code or by somebody's signal: the same. */
+  /** It ended before it had said that its drain was over, by its own code or by somebody's signal: the same. */
   leftEarly: boolean
 }
 

@@ -47,7 +47,12 @@ export async function openControl(
   const own = `${path}.${process.pid}`
   rmSync(own, { force: true })
   await listen(server, own)
-  moveTo(path, own)
+  try {
+    moveTo(path, own)
+  } catch (error) {
+    server.close()
+    throw error
+  }
   return {
     hide: () => rmSync(path, { force: true }),
     close: async () => {

@@ -10,6 +10,7 @@ import { provideBroadcast, resultOf } from '../ipc/broadcast.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
 import type { Log, LogLine } from '../log.ts'
+import { linkLog } from '../os/loglink.ts'
 import { alreadyRunning, releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { assertUser } from '../os/users.ts'
@@ -173,7 +174,10 @@ class Master {
       stateDir: this.#options.stateDir,
       log: this.#log,
       onRequest: (request, asker) => this.#requests.answer(request, asker),
-      onRestored: () => this.#logFiles.reopen(),
+      onRestored: () => {
+        linkLog(this.#options.stateDir, this.#options.logFile)
+        this.#logFiles.reopen()
+      },
     })
     const unbindSignals = bindSignals({
       stop: ({ graceful, force }) => this.#supervisor.stop({ graceful, timeoutMs: null, force }),

@@ -7,7 +7,7 @@ import { lstatSync } from 'node:fs'
 import { describeError } from '../errors.ts'
 import type { ControlRequest } from '../ipc/requests.ts'
 import type { Log } from '../log.ts'
-import { isOwnPidFile, releasePidFile, takePidFile } from '../os/pidfile.ts'
+import { isOwnPidFile, readPidFile, releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { type Asker, type ControlServer, openControl } from './control.ts'
 
@@ -23,7 +23,7 @@ export interface PresenceOptions {
 
 export class Presence {
   readonly #options: PresenceOptions
-  /** The last is the one that is found. */
+  /** One, but for a moment. */
   readonly #controls: ControlServer[] = []
   #timer: NodeJS.Timeout | null = null
   #restoring: Promise<void> = Promise.resolve()
@@ -71,7 +71,10 @@ export class Presence {
 
   #look(): void {
     const { pidFile, controlSocket } = this.#options.stateDir
-    if (isThere(controlSocket) && isThere(pidFile)) return
+    const holder = readPidFile(pidFile)
+    // one that cannot be read tells nothing
+    const isOurs = holder === null ? isThere(pidFile) : isOwnPidFile(pidFile)
+    if (isOurs && isThere(controlSocket)) return
     this.#restoring = this.#restoring.then(() => this.#restore())
   }
 
@@ -82,7 +85,9 @@ export class Presence {
       createStateDir(stateDir)
       const holder = await takePidFile(stateDir.pidFile)
       if (holder) throw new Error(`another master (pid ${holder.pid}) has its place`)
+      const former = this.#controls.splice(0)
       await this.#listen()
+      for (const control of former) void control.close()
       this.#problem = null
       onRestored()
       log.warn(`the pid file or the control socket in ${stateDir.path} was removed: made again`)

@@ -156,9 +156,9 @@ function logLeft(log: Log, notice: Extract<Notice, { type: 'left' }>, now: numbe
   const { report } = child
   const how = notice.signal ? `by ${notice.signal}` : `with code ${notice.code ?? 'unknown'}`
   const after = report && child.drainAt !== null ? ` after ${duration(now - child.drainAt)} of drain` : ''
-  if (leavesEarly(child))
+  if (child.hasParted) log.warn(`${who(child)} left ${how}; it could not say what became of its connections`)
+  else if (leavesEarly(child))
     log.warn(`${who(child)} left ${how} before its drain was over: what it still had open is lost`)
-  else if (child.hasParted) log.warn(`${who(child)} left ${how}; it could not say what became of its connections`)
   else log.info(`${who(child)} left ${how}${after}`)
   if (!report) return
   if (report.connectionsCut > 0)

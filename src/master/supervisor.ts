@@ -231,6 +231,7 @@ export class Supervisor {
         this.#isStopped = true
         this.#heartbeat.end()
         // nobody is told before what the workers had started is gone, too
+        this.preparations.endReaders()
         void this.preparations
           .readersEnd()
           .then(() => this.#sweeper.idle())

@@ -41,6 +41,13 @@ export function complainSparsely(owner: Failing, complaint: Complaint, detail: D
 /** By owner: who floods one listener hides nothing of another. */
 const known = new WeakMap<Failing, Sparse>()
 
+const waiting = new Set<Sparse>()
+
+// what was not shown is told before the end
+process.once('exit', () => {
+  for (const sparse of [...waiting]) sparse.tellLast()
+})
+
 class Sparse {
   #hidden = 0
   #last: ((others: number) => void) | null = null
@@ -57,10 +64,12 @@ class Sparse {
   }
 
   #wait(): void {
-    this.#timer = setTimeout(() => this.#tellLast(), EVERY_MS).unref()
+    waiting.add(this)
+    this.#timer = setTimeout(() => this.tellLast(), EVERY_MS).unref()
   }
 
-  #tellLast(): void {
+  tellLast(): void {
+    waiting.delete(this)
     const { last, others } = { last: this.#last, others: this.#hidden - 1 }
     this.#timer = null
     this.#last = null

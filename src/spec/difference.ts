@@ -53,12 +53,6 @@ export function disagreementOf(first: readonly Spec[], second: readonly Spec[]):
   return first.every(({ name }, index) => second[index]?.name === name) ? null : 'the order of the groups'
 }
 
-/** The same where `env` is not to be trusted: a process that has it already reads it into what it says. */
-export function disagreementButEnv(first: readonly Spec[], second: readonly Spec[]): string | null {
-  const without = (specs: readonly Spec[]): Spec[] => specs.map((spec) => ({ ...spec, env: {} }))
-  return disagreementOf(without(first), without(second))
-}
-
 function differingKey(a: object, b: object): string | null {
   const all = new Map<string, unknown>([...Object.entries(b), ...Object.entries(a)])
   const differs = (key: string): boolean =>

@@ -19,6 +19,7 @@ import { dropPrivileges } from '../os/users.ts'
 import { waitFor } from '../patience.ts'
 import { Branch } from '../protocols/branch.ts'
 import { broadcastTo } from '../protocols/broadcast.ts'
+import { checkHooks } from '../protocols/callable.ts'
 import { Connections } from '../protocols/connections.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { WebConnections } from '../protocols/http/web-connections.ts'
@@ -124,7 +125,9 @@ class WorkerProcess {
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec
     if (address) await this.#createEndpoint(address.protocol)
+    checkHooks(this.#subject)
     await this.#subject.onWorkerStart?.(this.#subject as never)
+    checkHooks(this.#subject)
     const missing = address && missingHandler(this.#runnable, address.protocol)
     if (missing)
       throw new ShiftworkError('ERR_OPTION', `Worker "${this.#spec.name}" answers nothing`, {

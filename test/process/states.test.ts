@@ -223,11 +223,21 @@ it('G6 a master whose start file has chosen its state directory is found, and th
   for (const mode of ['-d', null]) {
     if (mode === null) await project.start()
     else expect((await project.shiftwork('start', mode)).code).toBe(0)
-    for (const command of ['status', 'connections', 'reload', 'logs', 'stop']) {
-      const result = await project.shiftwork(command)
-      expect({ command, code: result.code, stderr: result.stderr }).toEqual({ command, code: 0, stderr: '' })
-      if (command !== 'logs') expect(result.stdout).not.toContain('evaluated')
+    for (const words of [['status'], ['connections'], ['reload', '--dry-run'], ['logs']]) {
+      const [command = '', ...rest] = words
+      const result = await project.shiftwork(command, ...rest)
+      expect({ words, code: result.code, stderr: result.stderr }).toEqual({ words, code: 0, stderr: '' })
+      if (words[0] !== 'logs') expect(result.stdout).not.toContain('evaluated')
     }
+    // it may have been chosen by the environment, and be another one's: what changes something wants it typed
+    const chosen = join(project.dir, 'run/chosen')
+    for (const words of [['reload'], ['scale', 'web=2'], ['stop']]) {
+      const [command = '', ...rest] = words
+      const result = await project.shiftwork(command, ...rest)
+      expect({ words, code: result.code }).toEqual({ words, code: 3 })
+      expect(result.stderr).toContain(`--state-dir ${chosen}`)
+    }
+    expect((await project.shiftwork('stop', '--state-dir', chosen)).code).toBe(0)
     expect(project.processes).toEqual([])
     expect((await project.shiftwork('status')).code).toBe(3)
   }

@@ -2,12 +2,14 @@
  * A business worker process: its links to gateways, the clients that those have given to it, and how it
  * lets go of them. Made by `BusinessWorker` in `onWorkerStart`.
  */
+
 import { ShiftworkError } from '../../index.ts'
 import { Absence } from '../absence.ts'
 import { parseBusAddress } from '../bus/address.ts'
 import { Far } from '../bus/far.ts'
 import { BusReach } from '../bus/reach.ts'
 import { DEFAULT_DEADLINE_MS } from '../options.ts'
+import { waitFor } from '../patience.ts'
 import { Commands } from '../peer/commands.ts'
 import type { PeerLink } from '../peer/link.ts'
 import { Links } from '../peer/links.ts'
@@ -94,16 +96,19 @@ export class Desk implements ClientHome {
 
   /**
    * The master is lost, and the gateways of this state directory leave, too: handles what their clients have said, until
-   * they have left. Takes no clients of gateways that come now. Who calls it has the deadline, as every gateway has its
-   * own.
+   * they have left, or this long. Takes no clients of gateways that come now.
    */
-  async outlast(stateDir: string): Promise<void> {
+  async outlast(stateDir: string, atMostMs: number): Promise<void> {
     if (this.#phase !== 'serving') return
     this.#phase = 'outlasting'
     for (const link of this.#links.all()) if (link.stateDir === stateDir) this.#outlasted.add(link)
     if (this.#outlasted.size === 0) return
     await new Promise<void>((resolve) => {
-      this.#onOutlasted = resolve
+      const endWait = waitFor(atMostMs, resolve)
+      this.#onOutlasted = () => {
+        endWait()
+        resolve()
+      }
     })
   }
 

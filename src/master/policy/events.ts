@@ -5,7 +5,7 @@
 import type { DrainReport, ReplaceReason } from '../../ipc/messages.ts'
 import type { Failure } from '../../ipc/status.ts'
 import type { DescriptorUse } from '../../os/descriptors.ts'
-import { disagreementButEnv, disagreementOf } from '../../spec/difference.ts'
+import { disagreementOf } from '../../spec/difference.ts'
 import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
@@ -172,6 +172,11 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
     case 'parted':
       child.hasParted = true
       applyFailure(fleet, child, event, now)
+      // nobody can hurry it any more, or ask whether it hangs
+      child.deadlineAt = Math.min(
+        child.deadlineAt ?? Number.POSITIVE_INFINITY,
+        now + event.timeoutMs + LEAVE_TIMEOUT_MS,
+      )
       return
     case 'resigned':
       child.resigned = true
@@ -222,8 +227,8 @@ function compareReadings(fleet: Fleet, { read, next }: Reload): void {
   if (!read) return
   for (const child of fleet.children.values()) {
     if (!child.specs || next.get(child.name) !== child.generation) continue
-    const compare = child.isUnbiased ? disagreementOf : disagreementButEnv
-    child.disagreement = compare(read.specs, child.specs)
+    // what the others read may be made of the env that they have been given
+    if (child.isUnbiased) child.disagreement = disagreementOf(read.specs, child.specs)
   }
 }
 

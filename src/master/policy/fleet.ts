@@ -179,9 +179,9 @@ export function createFleet(specs: readonly Spec[], conditions: Conditions): Fle
   }
 }
 
-/** It ends now, and has not said that its drain is over: what it had open is lost. Asked before its exit is applied. */
-export function leavesEarly({ state, servingAt, drainReason, report, hasParted }: Child): boolean {
-  return state === 'draining' && servingAt !== null && drainReason !== 'crash' && report === null && !hasParted
+/** It ends now, and has not said that its drain is over: nobody knows what it had open. Asked before its exit is applied. */
+export function leavesEarly({ state, servingAt, drainReason, report }: Child): boolean {
+  return state === 'draining' && servingAt !== null && drainReason !== 'crash' && report === null
 }
 
 /** A group whose slots are all to be filled with this generation. */

@@ -30,8 +30,10 @@ const MAX_NAMED = 10
 /** While so many handlers have not settled, or those of so many bytes, no more is read, */
 const MAX_BUSY = 10_000
 const MAX_BUSY_BYTES = 64 * 1024 * 1024
-/** until it is so much of that. */
+/** until it is so much of that, */
 const LITTLE = 0.5
+/** or for so long: a worker that is deaf for ever is of no use to anybody. */
+const HELD_MS = 10_000
 
 export class Datagrams {
   readonly #owner: Owner
@@ -43,6 +45,9 @@ export class Datagrams {
   #busyBytes = 0
   /** Too much is not handled yet: nothing is read for a while. */
   #isHeld = false
+  #patience: NodeJS.Timeout | null = null
+  /** What waits in the kernel is read whatever is not handled yet. */
+  #isLastCall = false
   /** Who waits until the kernel has every answer. */
   #onceFlushed: (() => void)[] = []
   #sending = 0
@@ -101,7 +106,7 @@ export class Datagrams {
     void settling.then(() => {
       this.#busy.delete(connection)
       this.#busyBytes -= connection.bytesRead
-      if (this.#isHeld && !this.#isBusierThan(LITTLE)) this.#goOn()
+      if (this.#isHeld && !this.#isBusierThan(LITTLE)) this.#goOn('others have')
       this.#noteIdle()
     })
   }
@@ -112,14 +117,23 @@ export class Datagrams {
 
   /** What comes waits in the kernel, for another worker, and is dropped there when it is too much, as ever with UDP. */
   #hold(): void {
-    if (!this.#port) return
+    if (!this.#port || this.#isLastCall) return
     this.#isHeld = true
     this.#port.stopReading()
+    this.#tell(`${this.#busy.size} handlers have not settled: reads no more until it is half of that`)
+    this.#patience = setTimeout(() => this.#goOn('they may never settle'), HELD_MS).unref()
   }
 
-  #goOn(): void {
+  #goOn(why: string): void {
+    if (this.#patience) clearTimeout(this.#patience)
     this.#isHeld = false
+    this.#tell(`reads again, ${this.#busy.size} handlers have not settled: ${why}`)
     if (this.#isReading) this.#port?.readAgain()
+  }
+
+  #tell(text: string): void {
+    const { protocol, worker } = this.#owner
+    console.error(`shiftwork: worker ${worker.id}: ${protocol}: ${text}`)
   }
 
   // ---- drain -------------------------------------------------------------------------------------------------------
@@ -137,6 +151,8 @@ export class Datagrams {
    * more comes, it ends all the same.
    */
   stopWhenRead(): void {
+    this.#isLastCall = true
+    if (this.#isHeld) this.#goOn('this worker leaves')
     const lastAt = performance.now() + LAST_CALL_MS
     let turns = 0
     const look = (before: number): void => {

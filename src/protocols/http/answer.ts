@@ -137,9 +137,12 @@ export function refuse(response: ServerResponse, status: number, headers: Record
 export function answerFailed(response: ServerResponse, status: number): void {
   for (const name of response.getHeaderNames()) response.removeHeader(name)
   response.statusMessage = ''
-  if (isWhole(response.req) && !exchangeOf(response.req.socket).last)
-    response.writeHead(status, { 'Content-Length': 0 }).end()
-  else refuse(response, status)
+  if (!isWhole(response.req) || exchangeOf(response.req.socket).last) {
+    refuse(response, status)
+    return
+  }
+  response.writeHead(status, { 'Content-Length': 0 })
+  response.end()
 }
 
 /** `node:http` calls the handler before it knows that there is no body. */

@@ -25,7 +25,10 @@ export function closeBroken(socket: Socket, response: ServerResponse | undefined
 
 /** To a client of HTTP/1.0, which nginx is by default, a regular end of the connection is the end of the answer. */
 function endsWithConnection(response: ServerResponse): boolean {
-  return response.headersSent && !response.chunkedEncoding && !response.hasHeader('Content-Length')
+  if (!response.headersSent || response.chunkedEncoding) return false
+  // the head that was written: what is given to `writeHead` is no header that was set
+  const { _header: head, _hasBody: hasBody } = response as ServerResponse & { _header?: unknown; _hasBody?: unknown }
+  return hasBody !== false && !/^content-length:/im.test(String(head))
 }
 
 /** Neither TLS nor a unix socket has such a thing, nor a connection that was ended or is gone. */

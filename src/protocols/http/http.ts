@@ -68,20 +68,23 @@ function withRejections<Server>(make: () => Server): Server {
 
 /** What user code put on the server is called where nobody could catch what it throws: that would end the worker. */
 function watchListeners(web: Web, server: HttpServer | HttpsServer, isHostRequired: boolean): void {
-  const caught: Catch = (error, event, first, second) => {
-    if (event !== 'request' && !isHandedOut(event)) return false
-    const [request, answer] = [first as IncomingMessage, second as ServerResponse | Duplex]
-    failListener({ web, error, event, request, answer, isAlone: server.listenerCount(event) === 1 })
-    return true
+  const failed = (how: Failure['how']): Catch => {
+    return (error, event, first, second) => {
+      if (event !== 'request' && !isHandedOut(event)) return false
+      const [request, answer] = [first as IncomingMessage, second as ServerResponse | Duplex]
+      failListener({ web, error, event, request, answer, how })
+      return true
+    }
   }
   tapEvents(
     server,
     (event, first, second) =>
       event === 'timeout' ? closeIfSilent(server, first as Socket) : isRefused(event, first, second, isHostRequired),
-    caught,
+    failed('threw'),
   )
+  const rejects = failed('rejected')
   const rejected = (error: unknown, event: string, ...[first, second]: unknown[]): void => {
-    if (!caught(error, event, first, second)) void Promise.reject(error)
+    if (!rejects(error, event, first, second)) void Promise.reject(error)
   }
   Object.assign(server, { [captureRejectionSymbol]: rejected })
 }
@@ -133,15 +136,24 @@ function announce({ runnable, owner }: Web, socket: Socket): void {
   if ((onConnect || onClose) && !isUnseen(socket)) connectionOf(owner, socket, true)
 }
 
-/** As `fail`. @param isAlone nobody else may be at work on an answer, and find it given. */
-function failListener({ web, error, event, request, answer, isAlone }: Failure): void {
-  if (answer instanceof ServerResponse && isAlone) {
+/** As `fail`, where nobody else may be at work on an answer, and find it given. */
+function failListener({ web, error, event, request, answer, how }: Failure): void {
+  const isRequest = answer instanceof ServerResponse
+  if (isRequest && answerers(web, event) === 1) {
     fail(web, answer, error)
     return
   }
   report(web, request, `a listener of '${event}'`, error)
-  if (!(answer instanceof ServerResponse)) answer.destroy()
-  else if (!answer.writableEnded) breakOff(answer)
+  if (!isRequest) answer.destroy()
+  // a throw keeps the request from those behind it; one that rejects may only have looked on
+  else if (how === 'threw' && !answer.writableEnded) breakOff(answer)
+}
+
+/** How many may answer: a hook, and listeners of user code. Ours that has no hook to call answers nobody. */
+function answerers({ runnable }: Web, event: string): number {
+  const { onRequest, onMessage, server } = runnable.subject
+  const foreign = server?.listeners(event).filter((listener) => !ownListeners.has(listener)).length ?? 0
+  return event === 'request' && (onRequest || onMessage) ? foreign + 1 : foreign
 }
 
 interface Failure {
@@ -151,7 +163,7 @@ interface Failure {
   request: IncomingMessage
   /** Or what a request is handed out with. */
   answer: ServerResponse | Duplex
-  isAlone: boolean
+  how: 'threw' | 'rejected'
 }
 
 /** A handler that failed costs its own client an answer of 500, or the connection, and nobody else anything. */

@@ -62,6 +62,11 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
     return this.#state
   }
 
+  /** Also one whose socket has gone before all that it brought was handled. */
+  override get isLeaving(): boolean {
+    return super.isLeaving || this.#isGone || !this.socket.writable
+  }
+
   get isAtRest(): boolean {
     return !this.#isBusy && waitingBytes(this.#parse) === 0 && this.bufferedBytes === 0
   }
@@ -297,7 +302,10 @@ export class StreamConnection<Message = unknown, Sent = unknown> extends Connect
     if (this.#state === 'closed') return
     this.#isGone = true
     const isUnheard = this.#isBusy || waitingBytes(this.#parse) > 0
-    if (this.#hasEnded && this.#isAlive && isUnheard) return
+    if (this.#hasEnded && this.#isAlive && isUnheard) {
+      this.owner.connections.lose?.(this as Connection)
+      return
+    }
     if (!this.#isBusy || this.#state === 'closing' || this.isPiped) {
       this.#finish()
       return

@@ -105,10 +105,16 @@ export class WebSocketConnection extends Connection<string | Uint8Array> {
     const wire = this.#wire
     if (!this.maySend(this.#isWritable) || !wire) return false
     const done = this.#asksEachTime ? this.#ask() : undefined
-    // what is neither compressed nor masked needs no turn behind what is
-    const frame = this.#isCompressed || wire.isClient ? null : encodeFrame(value)
-    if (frame) this.socket.write(frame, done)
-    else wire.send(value, done)
+    try {
+      // what is neither compressed nor masked needs no turn behind what is
+      const frame = this.#isCompressed || wire.isClient ? null : encodeFrame(value)
+      if (frame) this.socket.write(frame, done)
+      else wire.send(value, done)
+    } catch (error) {
+      // nothing was written that could be taken
+      if (done) this.#asked--
+      throw error
+    }
     const wasFull = this.isFull
     const sent = this.noteSent()
     if (this.isFull && !wasFull && !done) this.socket.once('drain', () => this.#noteTaken())

@@ -77,7 +77,7 @@ it('when the master is lost it handles all that the gateways of its fleet have, 
   const { desk, gateway } = await serve({ onMessage: (client: Client) => void handled.push(client.id) })
   gateway.give(1)
   let isOver = false
-  const outlasting = desk.outlast('/fleet').then(() => {
+  const outlasting = desk.outlast('/fleet', 3_600_000).then(() => {
     isOver = true
   })
   for (let round = 1; round <= 10; round++) {
@@ -93,7 +93,7 @@ it('when the master is lost it handles all that the gateways of its fleet have, 
 
 it('gateways of another fleet stay when its master is lost: it waits for none of them', async () => {
   const { desk } = await serve({})
-  await desk.outlast('/another fleet')
+  await desk.outlast('/another fleet', 20_000)
 })
 
 it.each([true, false])('its gateways are told whether another one comes in its place (%s)', async (isFollowed) => {

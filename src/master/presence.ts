@@ -4,7 +4,7 @@
  * nothing runs. Made by the master's main.
  */
 import { lstatSync } from 'node:fs'
-import { describeError } from '../errors.ts'
+import { describeError, systemCode } from '../errors.ts'
 import type { ControlRequest } from '../ipc/requests.ts'
 import type { Log } from '../log.ts'
 import { isOwnPidFile, readPidFile, releasePidFile, takePidFile } from '../os/pidfile.ts'
@@ -85,9 +85,9 @@ export class Presence {
       createStateDir(stateDir)
       const holder = await takePidFile(stateDir.pidFile)
       if (holder) throw new Error(`another master (pid ${holder.pid}) has its place`)
-      const former = this.#controls.splice(0)
       await this.#listen()
-      for (const control of former) void control.close()
+      // the former one goes when this one is in its place, and not before
+      for (const control of this.#controls.splice(0, this.#controls.length - 1)) void control.close()
       this.#problem = null
       onRestored()
       log.warn(`the pid file or the control socket in ${stateDir.path} was removed: made again`)
@@ -105,6 +105,6 @@ function isThere(path: string): boolean {
     return true
   } catch (error) {
     // only a name that is gone is; whatever else is in the way tells nothing
-    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
+    return systemCode(error) !== 'ENOENT'
   }
 }

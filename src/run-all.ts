@@ -15,6 +15,7 @@ import type { Launcher } from './master/spawn.ts'
 import { startTimeOf } from './os/processes.ts'
 import { absoluteStartFile, loaderArgs, throughLink } from './os/startfile.ts'
 import { stateDirAt } from './os/statedir.ts'
+import { workingDirectories } from './os/workingdirectory.ts'
 import type { Runnable } from './protocols/hooks.ts'
 import { checkSpecs, type RawWorker } from './spec/check.ts'
 import { checkPlaces, checkSettings, type Places, type RunOptions, type Settings } from './spec/settings.ts'
@@ -149,7 +150,7 @@ function launcher(startFile: string, stateDir: string, options: RunOptions): Lau
   return {
     bootstrap: throughLink(bootstrap, startFile),
     execArgv: loaderArgs(process.execArgv, cwd).map((arg) => throughLink(arg, startFile)),
-    cwd: throughLink(cwd, startFile),
+    directories: workingDirectories(cwd, process.env['PWD'], startFile),
     startFile,
     origin: { startFile, stateDir, byFile, master: { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' } },
     workerOutput: () => ['inherit', 'inherit'],

@@ -14,6 +14,7 @@ import { linkLog } from '../os/loglink.ts'
 import { alreadyRunning, releasePidFile, takePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { assertUser } from '../os/users.ts'
+import { lostDirectory } from '../os/workingdirectory.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
@@ -155,6 +156,7 @@ class Master {
         ...this.#descriptors.warnings(),
         ...(this.#presence?.warnings() ?? []),
         ...options.inheritance.warnings(),
+        ...lostDirectory(options.launcher.directories),
       ],
       lastReload: () => this.#lastReload,
       metrics: metrics?.address ?? null,

@@ -2,6 +2,7 @@
  * What a reload needs beside workers: listeners bound and let go, the command before it, the start file
  * read by a process of its own. Owned by the supervisor; each outcome goes back to it as an event.
  */
+import { presentDirectory } from '../os/workingdirectory.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { runGate } from './gate.ts'
@@ -132,7 +133,7 @@ export class Preparations {
     this.#gateEnd = new Promise((resolve) => {
       this.#endGate = runGate({
         ...preReload,
-        cwd: launcher.cwd,
+        cwd: presentDirectory(launcher.directories),
         onLine: (text) => onNotice({ type: 'gate', what: 'printed', text }),
         onEnd: (failure, output) => {
           onEvent({ type: 'gate', reload, failure, output })

@@ -9,6 +9,7 @@ import { formatMark, type Origin } from '../ipc/mark.ts'
 import { type Identity, type MasterMessage, seal, unseal, type WorkerMessage } from '../ipc/messages.ts'
 import { WIRE_VERSION } from '../ipc/requests.ts'
 import { debug } from '../log.ts'
+import { presentDirectory } from '../os/workingdirectory.ts'
 import { waitFor } from '../patience.ts'
 import { IDENTITY_VARIABLE, WORKER_VARIABLE } from '../variables.ts'
 import { slotKey } from './policy/fleet.ts'
@@ -18,7 +19,8 @@ export interface Launcher {
   /** The worker's first module, through the release's symlink when there is one. */
   bootstrap: string
   execArgv: string[]
-  cwd: string
+  /** Where its processes begin: the first that is there by then. */
+  directories: readonly string[]
   startFile: string
   /** What its processes are marked with. */
   origin: Origin
@@ -72,7 +74,7 @@ export function spawnProcess(
     execArgv: launcher.execArgv,
     // a title has only the room of the arguments that the process was started with
     args: [launcher.startFile, titleRoom(who.name)],
-    cwd: launcher.cwd,
+    cwd: presentDirectory(launcher.directories),
     stdio: ['ignore', ...launcher.workerOutput(), 'ipc'],
   } as Parameters<typeof cluster.setupPrimary>[0])
   let forked: ClusterWorker

@@ -2,7 +2,7 @@
  * The start file as the user named it, and what a new process needs to run it: the loader for
  * TypeScript, and paths that follow a `current` symlink to the next release.
  */
-import { existsSync, readFileSync, realpathSync } from 'node:fs'
+import { readFileSync, realpathSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, extname, isAbsolute, join, resolve, sep } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -15,11 +15,11 @@ import { ShiftworkError } from '../errors.ts'
 export function absoluteStartFile(file: string, cwd: string, pwd: string | undefined): string {
   const path = resolve(cwd, file)
   if (pwd === undefined || !isAbsolute(pwd) || pwd === cwd || !path.startsWith(cwd + sep)) return path
-  return leadsTo(pwd, cwd) ? join(pwd, path.slice(cwd.length)) : path
+  return isWayTo(pwd, cwd) ? join(pwd, path.slice(cwd.length)) : path
 }
 
 /** True where a shell that went to `pwd` is in `cwd` now, or was, before the link on its way was switched. */
-function leadsTo(pwd: string, cwd: string): boolean {
+export function isWayTo(pwd: string, cwd: string): boolean {
   if (realPathOf(pwd) === cwd) return true
   const link = sharedPrefix(pwd, realPathOf(pwd))
   const below = link ? pwd.slice(link.named.length) : ''
@@ -117,9 +117,9 @@ export function throughLink(path: string, startFile: string): string {
   const isUrl = path.startsWith('file:')
   const real = isUrl ? fileURLToPath(path) : path
   const link = sharedPrefix(dirname(startFile), dirname(realPathOf(startFile)))
-  if (!link || !real.startsWith(link.real + sep)) return path
+  if (!link || !(real === link.real || real.startsWith(link.real + sep))) return path
   const linked = link.named + real.slice(link.real.length)
-  if (!existsSync(linked)) return path
+  if (realPathOf(linked) !== realPathOf(real)) return path
   return isUrl ? pathToFileURL(linked).href : linked
 }
 

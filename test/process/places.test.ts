@@ -1,5 +1,5 @@
 /** A master is found again from everywhere, and a reload follows the link of a release directory. Scenarios F8, F9. */
-import { mkdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readlinkSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { Status } from '../../src/ipc/status.ts'
@@ -92,6 +92,8 @@ class Releases {
     this.project = Project.create({}, { directory: 'releases/1' })
     this.current = join(this.project.root, 'current')
     for (const version of ['1', '2', '3']) this.#write(version)
+    // of all releases: each of them may be removed
+    renameSync(join(this.project.dir, 'node_modules'), join(this.project.root, 'node_modules'))
     this.switchTo('1')
   }
 
@@ -107,7 +109,6 @@ class Releases {
       ['package.json', project.read('package.json')],
     ] as const)
       project.write(`../${version}/${name}`, text)
-    if (version !== '1') symlinkSync(join(project.dir, 'node_modules'), join(this.directory(version), 'node_modules'))
   }
 
   /** As deployment tools do it: a new link, moved over the old one. */
@@ -143,12 +144,30 @@ for (const from of ['by the absolute path of the link', 'from inside the link'] 
       const newShell = { cwd: releases.directory(version), env: { PWD: current } }
       expect((await statusOf(project, [], newShell)).master.pid).toBe(status.master.pid)
     }
-    rmSync(releases.directory('2'), { recursive: true })
-    expect((await shiftwork(project, ['reload', ...words], where)).code).toBe(0)
+    // no worker is in the release in which it all began; a deployment removes that one
+    for (const { pid } of (await statusOf(project, words, where)).groups[0]?.processes ?? [])
+      expect(readlinkSync(`/proc/${pid}/cwd`)).toBe(inside ? releases.directory('3') : '/')
+    for (const version of ['1', '2']) rmSync(releases.directory(version), { recursive: true })
+    const later = inside ? { cwd: releases.directory('3'), env: { PWD: current } } : where
+    expect((await shiftwork(project, ['reload', ...words], later)).code).toBe(0)
+    expect((await statusOf(project, words, later)).master.warnings).toEqual([])
     expect((await shiftwork(project, ['restart', join(current, 'start.js')], { cwd: '/' })).code).toBe(0)
-    expect((await shiftwork(project, ['stop', ...words], where)).code).toBe(0)
+    expect((await shiftwork(project, ['stop', ...words], later)).code).toBe(0)
     expect(project.processes).toEqual([])
   })
+
+it('F9 a working directory that was removed keeps no worker from being started, and status says so', async () => {
+  const project = web()
+  const gone = join(project.root, 'gone')
+  mkdirSync(gone)
+  expect((await shiftwork(project, ['start', '-d', project.startFile], { cwd: gone })).code).toBe(0)
+  rmSync(gone, { recursive: true })
+  expect((await shiftwork(project, ['reload', project.startFile])).code).toBe(0)
+  const { groups, master } = await statusOf(project, [project.startFile], { cwd: '/' })
+  for (const { pid } of groups[0]?.processes ?? []) expect(readlinkSync(`/proc/${pid}/cwd`)).toBe(project.dir)
+  expect(master.warnings).toEqual([`the working directory ${gone} is gone: workers are started in ${project.dir}`])
+  expect((await shiftwork(project, ['stop', project.startFile])).code).toBe(0)
+})
 
 it('F9 a $PWD left over from a project beside this one leads nobody astray', async () => {
   const releases = new Releases()

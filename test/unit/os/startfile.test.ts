@@ -72,6 +72,18 @@ describe('throughLink', () => {
     expect(realpathSync(path)).toBe(join(two, 'dist/worker/main.js'))
   })
 
+  it('names the release itself through the link', () => {
+    const { current, one } = releases()
+    expect(throughLink(one, join(current, 'src/start.ts'))).toBe(current)
+  })
+
+  it('leaves alone a directory that only holds what a linked start file leads to', () => {
+    const { root, one } = releases()
+    mkdirSync(join(root, 'bin'))
+    symlinkSync(join(one, 'src/start.ts'), join(root, 'bin/start.ts'))
+    expect(throughLink(join(one, 'src'), join(root, 'bin/start.ts'))).toBe(join(one, 'src'))
+  })
+
   it('does so for URLs, also with blanks in them', () => {
     const { current, one } = releases()
     write(join(one, 'a b/loader.mjs'))

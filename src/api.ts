@@ -40,9 +40,9 @@ export interface WorkerOptions<Message = unknown, Sent = unknown> extends Connec
   /** The kernel's queue of connections that no worker has accepted yet. Default 511. */
   backlog?: number
   /** Workers become this user (name or id) before `onWorkerStart`; needs a master that root started. */
-  user?: string
-  /** And this group; default: the user's own. */
-  group?: string
+  user?: string | number
+  /** And this group (name or id); default: the user's own. */
+  group?: string | number
   /** Permissions of a unix socket, 0o660 for example. */
   socketMode?: number
   /** Owner of a unix socket: `user` or `user:group`. */
@@ -132,8 +132,8 @@ export class Worker<
   declare hangTimeoutMs: number
   declare bakeMs: number
   declare backlog: number
-  declare user: string
-  declare group: string
+  declare user: string | number
+  declare group: string | number
   declare socketMode: number
   declare socketOwner: string
   declare after: string | string[]

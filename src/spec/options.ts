@@ -9,6 +9,9 @@ import { OWN_VARIABLES } from '../variables.ts'
 import { nearest } from '../words.ts'
 import { MAX_COUNT } from './spec.ts'
 
+/** The greatest id of a user or group; the one above stands for none. */
+const MAX_ACCOUNT = 4_294_967_294
+
 /** Reads options by type; each method throws one sentence with what to do. */
 export class OptionCheck {
   /** The beginning of each sentence. */
@@ -53,6 +56,15 @@ export class OptionCheck {
     if (value === undefined) return null
     if (typeof value === 'string' && value !== '') return value
     throw this.#wrong(option, value, 'text that is not empty')
+  }
+
+  /** A user or a group: its name, or its number, which is handed on as text. */
+  account(option: string): string | null {
+    const value = this.#options[option]
+    if (value === undefined) return null
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_ACCOUNT) return String(value)
+    if (typeof value === 'string' && value !== '') return value
+    throw this.#wrong(option, value, `a name or a whole number from 0 to ${MAX_ACCOUNT}`)
   }
 
   /** One of these words; none: the first. */

@@ -75,6 +75,10 @@ describe('checkSpecs gives', () => {
     expect(checked).toMatchObject(options)
   })
 
+  it('a user and a group by number', () => {
+    expect(spec('web', { user: 0, group: 65_533 })).toMatchObject({ user: '0', group: '65533' })
+  })
+
   it("'cpus' as a number", () => {
     expect(spec('web', { count: 'cpus' }).count).toBe(availableParallelism())
   })
@@ -121,8 +125,9 @@ describe('checkSpecs refuses', () => {
     ['bakeMs', {}, 'an object', `a whole number from 0 to ${MAX_TIMER}`],
     ['backlog', 0, '0', 'a whole number from 1 to 65535'],
     ['maxRequests', () => 5, 'a function', `a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`],
-    ['user', '', '""', 'text that is not empty'],
-    ['group', 33, '33', 'text that is not empty'],
+    ['user', '', '""', 'a name or a whole number from 0 to 4294967294'],
+    ['user', -1, '-1', 'a name or a whole number from 0 to 4294967294'],
+    ['group', 1.5, '1.5', 'a name or a whole number from 0 to 4294967294'],
     ['env', 'A=1', '"A=1"', 'an object of text values'],
     ['env', null, 'null', 'an object of text values'],
   ])('%s: %o', (option, value, shown, expected) => {

@@ -84,6 +84,8 @@ export interface OpenOptions {
   headers?: Record<string, string>
   /** Answers the close frame with the same; default true. */
   answersClose?: boolean
+  /** Answers pings, as browsers do, and shows none of them; default true. */
+  answersPings?: boolean
 }
 
 export const HANDSHAKE = {
@@ -96,19 +98,21 @@ export const HANDSHAKE = {
 export class FrameClient {
   /** The answer to the handshake. */
   readonly answer: Answer
-  /** Every frame that came. */
+  /** Every frame that came, but pings that were answered. */
   readonly frames: Frame[] = []
   readonly client: Client
   readonly #answersClose: boolean
+  readonly #answersPings: boolean
   #rest: Buffer
   #end: Farewell['end'] | null = null
   #read = 0
   readonly #news = new Signal()
 
-  private constructor(client: Client, answer: Answer & { rest: Buffer }, answersClose: boolean) {
+  private constructor(client: Client, answer: Answer & { rest: Buffer }, how: OpenOptions) {
     this.client = client
     this.answer = answer
-    this.#answersClose = answersClose
+    this.#answersClose = how.answersClose ?? true
+    this.#answersPings = how.answersPings ?? true
     this.#rest = answer.rest
     client.socket.on('data', (chunk) => this.#take(chunk))
     client.socket.on('error', (error: NodeJS.ErrnoException) => {
@@ -128,10 +132,10 @@ export class FrameClient {
 
   /** On a connection that has spoken HTTP before. */
   static async over(client: Client, options: OpenOptions = {}): Promise<FrameClient> {
-    const { path = '/', headers = {}, answersClose = true } = options
+    const { path = '/', headers = {} } = options
     const answer = await client.upgrade({ path, headers: { ...HANDSHAKE, ...headers } })
     if (answer.status !== 101) throw new Error(`not upgraded: ${answer.status}`)
-    return new FrameClient(client, answer, answersClose)
+    return new FrameClient(client, answer, options)
   }
 
   write(...parts: Uint8Array[]): void {
@@ -192,10 +196,18 @@ export class FrameClient {
     this.#rest = Buffer.concat([this.#rest, chunk])
     for (let parsed = parseFrame(this.#rest); parsed; parsed = parseFrame(this.#rest)) {
       this.#rest = this.#rest.subarray(parsed.end)
-      this.frames.push(parsed.frame)
-      if (parsed.frame.opcode === OPCODES.close && this.#answersClose)
-        this.client.socket.write(frame(OPCODES.close, parsed.frame.payload))
+      this.#note(parsed.frame)
     }
     this.#news.tell()
+  }
+
+  #note(came: Frame): void {
+    if (came.opcode === OPCODES.ping && this.#answersPings) {
+      this.client.socket.write(frame(OPCODES.pong, came.payload))
+      return
+    }
+    this.frames.push(came)
+    if (came.opcode === OPCODES.close && this.#answersClose)
+      this.client.socket.write(frame(OPCODES.close, came.payload))
   }
 }

@@ -186,7 +186,7 @@ describe('hooks', () => {
       }
       worker.onMessage = () => undefined
     `)
-    const client = await open()
+    const client = await open({ answersPings: false })
     const ping = await client.next()
     expect([ping.opcode, ping.payload.toString()]).toEqual([OPCODES.ping, 'life?'])
     client.write(frame(OPCODES.pong, ping.payload))
@@ -474,7 +474,8 @@ describe('limits', () => {
     `,
       options,
     )
-    const client = await open({ headers: { 'Sec-WebSocket-Extensions': 'permessage-deflate' } })
+    const headers = { 'Sec-WebSocket-Extensions': 'permessage-deflate' }
+    const client = await open({ headers, answersPings: false })
     client.send('go')
     expect(await client.farewell()).toMatchObject({ code: 1000, end: 'closed' })
     const texts = client.frames.filter(({ opcode, reserved }) => opcode === OPCODES.text && reserved === 0)

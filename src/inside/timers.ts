@@ -4,6 +4,7 @@
  */
 import { describeError } from '../errors.ts'
 import type { WorkerView } from '../protocols/connection.ts'
+import { report } from '../protocols/report.ts'
 import type { CutReport } from '../protocols/traffic.ts'
 import { settlingOf } from '../settling.ts'
 
@@ -149,6 +150,6 @@ export class Timers {
   }
 
   report(what: string): void {
-    console.error(`shiftwork: worker ${this.worker.id}: ${what}`)
+    report(this.worker, what)
   }
 }

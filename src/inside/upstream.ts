@@ -8,6 +8,7 @@ import { describeError, ShiftworkError } from '../errors.ts'
 import type { Connection, ConnectionHooks, Owner, Registry, WorkerView } from '../protocols/connection.ts'
 import type { Hook } from '../protocols/connection-state.ts'
 import type { ConnectionLimits } from '../protocols/limits.ts'
+import { report } from '../protocols/report.ts'
 import { settlingOf } from '../settling.ts'
 import { cannotConnect, dial, leftMs, type Target } from './dial.ts'
 import { openerOf, type Spoken } from './openers.ts'
@@ -287,6 +288,6 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
   }
 
   #report(what: string): void {
-    console.error(`shiftwork: worker ${this.#home.worker.id}: ${what}`)
+    report(this.#home.worker, what)
   }
 }

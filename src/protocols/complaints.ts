@@ -1,15 +1,15 @@
 /**
- * What the log says of connections that have failed. What anybody on the network can bring about is one entry a
+ * What the output of a worker says of connections that have failed. What anybody on the network can bring about is one entry a
  * second of each listener at most, with how many were not shown: the first is written at once, of those that come
  * within a second of it the last, at its end.
  */
 import { describeError } from '../errors.ts'
-import { report } from './late.ts'
+import { type Reporting, report } from './report.ts'
 
 /** Whose connection it was. */
 export interface Failing {
   readonly protocol: string
-  readonly worker: { readonly id: number }
+  readonly worker: Reporting
 }
 
 interface Complaint {
@@ -84,7 +84,7 @@ function write(owner: Failing, { what, error }: Complaint, how: { detail: Detail
   const { stack } = describeError(error)
   const more = how.others > 0 ? ` (and ${how.others} more)` : ''
   const why = how.detail === 'stack' ? stack : firstLineOf(stack)
-  report(owner.worker.id, `${what} of a ${owner.protocol} connection failed${more}: ${why}`)
+  report(owner.worker, `${what} of a ${owner.protocol} connection failed${more}: ${why}`)
 }
 
 /** The other side's bytes may stand in it: nothing that would be a line of its own, or colour it. */

@@ -337,14 +337,14 @@ export abstract class Connection<Sent = unknown> {
     const hook = this.onError ?? this.owner.hooks.onError
     if (!hook || this.#isTellingError) return
     this.#isTellingError = true
-    callLate(this.worker.id, 'onError', () => hook(this, error))
+    callLate(this.worker, 'onError', () => hook(this, error))
     this.#isTellingError = false
   }
 
   protected tellClosed(): void {
     this.owner.connections.delete(this)
     const hook = this.onClose ?? this.owner.hooks.onClose
-    if (hook) callLate(this.worker.id, 'onClose', () => hook(this))
+    if (hook) callLate(this.worker, 'onClose', () => hook(this))
     this.#target?.close()
     // who hands on to it must not wait for room
     this.#isFull = false
@@ -379,7 +379,7 @@ export abstract class Connection<Sent = unknown> {
     if (bufferedBytes >= this.owner.limits.maxSendBufferBytes && !this.#isFull) {
       this.#isFull = true
       const hook = this.onBufferFull ?? this.owner.hooks.onBufferFull
-      if (hook) callLate(this.worker.id, 'onBufferFull', () => hook(this))
+      if (hook) callLate(this.worker, 'onBufferFull', () => hook(this))
     }
     return null
   }
@@ -389,7 +389,7 @@ export abstract class Connection<Sent = unknown> {
     if (!this.#isFull || this.bufferedBytes > 0) return
     this.#isFull = false
     const hook = this.onBufferDrain ?? this.owner.hooks.onBufferDrain
-    if (hook) callLate(this.worker.id, 'onBufferDrain', () => hook(this))
+    if (hook) callLate(this.worker, 'onBufferDrain', () => hook(this))
     this.#releaseDrained()
   }
 

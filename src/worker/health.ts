@@ -7,6 +7,7 @@
 import { describeError, ShiftworkError } from '../errors.ts'
 import { waitFor } from '../patience.ts'
 import type { Runnable } from '../protocols/hooks.ts'
+import { report } from '../protocols/report.ts'
 import type { HealthCheck } from '../spec/spec.ts'
 import { askOwnServer } from './probe.ts'
 
@@ -63,7 +64,7 @@ export class Health {
   }
 
   #print(text: string): void {
-    console.error(`shiftwork: worker ${this.#runnable.subject.id}: ${this.#name} ${text}`)
+    report(this.#runnable.subject, `${this.#name} ${text}`)
   }
 
   /** Ends it for good, in the middle of a try too. */

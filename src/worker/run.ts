@@ -23,6 +23,7 @@ import { checkHooks } from '../protocols/callable.ts'
 import { Connections } from '../protocols/connections.ts'
 import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { WebConnections } from '../protocols/http/web-connections.ts'
+import { report } from '../protocols/report.ts'
 import { missingHandler } from '../protocols/server.ts'
 import { Traffic } from '../protocols/traffic.ts'
 import type { Spec } from '../spec/spec.ts'
@@ -78,7 +79,7 @@ class WorkerProcess {
   readonly #broadcaster: Broadcaster
   readonly #upstreams: Upstreams
   readonly #timers: Timers
-  readonly #figures = new FigureReader((sentence) => console.error(`shiftwork: ${sentence}`))
+  readonly #figures = new FigureReader((sentence) => report(this.#subject, sentence))
   #endpoint: Endpoint | null = null
   #phase: 'starting' | 'prepared' | 'serving' | 'draining' = 'starting'
   #isOrphan = false
@@ -229,7 +230,7 @@ class WorkerProcess {
     try {
       await hook()
     } catch (error) {
-      console.error(`shiftwork: ${name} threw: ${describeError(error).stack}`)
+      report(this.#subject, `${name} threw: ${describeError(error).stack}`)
     }
   }
 
@@ -267,7 +268,7 @@ class WorkerProcess {
 
   #crash(error: unknown): void {
     const failure = describeError(error)
-    console.error(`shiftwork: uncaught, this worker finishes what it has and leaves: ${failure.stack}`)
+    report(this.#subject, `uncaught, this worker finishes what it has and leaves: ${failure.stack}`)
     if (this.#phase === 'draining') return
     // resigned before the master hears of it: it may name another leader at once
     this.#subject.isLeader = false

@@ -420,7 +420,7 @@ it('U5 an onRequest that throws or rejects: its client gets 500, it is logged wi
     const answer = await get(target, path)
     expect([answer.status, answer.body]).toEqual([500, ''])
     await running.line(new RegExp(`^hook error true ${message}$`, 'm'))
-    await running.line(new RegExp(`worker 0: the handler of GET ${path} threw: .*${message}`))
+    await running.line(new RegExp(`web/0 \\(pid \\d+\\): the handler of GET ${path} threw: .*${message}`))
   }
   expect(running.stderr).toMatch(/Error: thrown here\n\s+at .*start\.js:\d+/)
   expect((await get(target)).body).toBe('fine')

@@ -193,7 +193,7 @@ export const run = async () => {
     /^late ERR_CONNECT closed$/m,
     /^late again ERR_CONNECT$/m,
     // nobody listens to onError
-    /^shiftwork: worker 0: Cannot connect to text:\/\/127\.0\.0\.1:\d+: connection refused$/m,
+    /^shiftwork: \S+\/0 \(pid \d+\): Cannot connect to text:\/\/127\.0\.0\.1:\d+: connection refused$/m,
   ])
     await running.line(pattern)
   expect(running.stdout).not.toMatch(/connected|closed (waiting|connecting)/)

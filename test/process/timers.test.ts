@@ -51,10 +51,10 @@ export const run = () => {
   await running.line(/^tick 4 true$/m)
   await running.line(/^once is false$/m)
   await running.line(
-    /^shiftwork: worker 0: the timer of Module\.run \(file:\S+\/jobs\.js:9:23\) threw: Error: rejected$/m,
+    /^shiftwork: \S+\/0 \(pid \d+\): the timer of Module\.run \(file:\S+\/jobs\.js:9:23\) threw: Error: rejected$/m,
   )
   await running.line(
-    /^shiftwork: worker 0: the timer of Module\.run \(file:\S+\/jobs\.js:14:22\) threw: Error: thrown$/m,
+    /^shiftwork: \S+\/0 \(pid \d+\): the timer of Module\.run \(file:\S+\/jobs\.js:14:22\) threw: Error: thrown$/m,
   )
   expect((await project.shiftwork('stop')).code).toBe(0)
   expect(running.stdout).not.toMatch(/NEVER|tick 5/)

@@ -5,6 +5,7 @@
  */
 import type { RemoteInfo } from 'node:dgram'
 import type { Owner } from '../connection.ts'
+import { report } from '../report.ts'
 import type { CutReport } from '../traffic.ts'
 import { DatagramConnection, type Sender, type Wire } from './datagram.ts'
 
@@ -133,7 +134,7 @@ export class Datagrams {
 
   #tell(text: string): void {
     const { protocol, worker } = this.#owner
-    console.error(`shiftwork: worker ${worker.id}: ${protocol}: ${text}`)
+    report(worker, `${protocol}: ${text}`)
   }
 
   // ---- drain -------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import { describeError } from '../../errors.ts'
 import { settlingOf } from '../../settling.ts'
 import type { Owner } from '../connection.ts'
 import type { Runnable } from '../hooks.ts'
+import { report } from '../report.ts'
 import { type Catch, tapEvents } from '../tap.ts'
 import { isUnseen } from '../unseen.ts'
 import { answerFailed, comesTooLate, refuse } from './answer.ts'
@@ -143,7 +144,7 @@ function failListener({ web, error, event, request, answer, how }: Failure): voi
     fail(web, answer, error)
     return
   }
-  report(web, request, `a listener of '${event}'`, error)
+  complain(web, request, `a listener of '${event}'`, error)
   if (!isRequest) answer.destroy()
   // a throw keeps the request from those behind it; one that rejects may only have looked on
   else if (how === 'threw' && !answer.writableEnded) breakOff(answer)
@@ -169,7 +170,7 @@ interface Failure {
 /** A handler that failed costs its own client an answer of 500, or the connection, and nobody else anything. */
 function fail(web: Web, response: ServerResponse, error: unknown): void {
   const { socket } = response.req
-  report(web, response.req, 'the handler', error)
+  complain(web, response.req, 'the handler', error)
   connectionOf(web.owner, socket, !isUnseen(socket)).noteError(error)
   // an answer that is whole is delivered, whatever its handler does then
   if (response.writableEnded) return
@@ -177,8 +178,6 @@ function fail(web: Web, response: ServerResponse, error: unknown): void {
   else if (!response.destroyed) answerFailed(response, 500)
 }
 
-function report({ runnable }: Web, { method = '?', url = '?' }: IncomingMessage, who: string, error: unknown): void {
-  console.error(
-    `shiftwork: worker ${runnable.subject.id}: ${who} of ${method} ${url} threw: ${describeError(error).stack}`,
-  )
+function complain({ runnable }: Web, { method = '?', url = '?' }: IncomingMessage, who: string, error: unknown): void {
+  report(runnable.subject, `${who} of ${method} ${url} threw: ${describeError(error).stack}`)
 }

@@ -82,8 +82,8 @@ it('a throw and a rejection are logged with the place, and the timer goes on', a
   await vi.advanceTimersByTimeAsync(500)
   expect(count).toBe(5)
   expect(errors.map((line) => line.split('\n')[0])).toEqual([
-    'shiftwork: worker 0: the timer of jobs.ts:1:1 threw: Error: thrown',
-    'shiftwork: worker 0: the timer of jobs.ts:1:1 threw: Error: rejected',
+    `shiftwork: jobs/0 (pid ${process.pid}): the timer of jobs.ts:1:1 threw: Error: thrown`,
+    `shiftwork: jobs/0 (pid ${process.pid}): the timer of jobs.ts:1:1 threw: Error: rejected`,
   ])
 })
 
@@ -135,7 +135,7 @@ describe('the end', () => {
     await vi.advanceTimersByTimeAsync(1)
     expect(done).toEqual(['led'])
     expect(timers.cut()).toEqual({ connections: 0, requests: [] })
-    expect(errors).toEqual(['shiftwork: worker 0: the timer of any was not done at the deadline'])
+    expect(errors).toEqual([`shiftwork: jobs/0 (pid ${process.pid}): the timer of any was not done at the deadline`])
     await vi.advanceTimersByTimeAsync(300)
     expect(done).toEqual(['led', 'any'])
   })

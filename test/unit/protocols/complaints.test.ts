@@ -13,8 +13,8 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-const owner = () => ({ protocol: 'text', worker: { id: 3 } })
-const START = 'shiftwork: worker 3: input of a text connection failed'
+const owner = () => ({ protocol: 'text', worker: { name: 'chat', id: 3 } })
+const START = `shiftwork: chat/3 (pid ${process.pid}): input of a text connection failed`
 
 it('a flood is one line a second: the first, and the last with how many were between', () => {
   const flooded = owner()
@@ -43,7 +43,7 @@ it('who floods one listener hides nothing of another, nor what handlers throw', 
 })
 
 it('the other side’s bytes begin no line of their own, and are not shown without end', () => {
-  const error = new Error(`\u001b[31m${'x'.repeat(500)}\nshiftwork: worker 0: forged`)
+  const error = new Error(`\u001b[31m${'x'.repeat(500)}\nshiftwork: web/0 (pid 1): forged`)
   complainSparsely(owner(), { what: 'input', error }, 'line')
   expect(logged[0]).toBe(`${START}: Error: ?[31m${'x'.repeat(288)}`)
 })

@@ -28,7 +28,7 @@ function healthOf(tries: ((worker: unknown) => unknown)[], check: Partial<Health
     return tries[Math.min(calls.length, tries.length) - 1]?.(worker)
   }
   const begunAt = Date.now()
-  const subject = { server: null, id: 3 }
+  const subject = { server: null, name: 'web', id: 3 }
   const runnable = { subject, healthFunction } as unknown as Runnable
   return { health: new Health(runnable, { ...CHECK, ...check }), calls, subject }
 }
@@ -84,8 +84,8 @@ it('the third try may be the good one; those before it are printed', async () =>
   expect(await outcomeOf(health)).toBe('healthy')
   expect(calls).toEqual([0, 500, 1_000])
   expect(printed).toEqual([
-    'shiftwork: worker 3: health check returned false, it is tried again',
-    'shiftwork: worker 3: health check threw: the queue is away, it is tried again',
+    `shiftwork: web/3 (pid ${process.pid}): health check returned false, it is tried again`,
+    `shiftwork: web/3 (pid ${process.pid}): health check threw: the queue is away, it is tried again`,
   ])
 })
 

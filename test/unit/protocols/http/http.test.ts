@@ -99,7 +99,7 @@ describe('a listener that user code has put on the server, and that fails', () =
         await client.closed()
         expect(client.text).toBe('')
       }
-      expect(web.log()).toMatch(/worker 0: a listener of 'upgrade' of GET \/\/ threw: TypeError: Invalid URL/)
+      expect(web.log()).toMatch(/\/0 \(pid \d+\): a listener of 'upgrade' of GET \/\/ threw: TypeError: Invalid URL/)
       expect(web.log()).toMatch(/a listener of 'connect' of CONNECT \/\/ threw: TypeError/)
       const next = web.client()
       next.socket.write(get('/'))

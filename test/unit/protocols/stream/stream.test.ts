@@ -133,7 +133,9 @@ describe('a failure costs one connection its life', () => {
     await until('it is closed', () => told.includes('closed'))
     expect(told).toEqual([`error ${part} is broken`, 'closed'])
     expect(logged[0]).toMatch(
-      new RegExp(`^shiftwork: worker 0: .* of a text connection failed: Error: ${part} is broken`),
+      new RegExp(
+        `^shiftwork: web/0 \\(pid ${process.pid}\\): .* of a text connection failed: Error: ${part} is broken`,
+      ),
     )
     // what clients can bring about is a single line
     expect(logged[0]?.includes('\n')).toBe(part === 'encode')

@@ -8,10 +8,12 @@ import type { TlsOptions } from 'node:tls'
 import { type BroadcastResult, broadcast, encodeData } from './ipc/broadcast.ts'
 import { ownStateDir } from './ipc/ownstatedir.ts'
 import { broadcastTo } from './protocols/broadcast.ts'
+import { HOOKS } from './protocols/callable.ts'
 import type { Connection, OpenConnections } from './protocols/connection.ts'
 import type { ConnectionOf, MessageOf, RequestListener, Runnable, SentOf, WorkerHooks } from './protocols/hooks.ts'
 import { limitsOf } from './protocols/limits.ts'
 import type { ConnectionOptions } from './protocols/options.ts'
+import { checkProperties, checkStatics } from './protocols/strangers.ts'
 import type { Protocol } from './protocols/stream/protocol.ts'
 import { type WebSocketChoice, webSocketOf } from './protocols/websocket/websocket-options.ts'
 import { type Described, runAll } from './run-all.ts'
@@ -281,7 +283,7 @@ function isProperty(name: string): boolean {
 function describe(worker: Worker): Described {
   const options = optionsOf(worker)
   return {
-    raw: { listen: worker.listen, options, check: () => worker.onCheck?.() },
+    raw: { listen: worker.listen, options, check: (name) => checkOf(worker, name) },
     adopt: (spec) => Object.assign(worker, { name: spec.name, count: spec.count, reloadable: spec.reloadable }),
     // of options that were checked
     runnable: () => ({
@@ -294,6 +296,13 @@ function describe(worker: Worker): Described {
       healthFunction: healthFunctionOf(options['healthCheck']),
     }),
   }
+}
+
+/** What nobody would read, and what its own code has to say against it. */
+function checkOf(worker: Worker, name: string): unknown {
+  checkProperties(name, worker)
+  checkStatics(Worker)
+  return worker.onCheck?.()
 }
 
 function healthFunctionOf(option: unknown): Runnable['healthFunction'] {
@@ -313,7 +322,5 @@ function optionsOf(worker: Worker): Record<string, unknown> {
 
 const FIELDS = new Set([
   ...['listen', 'id', 'generation', 'isLeader', 'server', 'connections'],
-  ...['onCheck', 'onWorkerStart', 'onWorkerServing', 'onWorkerStop', 'onWorkerReload', 'onLeader', 'onStatus'],
-  ...['onRequest', 'onWebSocketConnect', 'onConnect', 'onMessage', 'onClose', 'onError'],
-  ...['onBufferFull', 'onBufferDrain'],
+  ...['onCheck', ...HOOKS],
 ])

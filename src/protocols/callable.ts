@@ -5,7 +5,8 @@
 import { ShiftworkError } from '../errors.ts'
 import type { Subject, WorkerHooks } from './hooks.ts'
 
-const HOOKS = Object.keys({
+/** Every hook that runs in a worker. */
+export const HOOKS = Object.keys({
   onWorkerStart: 1,
   onWorkerServing: 1,
   onWorkerStop: 1,

@@ -7,6 +7,7 @@ import { type Address, addressKey, hasAnyPort, isSecure, parseAddress, securedBy
 import { ShiftworkError } from '../errors.ts'
 import { nearest } from '../words.ts'
 import { checkConnections } from './connections.ts'
+import { hintForOption } from './foreign.ts'
 import { OptionCheck, show } from './options.ts'
 import { findOrderFault } from './order.ts'
 import { DEFAULTS, type HealthCheck, MAX_TIMER_MS, OPTION_NAMES, type Spec } from './spec.ts'
@@ -18,7 +19,7 @@ export interface RawWorker {
   listen: unknown
   options: Readonly<Record<string, unknown>>
   /** What the worker's own code has to say against it, thrown. */
-  check?(): unknown
+  check?(name: string): unknown
 }
 
 /**
@@ -71,7 +72,7 @@ function checkWorker(worker: RawWorker, index: number, warnings: string[]): Spec
   }
   checkConnections(check, address)
   warnAboutKeepAlive(spec, options, warnings)
-  worker.check?.()
+  worker.check?.(name)
   return spec
 }
 
@@ -89,7 +90,8 @@ function rejectUnknown(name: string, options: Readonly<Record<string, unknown>>)
     if ((OPTION_NAMES as readonly string[]).includes(option)) continue
     const guess = nearest(option, OPTION_NAMES)
     throw new ShiftworkError('ERR_OPTION', `Worker "${name}" has an unknown option "${option}"`, {
-      hint: guess ? `Did you mean "${guess}"?` : `Known options: ${OPTION_NAMES.join(', ')}.`,
+      hint:
+        hintForOption(option) ?? (guess ? `Did you mean "${guess}"?` : `Known options: ${OPTION_NAMES.join(', ')}.`),
     })
   }
 }

@@ -43,7 +43,8 @@ export interface Places {
   stdoutFile: string | null
 }
 
-const RUN_OPTION_NAMES = [
+/** Every name that may stand in the options of `runAll`. */
+export const RUN_OPTION_NAMES = [
   'stateDir',
   'logFile',
   'logFormat',

@@ -25,6 +25,7 @@ import type { Runnable, Subject } from '../protocols/hooks.ts'
 import { WebConnections } from '../protocols/http/web-connections.ts'
 import { report } from '../protocols/report.ts'
 import { missingHandler } from '../protocols/server.ts'
+import { checkProperties } from '../protocols/strangers.ts'
 import { Traffic } from '../protocols/traffic.ts'
 import type { Spec } from '../spec/spec.ts'
 import { WORKER_VARIABLE } from '../variables.ts'
@@ -129,6 +130,7 @@ class WorkerProcess {
     checkHooks(this.#subject)
     await this.#subject.onWorkerStart?.(this.#subject as never)
     checkHooks(this.#subject)
+    checkProperties(this.#spec.name, this.#subject)
     const missing = address && missingHandler(this.#runnable, address.protocol)
     if (missing)
       throw new ShiftworkError('ERR_OPTION', `Worker "${this.#spec.name}" answers nothing`, {

@@ -36,6 +36,14 @@ it.each<[string, string[], number, RegExp]>([
   [`new Worker(); Worker.runAll({ argv: 'stop' })`, [], 1, /runAll: argv is "stop"/],
   [`new Worker(); Worker.runAll({ argv: null })`, [], 1, /runAll: argv is null/],
   [`new Worker(); Worker.runAll(null)`, ['stop'], 3, /Not running/],
+  [
+    `new Worker('${CHAT}').onWebsocketConnect = () => 1; Worker.runAll()`,
+    ['start'],
+    1,
+    /"onWebsocketConnect"[\s\S]*"onWebSocketConnect"/,
+  ],
+  [`new Worker().processes = 4; Worker.runAll()`, ['start'], 1, /unknown option "processes"[\s\S]*"count"/],
+  [`new Worker(); Worker.daemonize = true; Worker.runAll()`, ['start'], 1, /"daemonize"[\s\S]*start -d/],
 ])('%s', async (code, words, exit, sentence) => {
   const said = await run(code, words)
   expect(said.stderr).toMatch(sentence)

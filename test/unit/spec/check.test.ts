@@ -149,7 +149,9 @@ describe('checkSpecs refuses', () => {
     ['cuont', 'Did you mean "count"?'],
     ['stopTimeout', 'Did you mean "stopTimeoutMs"?'],
     ['Count', 'Did you mean "count"?'],
-    ['reusePort', /^Known options: name, count, reloadable, /],
+    ['bananas', /^Known options: name, count, reloadable, /],
+    ['reusePort', /the master holds the port/],
+    ['processes', 'The number of processes is "count".'],
   ])('an unknown option %s, with a guess', (option, hint) => {
     const refused = refusal(one({ name: 'web', [option]: 1 }))
     expect(refused.message).toBe(`Worker "web" has an unknown option "${option}"`)

@@ -5,6 +5,8 @@
 import type { Server as HttpServer, ServerOptions } from 'node:http'
 import type { Server as HttpsServer } from 'node:https'
 import type { TlsOptions } from 'node:tls'
+import { ShiftworkError } from './errors.ts'
+import { isInside } from './inside/present.ts'
 import { type BroadcastResult, broadcast, encodeData } from './ipc/broadcast.ts'
 import { ownStateDir } from './ipc/ownstatedir.ts'
 import { broadcastTo } from './protocols/broadcast.ts'
@@ -95,6 +97,8 @@ export type HealthCheckOption =
 /** Before a process is a worker. */
 const NOTHING_OPEN: OpenConnections = new Set<Connection>()
 const registered: Worker[] = []
+/** What this process is was decided by then: a Worker that is created later is nobody's. */
+let hasRun = false
 const given = new WeakMap<Worker, Readonly<Record<string, unknown>>>()
 
 /**
@@ -212,10 +216,12 @@ export class Worker<
   onBufferDrain: Hooks<this, Message, Sent, C>['onBufferDrain'] = null
 
   /**
-   * Never throws; `runAll` checks everything.
+   * Checks nothing; `runAll` checks everything.
    * @param listen `http://host:port`, `text+tls://[ipv6]:port`, `frame+unix:///path`, `udp://host:port`; none for a group without a listener.
+   * @throws ShiftworkError `ERR_START_FILE` after `runAll`, so in a worker, too: it would never run.
    */
   constructor(listen?: Listen | WorkerOptions<Message, Sent>, options?: WorkerOptions<Message, Sent>) {
+    if (hasRun || isInside()) throw tooLate(listen)
     const isBare = typeof listen === 'object' && listen !== null
     const all = { ...(isBare ? listen : options) } as Record<string, unknown>
     this.listen = isBare ? undefined : listen
@@ -256,6 +262,7 @@ export class Worker<
    */
   static runAll(options: RunOptions = {}): void {
     const workers = registered.splice(0)
+    hasRun = true
     const byName = (name: string): Worker | undefined => workers.find((worker) => worker.name === name)
     // anybody may write anything: what is no object is refused as options that are not known
     runAll(
@@ -271,6 +278,18 @@ export class Worker<
       },
     )
   }
+}
+
+/** As in Workerman, where a worker may open another address like this. */
+function tooLate(listen: unknown): ShiftworkError {
+  const address = typeof listen === 'string' ? `'${listen}'` : ''
+  return new ShiftworkError(
+    'ERR_START_FILE',
+    `new Worker(${address}) comes after Worker.runAll() and would never run`,
+    {
+      hint: `Create it in the start file, before runAll(); one more address of a worker is opened with listen(${address || 'address'}, { onMessage }).`,
+    },
+  )
 }
 
 type Hooks<W, Message, Sent, C> = WorkerHooks<W, Message, Sent, C>

@@ -26,6 +26,11 @@ export function enter(inside: Inside): void {
   Object.assign(process, { [INSIDE]: inside })
 }
 
+/** Whether this process is a worker whose start file was read. */
+export function isInside(): boolean {
+  return INSIDE in process
+}
+
 /**
  * @param what the caller, for the sentence.
  * @throws ShiftworkError `ERR_NOT_IN_WORKER` in the master, on the command line, and at the top level of a start file.

@@ -82,6 +82,18 @@ const BAD: Bad[] = [
   },
   {
     id: 'C14',
+    what: 'a hook that is misspelled',
+    app: `export function createApp(worker) { worker.onclosed = () => {}; return (_, response) => response.end() }`,
+    shows: /Worker "web" has an unknown hook "onclosed"[\s\S]*Did you mean "onClose"/,
+  },
+  {
+    id: 'C14',
+    what: 'a Worker inside a worker',
+    app: `import { Worker } from 'shiftwork'\nexport function createApp() { new Worker('text://127.0.0.1:5678') }`,
+    shows: /new Worker\('text:\/\/127\.0\.0\.1:5678'\) comes after Worker\.runAll\(\)[\s\S]*listen\('text:/,
+  },
+  {
+    id: 'C14',
     what: 'a megabyte of output before it fails',
     app: `for (let i = 0; i < 10_000; i++) console.log('x'.repeat(100))\nconsole.log('the last words')\nthrow new Error('too much')`,
     shows: /too much[\s\S]*the last words/,

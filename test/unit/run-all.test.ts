@@ -50,3 +50,9 @@ it.each<[string, string[], number, RegExp]>([
   expect(said.stderr).not.toMatch(/^\s+at /m)
   expect(said.code).toBe(exit)
 })
+
+it('a Worker that is created after runAll is refused where it stands: nobody would run it', async () => {
+  const said = await run(`Worker.runAll(); new Worker('${CHAT}')`, ['stop'])
+  expect(said.stderr).toMatch(/new Worker\('websocket:\S+'\) comes after Worker\.runAll\(\)[\s\S]*start\.ts:2:/)
+  expect(said.code).toBe(1)
+})

@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'ERR_MESSAGE_TOO_LARGE'
   | 'ERR_TIMEOUT'
   | 'ERR_ANSWERED'
+  | 'ERR_TOO_LATE'
   | 'ERR_BAD_REQUEST'
   | 'ERR_BUS'
 

@@ -248,9 +248,15 @@ export class Upstream<Message = unknown, Sent = unknown, C = Connection<Sent>>
   }
 
   #createHooks(): ConnectionHooks {
+    const handle: ConnectionHooks['onMessage'] = (connection, message) =>
+      this.onMessage?.(connection as C, message as Message)
+    const handler = (): ConnectionHooks['onMessage'] => this.onMessage && handle
     return {
       onConnect: (connection) => this.#greet(connection as C),
-      onMessage: (connection, message) => this.onMessage?.(connection as C, message as Message),
+      // what nobody handles is counted as such
+      get onMessage() {
+        return handler()
+      },
       onClose: (connection) => this.onClose?.(connection as C),
       onError: (connection, error) => this.onError?.(connection as C, this.#explain(error)),
       onBufferFull: (connection) => this.onBufferFull?.(connection as C),

@@ -3,13 +3,13 @@
  * protocol makes of a connection. It holds what is the same for all of them: who it is, its hooks, what
  * becomes of their errors, and how full its send buffer is.
  */
-import { ShiftworkError } from '../errors.ts'
 import { settlingOf } from '../settling.ts'
 import { type Carrier, idOf } from './carrier.ts'
 import { complain, complainSparsely } from './complaints.ts'
 import type { ConnectionContext, ConnectionState, Hook } from './connection-state.ts'
 import { callLate } from './late.ts'
 import type { ConnectionLimits } from './limits.ts'
+import { dropped, pipedTooLate } from './losses.ts'
 import { lookEveryMs, Questions } from './silence.ts'
 
 /** What happens to a connection. Each may be async; none of it may end the worker. `C` is its class. */
@@ -89,6 +89,8 @@ export abstract class Connection<Sent = unknown> {
   /** null: it was never looked at for its silence. */
   #questions: Questions | null = null
   #target: Connection | null = null
+  /** Messages that nobody has handled. */
+  #unheard = 0
 
   constructor(owner: Owner, socket: Carrier) {
     this.owner = owner
@@ -215,7 +217,8 @@ export abstract class Connection<Sent = unknown> {
   /**
    * Hands each message on to another connection, as fast as that one takes them, and closes it when this
    * one is closed. Takes the place of `onMessage`; `onClose` is still called. Where that one is piped back
-   * to this one, an end of either is handed on as an end, and what the other still says arrives.
+   * to this one, an end of either is handed on as an end, and what the other still says arrives. Call it before
+   * `onConnect` has settled: messages that came before and that nobody handled fail it, with `ERR_TOO_LATE`.
    */
   pipe<Other>(target: Connection<Other>): Connection<Other> {
     this.onMessage = (_connection, message) => {
@@ -223,6 +226,8 @@ export abstract class Connection<Sent = unknown> {
       return target.#sendWhenDrained(message as Other)
     }
     this.#target = target as Connection
+    // a stream without its beginning is another stream
+    if (this.#unheard > 0) this.fail('pipe', pipedTooLate(this.#unheard))
     // it has gone while the other one was made ready
     if (this.state === 'closed') target.close()
     return target
@@ -306,6 +311,7 @@ export abstract class Connection<Sent = unknown> {
   protected call(name: 'onConnect' | 'onMessage', message?: unknown): Promise<unknown> | null {
     const own = name === 'onMessage' ? this.onMessage : null
     const hook = own ?? this.owner.hooks[name]
+    if (!hook && name === 'onMessage') this.#unheard++
     if (!hook) return null
     try {
       return settlingOf(hook(this, message as never))?.catch((error: unknown) => this.fail(name, error)) ?? null
@@ -361,14 +367,7 @@ export abstract class Connection<Sent = unknown> {
   /** @returns false, with an error, when nothing can be sent now. */
   protected maySend(isWritable: boolean): boolean {
     if (isWritable && this.bufferedBytes < this.owner.limits.maxSendBufferBytes) return true
-    this.tellError(
-      isWritable
-        ? new ShiftworkError(
-            'ERR_SEND_BUFFER_FULL',
-            `${this.bufferedBytes} bytes wait to be sent: a message is dropped`,
-          )
-        : new ShiftworkError('ERR_CONNECTION_CLOSED', 'The connection is closed: a message is dropped'),
-    )
+    this.tellError(dropped({ isWritable, bufferedBytes: this.bufferedBytes }))
     return false
   }
 

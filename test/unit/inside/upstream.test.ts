@@ -287,3 +287,14 @@ it('one to which its server has said goodbye is not handed out any more', async 
   ;(await accepted).destroy()
   expect(await next).not.toBe(first)
 })
+
+it('what a server has said before it was piped, and nobody has handled, fails the pipe', async () => {
+  const port = await plain((socket) => void socket.on('error', () => undefined).write('welcome\n'))
+  const [from, to] = [connect(`text://127.0.0.1:${port}`), connect(`text://127.0.0.1:${port}`)]
+  const told: unknown[] = []
+  from.onError = (_, error) => told.push((error as { code?: string }).code)
+  const [source, target] = [await from.whenConnected(), await to.whenConnected()]
+  await until('it has come', () => source.bytesRead > 0 && source.isAtRest)
+  source.pipe(target)
+  expect(told).toEqual(['ERR_TOO_LATE'])
+})

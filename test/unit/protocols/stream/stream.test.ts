@@ -476,6 +476,31 @@ describe('pipe', () => {
     expect([...front.told, ...back.told]).toEqual(['closed', 'closed'])
   })
 
+  it('what had come before, and nobody has handled, fails it and closes both: the target would miss the beginning', async () => {
+    const [front, back] = [await pair(), await pair()]
+    await turns()
+    front.client.write('first\n')
+    await until('it has come', () => front.connection.bytesRead > 0 && front.connection.isAtRest)
+    front.connection.pipe(back.connection).pipe(front.connection)
+    expect(front.told).toEqual(['error ERR_TOO_LATE'])
+    expect(logged[0]).toMatch(/pipe of a text connection failed: ShiftworkError: pipe\(\) comes too late: 1 message /)
+    await Promise.all([once(front.client, 'end'), once(back.client, 'end')])
+    expect(back.got()).toBe('')
+  })
+
+  it('what had come before, and was handled, does not: a greeting of one’s own', async () => {
+    const heard: string[] = []
+    const front = await pair({ hooks: { onMessage: (_, line) => heard.push(line) } })
+    const back = await pair()
+    await turns()
+    front.client.write('greeting\n')
+    await until('it is handled', () => heard.length > 0)
+    front.connection.pipe(back.connection)
+    front.client.write('rest\n')
+    await once(back.client, 'data')
+    expect([heard, back.got()]).toEqual([['greeting'], 'rest\n'])
+  })
+
   it('when the target is gone, who is piped into it both ways is closed', async () => {
     const [front, back] = [await pair(), await pair()]
     await turns()

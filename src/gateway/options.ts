@@ -37,7 +37,7 @@ export interface LinkOptions {
    * `redis://host:port`, `rediss://user:password@host:port/namespace`: reach the gateways of other machines, too, those of
    * the same namespace. Needs the package `redis`. Default: this machine alone.
    */
-  bus?: string
+  bus?: string | undefined
 }
 
 export interface GatewaySettings {

@@ -36,7 +36,7 @@ const FOREIGN_HOOKS: ReadonlyMap<string, string> = new Map([
  * @throws ShiftworkError `ERR_OPTION` for the first that looks like a hook or an option and is none.
  */
 export function checkProperties(name: string, worker: object): void {
-  for (const [property, value] of Object.entries(worker)) {
+  for (const [property, value] of ownValues(worker)) {
     const hint = hintForProperty(property, value)
     if (hint !== undefined)
       throw new ShiftworkError('ERR_OPTION', `Worker "${name}" has an unknown option "${property}"`, { hint })
@@ -54,7 +54,7 @@ export function checkProperties(name: string, worker: object): void {
  * @throws ShiftworkError `ERR_OPTION`, as of a worker's.
  */
 export function checkStatics(workerClass: object): void {
-  for (const [property, value] of Object.entries(workerClass)) {
+  for (const [property, value] of ownValues(workerClass)) {
     const isOfRunAll = (RUN_OPTION_NAMES as readonly string[]).includes(property)
     const hint = isOfRunAll ? `Give it to runAll: Worker.runAll({ ${property} }).` : hintForStatic(property, value)
     if (hint !== undefined)
@@ -66,6 +66,11 @@ export function checkStatics(workerClass: object): void {
       hint: OF_MASTER.includes(meant) ? guess(meant) : `It is each worker's own: worker.${meant} = …`,
     })
   }
+}
+
+/** Without calling getters: they are the user's. */
+function ownValues(object: object): [name: string, value: unknown][] {
+  return Object.entries(Object.getOwnPropertyDescriptors(object)).map(([name, { value }]) => [name, value])
 }
 
 function guess(meant: string): string {

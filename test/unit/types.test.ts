@@ -1,5 +1,6 @@
 /** What the compiler knows of a worker: messages and what may be sent follow from the address, or from the protocol. */
 import { expectTypeOf, it } from 'vitest'
+import { BusinessWorker, Gateway, GatewayClient } from '../../src/gateway/index.ts'
 import {
   type Connection,
   type HttpRequest,
@@ -92,6 +93,15 @@ it('a protocol of one’s own says what a message is, and what may be sent', () 
     connection.send({ item: 'x' })
   }
   expectTypeOf<WorkerOptions<Order, { total: number }>['protocol']>().toEqualTypeOf<typeof ORDERS | undefined>()
+})
+
+it('a bus may come from the environment, where there is none', () => {
+  const bus = process.env['NO_SUCH_BUS']
+  const gateway = new Gateway('text://127.0.0.1:0', { bus })
+  const business = new BusinessWorker({ bus })
+  const client = new GatewayClient({ bus, linkDir: '/nowhere' })
+  client.disconnect()
+  expectTypeOf([gateway.worker, business.worker]).toEqualTypeOf<Worker[]>()
 })
 
 it('a context is the user’s own', () => {

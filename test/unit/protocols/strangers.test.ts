@@ -64,6 +64,15 @@ describe('a worker', () => {
   })
 })
 
+it('no getter of the user’s is called', () => {
+  const own = new Worker()
+  const get = (): never => {
+    throw new Error('not yet')
+  }
+  Object.defineProperty(own, 'db', { enumerable: true, get })
+  expect(refusal(() => checkProperties('chat', own))).toBeNull()
+})
+
 describe('the class', () => {
   it.each<[string, unknown, string, RegExp]>([
     ['daemonize', true, 'setting', /start -d/],

@@ -68,9 +68,11 @@ export function checkStatics(workerClass: object): void {
   }
 }
 
-/** Without calling getters: they are the user's. */
+/** What was assigned, without calling getters: they are the user's. */
 function ownValues(object: object): [name: string, value: unknown][] {
-  return Object.entries(Object.getOwnPropertyDescriptors(object)).map(([name, { value }]) => [name, value])
+  return Object.entries(Object.getOwnPropertyDescriptors(object))
+    .filter(([, { enumerable, get }]) => enumerable && !get)
+    .map(([name, { value }]) => [name, value])
 }
 
 function guess(meant: string): string {

@@ -80,7 +80,7 @@ it('U5 onStatus: its figures are in status and metrics, what does not fit is lef
   await running.line(/onStatus threw: Error: no figures today/)
   await running.line(/onStatus: wrong is NaN: left out/)
   await running.line(/onStatus: it returned a promise, which is not awaited: left out/)
-  expect(said().match(/shiftwork: onStatus/g)).toHaveLength(3)
+  expect(said().match(/^shiftwork: \S+\/\d \(pid \d+\): onStatus/gm)).toHaveLength(3)
   expect(said()).not.toContain('nobody waits for this')
 
   // a frozen worker says nothing
@@ -100,6 +100,6 @@ it('U5 onStatus: its figures are in status and metrics, what does not fit is lef
   process.kill(starting?.pid ?? 0, 'SIGUSR2')
   expect((await reload).code).toBe(0)
   expect(figuresOf(await statusWith(project, 'slow'))['slow']).toEqual({ isReady: true })
-  expect(said().match(/shiftwork: onStatus/g)).toHaveLength(3)
+  expect(said().match(/^shiftwork: \S+\/\d \(pid \d+\): onStatus/gm)).toHaveLength(3)
   expect((await project.shiftwork('stop')).code).toBe(0)
 })

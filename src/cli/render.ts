@@ -1,4 +1,5 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
+import { mixedText, rejectedText } from '../ipc/standing.ts'
 import type { Figures, GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
 import { printable } from '../log.ts'
 import { duration, firstLine, plural, replacedText } from '../words.ts'
@@ -199,14 +200,12 @@ export function outcome(reload: ReloadSummary): string {
     case 'done':
       return `${replacedText(reload.replaced)}, generation ${reload.generation}${kept}`
     case 'rejected':
-      return 'nothing was touched, the old code serves'
+      return rejectedText(reload)
     case 'cancelled':
       return 'the master was stopped'
     case 'failed':
       return 'nothing runs, the master waits for a change'
-    case 'mixed': {
-      const fresh = reload.replaced.map((row) => `${row.name}/${row.id}`).join(', ')
-      return `${fresh === '' ? 'no worker runs' : `${fresh} run`} the new code, the others the old`
-    }
+    case 'mixed':
+      return mixedText(reload)
   }
 }

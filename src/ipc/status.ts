@@ -29,6 +29,20 @@ export interface ReloadFailure extends Failure {
   output: string
 }
 
+/** Where a group of a reload stands. */
+export interface Standing {
+  name: string
+  count: number
+  /** Workers that serve when it is answered, of any generation. */
+  serving: number
+  /** How many did when the reload began. */
+  servedBefore: number
+  /** The ids of those that served its new code when its part was done. */
+  fresh: number[]
+  /** Its new code has served, if only for a moment. */
+  hasServed: boolean
+}
+
 export interface ReloadSummary {
   /** `failed`: nothing ran before it, after a first start that failed, and nothing does now. */
   result: 'done' | 'rejected' | 'mixed' | 'cancelled' | 'failed'
@@ -40,6 +54,8 @@ export interface ReloadSummary {
   /** What the start file says otherwise than before and the reload has brought about, a sentence each. */
   applied: string[]
   needsRestart: string[]
+  /** Its groups, without those that it has ended. */
+  standing: Standing[]
 }
 
 /** What a reload would do, as `--dry-run` shows it. */

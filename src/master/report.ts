@@ -1,5 +1,6 @@
 /** What the supervisor notices, in words: lines for the log. Pure. */
 
+import { mixedText, rejectedText } from '../ipc/standing.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
 import type { Log, LogFields } from '../log.ts'
 import { endedText } from '../os/endcarriers.ts'
@@ -64,7 +65,8 @@ export function logNotice(to: Log, notice: Notice, { now, fleet }: { now: number
   }
 }
 
-function logReload(log: Log, { result, durationMs, replaced, error, applied, needsRestart }: ReloadSummary): void {
+function logReload(log: Log, summary: ReloadSummary): void {
+  const { result, durationMs, replaced, error, applied, needsRestart } = summary
   for (const change of applied) log.info(`applied: ${change}`)
   for (const change of needsRestart) log.warn(`needs a restart: ${change}`)
   const done = `reload ${result} after ${duration(durationMs)}, ${replacedText(replaced)}`
@@ -75,7 +77,8 @@ function logReload(log: Log, { result, durationMs, replaced, error, applied, nee
   // the error comes once, and below it what now serves
   if (error) log.error(describe(error))
   if (result === 'failed') log.warn(`reload failed after ${duration(durationMs)}: nothing runs, waiting for a change`)
-  else log.warn(result === 'rejected' ? `${done}: the old code serves on` : done)
+  else if (result === 'rejected') log.warn(`reload rejected after ${duration(durationMs)}: ${rejectedText(summary)}`)
+  else log.warn(result === 'mixed' ? `${done}: ${mixedText(summary)}` : done)
 }
 
 function logScale(log: Log, { result, groups, durationMs, error }: Scaled): void {

@@ -3,7 +3,7 @@
  * its own books (when a child may be killed, which code was admitted, who asked for what) instead of
  * believing the fleet's; the world tells it everything.
  */
-import type { ReloadSummary } from '../../src/ipc/status.ts'
+import type { ReloadSummary, Standing } from '../../src/ipc/status.ts'
 import type { Action } from '../../src/master/policy/actions.ts'
 import { isComing } from '../../src/master/policy/child.ts'
 import type { FleetEvent } from '../../src/master/policy/events.ts'
@@ -40,6 +40,9 @@ interface Begun {
   readonly replaced: { old: Child; successor: Child }[]
   /** Groups that it does not touch. */
   readonly kept: string[]
+  /** Its successors that were told to serve, by key, and the groups of those of them that did. */
+  readonly successors: Set<number>
+  readonly served: Set<string>
   isAnswered: boolean
   /** The first of its successors was told to serve. */
   isAdmitted: boolean
@@ -112,11 +115,17 @@ export class Inspector {
       if (!child) return
       if (event.type === 'loaded' && child.state === 'starting') this.#noteOwnTime(child, event.specs)
       if (event.type === 'prepared' && child.state === 'starting') this.#killableAt.delete(child.key)
-      if (event.type === 'serving' && child.state === 'admitted') this.#killableAt.delete(child.key)
+      if (event.type === 'serving' && child.state === 'admitted') this.#noteServing(child)
       const isFailure = event.type === 'failed' || event.type === 'leaving'
       if (isFailure && (isComing(child.state) || child.state === 'serving'))
         this.#killableAt.set(child.key, now + GRACE_MS)
     }
+  }
+
+  /** From now on clients reach it: a reload that it belongs to has touched its group. */
+  #noteServing(child: Child): void {
+    this.#killableAt.delete(child.key)
+    this.#begun.find(({ successors }) => successors.has(child.key))?.served.add(child.name)
   }
 
   /** How long a start may take is what the start file says that is started. */
@@ -226,6 +235,7 @@ export class Inspector {
       this.#expect(isKnown, `admitted generation ${child.generation} of no reload`)
       return
     }
+    begun?.successors.add(child.key)
     if (!begun || begun.isAdmitted) return
     begun.isAdmitted = true
     const isWatch = begun.asked.every(({ request }) => request.isWatch)
@@ -328,6 +338,8 @@ export class Inspector {
       at: this.#world.now,
       ...{ groups, asked, code, servingBefore, replaced: [], isAnswered: false, isAdmitted: false, isHindered: false },
       kept: kept.filter((name) => !groups.includes(name)),
+      successors: new Set(),
+      served: new Set(),
     }
     for (const one of asked) one.begun = begun
     this.#begun.push(begun)
@@ -360,6 +372,7 @@ export class Inspector {
   #checkFinal(begun: Begun, summary: ReloadSummary, asked: readonly Asked[]): void {
     this.#checkError(begun, summary)
     this.#checkRows(begun, summary)
+    for (const row of summary.standing) this.#checkStanding(begun, row)
     if (summary.result === 'done') for (const one of asked) this.#checkDone(one, begun)
     if (summary.result === 'rejected') this.#checkRejected(begun)
     this.#checkTruth(begun, summary)
@@ -390,6 +403,18 @@ export class Inspector {
     }
   }
 
+  /** What it says of who serves is so now, and whoever has served is not forgotten. */
+  #checkStanding(begun: Begun, { name, serving, fresh, hasServed }: Standing): void {
+    const living = [...this.#world.fleet.children.values()].filter((child) => child.name === name)
+    const count = this.#world.fleet.groups.get(name)?.count ?? 0
+    const places = new Set(living.filter(({ state, id }) => state === 'serving' && id < count).map(({ id }) => id))
+    this.#expect(serving === places.size, `${serving} of ${name} are said to serve, and ${places.size} do`)
+    this.#expect(hasServed === begun.served.has(name), `${name} is said to have served: ${hasServed}`)
+    const admitted = [...begun.successors].map((key) => this.#world.workerOf(key).child)
+    const isFresh = (id: number): boolean => admitted.some((child) => child.name === name && child.id === id)
+    this.#expect(fresh.every(isFresh), `${name}/${fresh} are said to run the new code`)
+  }
+
   /** Done means: nobody runs any more what was loaded before the request. */
   #checkDone(asked: Asked, begun: Begun): void {
     const { fleet } = this.#world
@@ -405,6 +430,8 @@ export class Inspector {
   /** Rejected means: nothing was touched. */
   #checkRejected(begun: Begun): void {
     this.#expect(begun.replaced.length === 0, 'rejected, and an old worker was told to leave')
+    const isAtomic = begun.asked.some(({ request }) => request.strategy === 'atomic')
+    this.#expect(begun.served.size === 0 || isAtomic, 'rejected, and new code had served')
     if (this.#begun.at(-1) !== begun || this.#isEnding) return
     for (const child of begun.servingBefore) {
       const worker = this.#world.workerOf(child.key)
@@ -427,6 +454,8 @@ export class Inspector {
     )
     if (successors.some((worker) => worker.isFaulted)) return
     const { kind } = begun.code
+    // it may have changed over before the first of them died, or not
+    if (kind === 'dies-later') return
     const expected = kind === 'good' ? 'done' : 'rejected'
     this.#expect(summary.result === expected, `the code was ${kind}, and the reload is ${summary.result}`)
   }

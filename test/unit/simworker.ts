@@ -92,6 +92,7 @@ export class SimWorker {
         return
       case 'good':
       case 'cannot-listen':
+      case 'dies-later':
         this.#later(this.#random(0, 150), () => this.#prepare(code))
         return
     }
@@ -198,6 +199,9 @@ export class SimWorker {
       if (this.phase !== 'prepared') return
       this.phase = 'serving'
       this.#report({ type: 'serving' })
+      if (this.code?.kind !== 'dies-later') return
+      const { version } = this.code
+      this.#later(this.#random(0, 500), () => this.uncaught(`code ${version} dies`))
     })
   }
 

@@ -16,7 +16,7 @@ import type { Random } from './random.ts'
 import { SimWorker } from './simworker.ts'
 import { CONDITIONS, SETTINGS } from './specs.ts'
 
-export const BAD_KINDS = ['throws', 'exits', 'hangs', 'waits', 'dies-in-bake', 'cannot-listen'] as const
+export const BAD_KINDS = ['throws', 'exits', 'hangs', 'waits', 'dies-in-bake', 'cannot-listen', 'dies-later'] as const
 export type BadKind = (typeof BAD_KINDS)[number]
 
 /** What lies on disk: each worker loads what is there when it boots. */

@@ -2,12 +2,13 @@
  * How an operation ends: its summary, who is told at once and who when the last old process is gone,
  * and what becomes of those that wait when everything stops. Called by the policy only.
  */
-import type { ReloadFailure, ReloadSummary, Replaced } from '../../ipc/status.ts'
+import type { ReloadFailure, ReloadSummary, Replaced, Standing } from '../../ipc/status.ts'
 import { originNeedsRestart } from '../../spec/difference.ts'
 import type { Action } from './actions.ts'
 import { isComing } from './child.ts'
-import { type Child, currentOf, type Fleet, type Group, highestGeneration, liveSlots } from './fleet.ts'
+import { type Child, currentOf, type Fleet, type Group, highestGeneration, liveSlots, servingOf } from './fleet.ts'
 import type { Reload, Scaling } from './operations.ts'
+import { groupsOf } from './succession.ts'
 
 export function emptySummary(fleet: Fleet, next: ReadonlyMap<string, number>): ReloadSummary {
   return {
@@ -19,6 +20,7 @@ export function emptySummary(fleet: Fleet, next: ReadonlyMap<string, number>): R
     kept: [...fleet.groups.values()].filter((group) => !group.isLeaving && !next.has(group.name)).map(nameOf),
     applied: [],
     needsRestart: [],
+    standing: [],
   }
 }
 
@@ -44,6 +46,7 @@ export function endServing(
   ]
   fleet.reload = null
   for (const { name, count } of fleet.groups.values()) reload.served.set(name, count)
+  summary.standing = standingOf(fleet, reload)
   if (end.result !== 'cancelled') collectLeaving(fleet, reload)
   const now = reload.asks.filter((ask) => ask.wait === 'serving').map((ask) => ask.id)
   if (now.length > 0)
@@ -91,7 +94,8 @@ function summaryNow(fleet: Fleet, reload: Reload, now: number): ReloadSummary {
   const rows = draining.map((old) => rowFor(old, old.successor ?? currentOf(fleet, old.name, old.id), now))
   const replaced = [...reload.summary.replaced, ...rows.filter((row) => row !== null)]
   const filled = filledRows(fleet, reload, replaced)
-  return { ...reload.summary, replaced: [...replaced, ...filled], durationMs: Math.round(now - reload.startedAt) }
+  const durationMs = Math.round(now - reload.startedAt)
+  return { ...reload.summary, replaced: [...replaced, ...filled], durationMs, standing: standingNow(fleet, reload) }
 }
 
 function rowFor(old: Child, successor: Child | null, now: number): Replaced | null {
@@ -128,6 +132,7 @@ export function settle(fleet: Fleet, now: number, actions: Action[]): void {
 function answerReload(fleet: Fleet, reload: Reload, actions: Action[]): void {
   const { summary } = reload
   summary.replaced.push(...filledRows(fleet, reload, summary.replaced))
+  summary.standing = standingNow(fleet, reload)
   const ids = reload.asks.filter((ask) => summary.result === 'cancelled' || ask.wait === 'done').map((ask) => ask.id)
   const isStale = reload.key < fleet.answeredReload
   if (!isStale) fleet.answeredReload = reload.key
@@ -155,6 +160,27 @@ function filledRows(fleet: Fleet, reload: Reload, rows: readonly Replaced[]): Re
       filled.push({ name, id, ...fresh, connectionsMoved: 0, connectionsCut: 0, killed: false, leftEarly: false })
     }
   return filled
+}
+
+function standingOf(fleet: Fleet, reload: Reload): Standing[] {
+  const staying = groupsOf(fleet, reload).filter((group) => !group.isLeaving)
+  return staying.map((group) => {
+    const { name, count } = group
+    const isFresh = (id: number): boolean => currentOf(fleet, name, id)?.generation === reload.next.get(name)
+    const fresh = liveSlots(group).flatMap(({ id }) => (isFresh(id) ? [id] : []))
+    const servedBefore = reload.servedBefore.get(name) ?? 0
+    const hasServed = reload.touched.has(name)
+    return { name, count, serving: servingOf(fleet, group), servedBefore, fresh, hasServed }
+  })
+}
+
+/** While its old workers left others may have come and gone; what came of itself stays as it was. */
+function standingNow(fleet: Fleet, { summary }: Reload): Standing[] {
+  return summary.standing.flatMap((row) => {
+    const group = fleet.groups.get(row.name)
+    if (!group || group.isLeaving) return []
+    return [{ ...row, count: group.count, serving: servingOf(fleet, group) }]
+  })
 }
 
 // ---- a stop --------------------------------------------------------------------------------------------------------

@@ -160,6 +160,7 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
       if (move(child, 'serving')) {
         child.servingAt = now
         child.deadlineAt = null
+        noteServed(fleet, child)
       }
       return
     case 'failed':
@@ -203,6 +204,13 @@ function applyReport(fleet: Fleet, child: Child, event: Report, now: number): vo
       applyExit(fleet, child, event, now)
       return
   }
+}
+
+/** From now on clients reach it: whatever becomes of its reload, its code has run. */
+function noteServed({ groups, reload }: Fleet, { name, generation }: Child): void {
+  const group = groups.get(name)
+  if (group) group.servedGeneration = Math.max(group.servedGeneration, generation)
+  if (reload?.next.get(name) === generation) reload.touched.add(name)
 }
 
 /** How long a start and a silence may take is what the start file says that is started. */

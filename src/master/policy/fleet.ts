@@ -101,6 +101,8 @@ export interface Group extends Variant {
   variants: Map<number, Variant>
   /** The newest generation that a reload brought to serve. */
   generation: number
+  /** The highest that has ever served in it. */
+  servedGeneration: number
   /** The code on disk is known to be bad: nobody is replaced without need. */
   suspended: boolean
   leaderKey: number | null
@@ -194,6 +196,7 @@ export function createGroup(spec: Spec, listener: string | null, generation: num
     slots: [],
     variants: new Map(),
     generation,
+    servedGeneration: generation,
     suspended: false,
     leaderKey: null,
     isLeaving: false,
@@ -294,6 +297,11 @@ export function servesFully(fleet: Fleet, group: Group): boolean {
   return liveSlots(group).every((slot) => currentOf(fleet, group.name, slot.id) !== null)
 }
 
+/** In how many of its slots somebody serves. */
+export function servingOf(fleet: Fleet, group: Group): number {
+  return liveSlots(group).filter((slot) => currentOf(fleet, group.name, slot.id) !== null).length
+}
+
 /** Two tries, or one that took all the time it had. */
 export function hasFailed(slot: Slot): boolean {
   return slot.tries >= 2 || slot.timedOut
@@ -305,9 +313,9 @@ export function highestGeneration(fleet: Fleet): number {
   return Math.max(1, ...staying.map((group) => group.generation))
 }
 
-/** Above all that runs or ought to run in a group, so that no two codes share a number. */
+/** Above all that runs, has served or ought to run in a group, so that no two codes share a number. */
 export function nextGeneration(fleet: Fleet, group: Group): number {
-  let highest = group.generation
+  let highest = Math.max(group.generation, group.servedGeneration)
   for (const slot of group.slots) highest = Math.max(highest, slot.target)
   for (const child of fleet.children.values())
     if (child.name === group.name) highest = Math.max(highest, child.generation)

@@ -82,6 +82,10 @@ export interface Reload {
   readonly counts: Map<string, number>
   /** And how many when its part was done: what is added after that is another operation's. */
   readonly served: Map<string, number>
+  /** How many workers of each group served when it began. */
+  readonly servedBefore: ReadonlyMap<string, number>
+  /** The groups whose new code has served: whatever becomes of it, they are untouched no more. */
+  readonly touched: Set<string>
   summary: ReloadSummary
   /** Children whose exit the answer waits for. */
   leaving: Set<number>

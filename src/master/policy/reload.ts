@@ -19,6 +19,7 @@ import {
   nextGeneration,
   retarget,
   type Slot,
+  servingOf,
   slotKey,
 } from './fleet.ts'
 import type { Reload, ReloadRequest } from './operations.ts'
@@ -93,6 +94,8 @@ export function beginReload(fleet: Fleet, requests: readonly ReloadRequest[], no
     binding: new Set(),
     counts: new Map(chosen.map((group) => [group.name, group.count])),
     served: new Map(),
+    servedBefore: new Map(chosen.map((group) => [group.name, servingOf(fleet, group)])),
+    touched: new Set(),
     summary: emptySummary(fleet, next),
     leaving: new Set(),
   }
@@ -165,7 +168,7 @@ function isPrepared(fleet: Fleet, reload: Reload, { group, slot }: { group: Grou
   )
 }
 
-/** Nothing old was touched: the successors end, also those that serve already, and every target is what it was. */
+/** Nothing old has left: the successors end, also those that serve already, and every target is what it was. */
 function reject(fleet: Fleet, reload: Reload, failure: ReloadFailure | null, now: number, actions: Action[]): void {
   for (const child of fleet.children.values()) {
     const isNew = child.generation === reload.next.get(child.name)
@@ -274,9 +277,17 @@ function stopRoll(fleet: Fleet, reload: Reload, failure: ReloadFailure | null, n
       slot.retryAt = retryAt
     }
     takeGeneration(group)
+    forgetUnused(reload, group)
   }
   endServing(fleet, reload, { result: 'mixed', error: failure, now }, actions)
   for (const name of reload.groups) retireExtraOf(fleet, name, now, actions)
+}
+
+/** Nobody is to run it: what only it listens on is let go of. */
+function forgetUnused(reload: Reload, group: Group): void {
+  const generation = reload.next.get(group.name)
+  const isUsed = liveSlots(group).some((slot) => slot.target === generation)
+  if (generation !== undefined && !isUsed) group.variants.delete(generation)
 }
 
 function retireExtraOf(fleet: Fleet, name: string, now: number, actions: Action[]): void {

@@ -17,15 +17,7 @@ function isSuccessor(reload: Reload | null, child: Child): reload is Reload {
 
 /** No successor of it has served: whatever has failed since, all is as it was. */
 export function isUntouched(fleet: Fleet, reload: Reload): boolean {
-  return !groupsOf(fleet, reload).some((group) => hasServed(fleet, reload, group))
-}
-
-function hasServed(fleet: Fleet, { next, summary }: Reload, { name }: Group): boolean {
-  if (summary.replaced.some((row) => row.name === name)) return true
-  const isNew = (child: Child | null): boolean => child?.name === name && child.generation === next.get(name)
-  return [...fleet.children.values()].some(
-    (child) => isNew(child.successor) || (child.servingAt !== null && isNew(child)),
-  )
+  return !groupsOf(fleet, reload).some(({ name }) => reload.touched.has(name))
 }
 
 /** It was ready for as long as a canary has to live. */
@@ -42,7 +34,7 @@ export function mayBeAdmitted(fleet: Fleet, group: Group, child: Child): boolean
   const isGap = child.id < (reload.counts.get(child.name) ?? 0) && currentOf(fleet, child.name, child.id) === null
   if (isGap) return true
   // a canary that died on its way to serve was none: the next one proves itself as it had to
-  const isProven = fleet.isDormant || hasServed(fleet, reload, group) || isBaked(fleet, reload, group, child)
+  const isProven = fleet.isDormant || reload.touched.has(group.name) || isBaked(fleet, reload, group, child)
   return isProven && isTurnOf(fleet, group)
 }
 

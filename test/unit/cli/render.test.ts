@@ -6,7 +6,7 @@ import { describeProgress, ProgressBoard } from '../../../src/cli/progress.ts'
 import { bannerLines, reloadLines, statusLines } from '../../../src/cli/render.ts'
 import { describeFailure, printError } from '../../../src/cli/terminal.ts'
 import { ShiftworkError } from '../../../src/errors.ts'
-import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../../../src/ipc/status.ts'
+import type { GroupStatus, ProcessStatus, ReloadSummary, Standing, Status } from '../../../src/ipc/status.ts'
 
 const PLAIN = pc.createColors(false)
 const COLOURS = pc.createColors(true)
@@ -108,8 +108,13 @@ function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
     kept: [],
     applied: [],
     needsRestart: [],
+    standing: [stands({ fresh: [0, 1], hasServed: true })],
   }
   return { ...summary, ...changes }
+}
+
+function stands(changes: Partial<Standing> = {}): Standing {
+  return { name: 'web', count: 4, serving: 4, servedBefore: 4, fresh: [], hasServed: false, ...changes }
 }
 
 const ERROR = {
@@ -217,7 +222,7 @@ describe('reloadLines', () => {
 
   it("shows the worker's own error and last lines when nothing was touched", () => {
     expect(
-      reloadLines(reload({ result: 'rejected', replaced: [], error: ERROR }), PLAIN)
+      reloadLines(reload({ result: 'rejected', replaced: [], error: ERROR, standing: [stands()] }), PLAIN)
         .join('\n')
         .split('\n'),
     ).toEqual([
@@ -235,10 +240,34 @@ describe('reloadLines', () => {
     const outcome = (summary: ReloadSummary): string | undefined => reloadLines(summary, PLAIN).at(-1)
     const mixed = reload({ result: 'mixed', error: ERROR })
     expect(outcome(mixed)).toBe('reload mixed in 2.3 s: web/0, web/1 run the new code, the others the old')
-    const none = reload({ result: 'mixed', error: ERROR, replaced: [] })
-    expect(outcome(none)).toBe('reload mixed in 2.3 s: no worker runs the new code, the others the old')
+    const none = reload({ result: 'mixed', error: ERROR, standing: [stands({ serving: 3, hasServed: true })] })
+    expect(outcome(none)).toBe(
+      'reload mixed in 2.3 s: no worker runs the new code, the others the old; web: 3 of 4 workers serve (4 did before)',
+    )
+    const gone = reload({ result: 'mixed', error: ERROR, standing: [stands({ serving: 0, hasServed: true })] })
+    expect(outcome(gone)).toBe(
+      'reload mixed in 2.3 s: no worker runs the new code; web: no worker serves (4 did before)',
+    )
     const cancelled = reload({ result: 'cancelled', replaced: [] })
     expect(outcome(cancelled)).toBe('reload cancelled in 2.3 s: the master was stopped')
+  })
+
+  it('does not say that old code serves where none does, or that nothing was touched when new code has served', () => {
+    const outcome = (...standing: Standing[]): string =>
+      (reloadLines(reload({ result: 'rejected', standing }), PLAIN).at(-1) ?? '').replace(/^.*? s: /, '')
+    const empty = stands({ count: 1, serving: 0, servedBefore: 0 })
+    expect(outcome(empty)).toBe('nothing was touched; web: no worker serves (none did before)')
+    const [some, jobs] = [
+      stands({ serving: 1, servedBefore: 2 }),
+      stands({ name: 'jobs', serving: 0, servedBefore: 1 }),
+    ]
+    expect(outcome(some, jobs)).toBe(
+      'nothing was touched; web: 1 of 4 workers serve (2 did before), jobs: no worker serves (1 did before)',
+    )
+    expect(outcome(stands({ name: 'jobs' }), empty)).toBe(
+      'nothing was touched; web: no worker serves (none did before), in the others the old code serves',
+    )
+    expect(outcome(stands({ hasServed: true }))).toBe('the new code has served and was taken back, the old code serves')
   })
 
   it('adds up what was cut, and names what needs a restart', () => {

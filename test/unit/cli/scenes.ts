@@ -57,7 +57,7 @@ export function status(groups: GroupStatus[], master: Partial<Status['master']> 
 
 export function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
   const fixed = { result: 'done', generation: 3, durationMs: 2_340, error: null } as const
-  return { ...fixed, replaced: [], kept: [], applied: [], needsRestart: [], ...changes }
+  return { ...fixed, replaced: [], kept: [], applied: [], needsRestart: [], standing: [], ...changes }
 }
 
 export function scene(of: Status, changes: Partial<Scene> = {}): Scene {

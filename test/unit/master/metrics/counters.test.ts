@@ -171,6 +171,7 @@ it('counts reloads by result and knows the last one', () => {
       kept: [],
       applied: [],
       needsRestart: [],
+      standing: [],
     }
     counters.note({ type: 'reload-ended', summary, isLatest: true }, 1_000 + index)
   }

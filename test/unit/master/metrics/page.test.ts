@@ -101,7 +101,7 @@ it('is this, for one worker after one reload', () => {
   const counters = new Counters()
   requests(counters, counted(counters), 12, 250)
   const summary = { result: 'done' as const, durationMs: 1_250 }
-  const rest = { generation: 3, error: null, replaced: [], kept: [], applied: [], needsRestart: [] }
+  const rest = { generation: 3, error: null, replaced: [], kept: [], applied: [], needsRestart: [], standing: [] }
   counters.note({ type: 'reload-ended', summary: { ...summary, ...rest }, isLatest: true }, 1_772_625_600_500)
   const samples = page([group()], counters)
     .split('\n')

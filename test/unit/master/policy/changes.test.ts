@@ -89,6 +89,25 @@ it('a roll that stops halfway keeps, and tells, what it has finished', () => {
   expect(stage.answer()).toMatchObject({ result: 'mixed', applied: [`a: address ${before} → ${after}`] })
 })
 
+it('a roll that stops with nobody on its new address lets go of it: who came there would wait for ever', () => {
+  const [before, after] = ['http://127.0.0.1:8001', 'http://127.0.0.1:8002']
+  const stage = Stage.started(spec('web', { ...NOW, count: 2 }, before))
+  stage.file = [spec('web', { ...NOW, count: 2 }, after)]
+  stage.reload()
+  stage.prepare(stage.child('web'))
+  stage.send({ type: 'bound', listener: 'tcp:127.0.0.1:8002', failure: null, inUse: false })
+  for (let attempt = 0; attempt < 2; attempt++) {
+    if (attempt > 0) stage.prepare(stage.child('web'))
+    stage.serve(stage.child('web'))
+    stage.crash(stage.child('web'))
+    stage.exit(stage.child('web'), 1)
+    stage.after(500)
+  }
+  for (const child of stage.children()) if (child.state === 'draining') stage.leave(child)
+  expect(stage.answer()).toMatchObject({ result: 'mixed', standing: [{ fresh: [], hasServed: true }] })
+  expect([...stage.fleet.listeners]).toEqual(['tcp:127.0.0.1:8001'])
+})
+
 describe('new code', () => {
   it('has the time to start that its own start file gives it', () => {
     const stage = Stage.started(spec('web', { ...NOW, startTimeoutMs: 1_000 }))

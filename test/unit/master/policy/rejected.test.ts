@@ -126,6 +126,44 @@ describe('bad code', () => {
     expect(stage.after(3_600_000)).toEqual([])
   })
 
+  it('a successor that has served and died is not forgotten, though it took the place of nobody: mixed', () => {
+    const stage = Stage.started(spec('web', { count: 2, ...BAKE }))
+    stage.exit(stage.child('web'), null, 'SIGKILL')
+    stage.reload()
+    stage.prepare(stage.child('web'))
+    stage.after(1_000)
+    for (let attempt = 0; attempt < 2; attempt++) {
+      if (attempt > 0) stage.prepare(stage.child('web'))
+      stage.serve(stage.child('web'))
+      expect(stage.child('web')).toMatchObject({ generation: 2, state: 'serving' })
+      stage.crash(stage.child('web'))
+      stage.exit(stage.child('web'), 1)
+      stage.after(200)
+    }
+    for (const child of stage.children()) if (child.state === 'draining') stage.leave(child)
+    expect(stage.answer()).toMatchObject({
+      result: 'mixed',
+      replaced: [],
+      standing: [{ name: 'web', count: 2, serving: 1, servedBefore: 1, fresh: [], hasServed: true }],
+    })
+    // what comes next is other code: it has another number
+    stage.reload()
+    expect(stage.child('web').generation).toBe(3)
+  })
+
+  it('rejected where nobody serves says so: nothing was touched, and there is no old code to serve', () => {
+    const stage = Stage.started(spec('web', BAKE))
+    stage.exit(stage.child('web'), null, 'SIGKILL')
+    stage.reload()
+    stage.fail(stage.child('web'))
+    stage.after(200)
+    stage.fail(stage.child('web'))
+    expect(stage.answer()).toMatchObject({
+      result: 'rejected',
+      standing: [{ name: 'web', count: 1, serving: 0, servedBefore: 0, fresh: [], hasServed: false }],
+    })
+  })
+
   it('two codes never have one generation: what comes after a mixed reload is above both', () => {
     const stage = Stage.started(spec('web', { count: 2, ...BAKE, startTimeoutMs: 2_000 }))
     stage.reload()

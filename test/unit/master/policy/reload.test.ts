@@ -66,6 +66,7 @@ describe('a good reload', () => {
       kept: ['gateway'],
       applied: [],
       needsRestart: [],
+      standing: [{ name: 'web', count: 2, serving: 2, servedBefore: 2, fresh: [0, 1], hasServed: true }],
     })
   })
 

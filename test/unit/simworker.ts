@@ -200,8 +200,9 @@ export class SimWorker {
       this.phase = 'serving'
       this.#report({ type: 'serving' })
       if (this.code?.kind !== 'dies-later') return
-      const { version } = this.code
-      this.#later(this.#random(0, 500), () => this.uncaught(`code ${version} dies`))
+      const text = `code ${this.code.version} dies`
+      const isSudden = this.#world.random.chance(0.5)
+      this.#later(this.#random(0, 500), () => (isSudden ? this.#end(1, null) : this.uncaught(text)))
     })
   }
 

@@ -136,7 +136,6 @@ describe('bad code', () => {
       if (attempt > 0) stage.prepare(stage.child('web'))
       stage.serve(stage.child('web'))
       expect(stage.child('web')).toMatchObject({ generation: 2, state: 'serving' })
-      stage.crash(stage.child('web'))
       stage.exit(stage.child('web'), 1)
       stage.after(200)
     }

@@ -1,6 +1,15 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
 import { mixedText, rejectedText } from '../ipc/standing.ts'
-import type { Figures, GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
+import type {
+  Figures,
+  GroupStatus,
+  ProcessStatus,
+  ReloadPlan,
+  ReloadSummary,
+  Status,
+  StopFault,
+} from '../ipc/status.ts'
+import { stopFaultTexts } from '../ipc/stopfault.ts'
 import { printable } from '../log.ts'
 import { duration, firstLine, plural, replacedText } from '../words.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
@@ -169,9 +178,20 @@ export function reloadLines(reload: ReloadSummary, paint: Paint): string[] {
   const early = reload.replaced.filter((row) => row.leftEarly).length
   if (early > 0)
     lines.push(`${paint.yellow('warning')} ${plural(early, 'worker')} left before the drain was over (see the log)`)
+  lines.push(
+    ...stopFaultLines(
+      reload.replaced.flatMap((row) => row.stopFault ?? []),
+      paint,
+    ),
+  )
   for (const change of reload.applied) lines.push(`${paint.green('applied')} ${change}`)
   for (const difference of reload.needsRestart) lines.push(`${paint.yellow('needs a restart')} ${difference}`)
   return lines
+}
+
+/** A warning for each kind of what workers left undone in `onWorkerStop`. */
+export function stopFaultLines(faults: readonly StopFault[], paint: Paint): string[] {
+  return stopFaultTexts(faults).map((text) => `${paint.yellow('warning')} ${withoutControl(text)}`)
 }
 
 /** What `reload --dry-run` has found out: what would be done, in order. */

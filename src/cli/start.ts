@@ -12,6 +12,7 @@ import type { DaemonSettings } from '../ipc/daemon.ts'
 import { findOrphans } from '../ipc/findorphans.ts'
 import type { LaunchMessage } from '../ipc/messages.ts'
 import { type Orphan, orphanHint } from '../ipc/orphan.ts'
+import type { StopFault } from '../ipc/status.ts'
 import { printable } from '../log.ts'
 import { alreadyRunning } from '../os/pidfile.ts'
 import type { ProcessId } from '../os/processes.ts'
@@ -27,9 +28,9 @@ import { findElsewhere } from './elsewhere.ts'
 import { formerMode } from './formermode.ts'
 import { endOrphans } from './orphans.ts'
 import type { CommandLine } from './parse.ts'
-import { bannerLines } from './render.ts'
+import { bannerLines, stopFaultLines } from './render.ts'
 import { failedJson, jsonScreen, type Screen, terminalScreen } from './screen.ts'
-import { stopMaster } from './stop.ts'
+import { type Stopped, stopMaster } from './stop.ts'
 import { describeFailure, paintFor, printJson, printLine } from './terminal.ts'
 
 /** From a master's death to that of its workers, which have nothing to finish before they serve. */
@@ -69,7 +70,8 @@ export async function restart(context: StartContext): Promise<ExitCode> {
   const again = { ...context, line: { ...line, watch, daemon } }
   assertFiles(again)
   for (const spec of specs) assertUser(spec)
-  if (master) await unlessGone(stopMaster(stateDir, master, line))
+  const stopped = master && (await unlessGone(stopMaster(stateDir, master, line)))
+  if (stopped) showStopFaults(stopped.stopFaults ?? [], line)
   if (line.force) await endOrphans(stateDir)
   return daemon ? launchDaemon(again) : startForeground(again)
 }
@@ -90,10 +92,17 @@ export function startOver({ startFile, argv }: { startFile: string; argv: readon
 }
 
 /** It has ended by itself since it was looked for: nothing is to be stopped. */
-async function unlessGone(stopped: Promise<unknown>): Promise<void> {
-  await stopped.catch((error: unknown) => {
+async function unlessGone(stopped: Promise<Stopped>): Promise<Stopped | null> {
+  return stopped.catch((error: unknown) => {
     if (!(error instanceof ShiftworkError) || error.code !== 'ERR_NOT_RUNNING') throw error
+    return null
   })
+}
+
+/** What a program reads is what was started. */
+function showStopFaults(faults: readonly StopFault[], { json }: CommandLine): void {
+  const stream = json ? process.stderr : process.stdout
+  for (const text of stopFaultLines(faults, paintFor(stream))) stream.write(`${text}\n`)
 }
 
 // ---- foreground ----------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { orphanStatus } from '../ipc/orphan.ts'
 import type { Question } from '../ipc/requests.ts'
+import type { StopFault } from '../ipc/status.ts'
 import { workersOf } from '../ipc/workersof.ts'
 import { isStopped, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
@@ -16,6 +17,7 @@ import { OtherVersion } from './otherversion.ts'
 import type { CommandLine } from './parse.ts'
 import { describeProgress, ProgressBoard } from './progress.ts'
 import { refusal } from './reload.ts'
+import { stopFaultLines } from './render.ts'
 import { paintFor, printJson, printLine } from './terminal.ts'
 
 /** From a master's last reply to its end. */
@@ -31,6 +33,8 @@ export interface Stopped {
   killed: number | null
   /** Processes that ended before their drain was over, by their own code or by somebody's signal: the same. */
   leftEarly: number | null
+  /** What workers did not bring to its end in `onWorkerStop`. */
+  stopFaults: StopFault[] | null
   forced: boolean
 }
 
@@ -47,11 +51,13 @@ export async function stop(stateDir: StateDir, line: CommandLine): Promise<ExitC
       connectionsCut: 0,
       killed: orphans.length,
       leftEarly: 0,
+      stopFaults: [],
       forced: true,
     }
     printJson({ stopped: true, pid: master?.pid ?? null, ...counts, orphans: orphans.map(orphanStatus) })
   } else {
     if (master && stopped) printLine(sentence(master, stopped))
+    for (const text of stopFaultLines(stopped?.stopFaults ?? [], paintFor(process.stdout))) printLine(text)
     if (orphans.length > 0) printLine(endedSentence(orphans))
   }
   return EXIT.done
@@ -88,15 +94,16 @@ export async function stopMaster(
     board?.end()
     if (reply.type !== 'stopped') throw refusal(reply)
     await verifyGone([master, ...workers])
-    const { processes, connectionsCut, killed, leftEarly } = reply
-    return { processes, connectionsCut, killed, leftEarly, forced: false }
+    const { processes, connectionsCut, killed, leftEarly, stopFaults } = reply
+    return { processes, connectionsCut, killed, leftEarly, stopFaults, forced: false }
   } catch (error) {
     if (error instanceof OtherVersion) return stopBySignal(master, workers, how)
     const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
     if (!isLost || !how.force) throw error
     assertMortal(master)
     await killAll(master, workers)
-    return { processes: workers.length, connectionsCut: 0, killed: workers.length, leftEarly: 0, forced: true }
+    const killed = workers.length
+    return { processes: killed, connectionsCut: 0, killed, leftEarly: 0, stopFaults: [], forced: true }
   }
 }
 
@@ -111,7 +118,8 @@ async function stopBySignal(
   signal(master, name)
   while (!(await waitUntilGone(master, FREEZE_LOOK_MS))) if (isStopped(master.pid)) throw frozen(master.pid)
   await verifyGone(workers)
-  return { processes: workers.length, connectionsCut: null, killed: null, leftEarly: null, forced: false }
+  const unknown = { connectionsCut: null, killed: null, leftEarly: null, stopFaults: null }
+  return { processes: workers.length, ...unknown, forced: false }
 }
 
 /** The kernel ignores what would end the first process of a container, when it comes from within (pid_namespaces(7)). */

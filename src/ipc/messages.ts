@@ -9,7 +9,7 @@ import type { Spec } from '../spec/spec.ts'
 import type { BroadcastResult, WireData } from './broadcast.ts'
 import type { ConnectionPage, ConnectionRow } from './connections.ts'
 import { WIRE_VERSION } from './requests.ts'
-import type { Failure, Figures, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status } from './status.ts'
+import type { Failure, Figures, ReloadFailure, ReloadPlan, ReloadSummary, Scaled, Status, StopFault } from './status.ts'
 
 /** Why a child drains. The same word reaches `onWorkerStop(worker, reason)`. */
 export type StopReason = 'stop' | 'reload' | 'recycle' | 'scale' | 'crash' | 'hang' | 'cancelled' | 'orphaned'
@@ -38,6 +38,8 @@ export interface DrainReport {
   cut: string[]
   /** `onWorkerStop` had not settled at the deadline. */
   hookUnfinished: boolean
+  /** What it threw; null: nothing. */
+  hookError: string | null
 }
 
 export interface WorkerStats {
@@ -160,7 +162,14 @@ export type Reply =
   /** After the rows; `missing`: the pids of those that did not answer, or not to the end. */
   | { type: 'listed'; missing: number[] }
   /** `killed` of the processes had to be, `leftEarly` ended in the middle of their drain: what they had open is not in `connectionsCut`. */
-  | { type: 'stopped'; processes: number; connectionsCut: number; killed: number; leftEarly: number }
+  | {
+      type: 'stopped'
+      processes: number
+      connectionsCut: number
+      killed: number
+      leftEarly: number
+      stopFaults: StopFault[]
+    }
   | { type: 'error'; code: 'usage' | 'cancelled' | 'failed'; message: string; hint: string | null }
 
 /** The master has read the request: it lives. Comes before anything else. */

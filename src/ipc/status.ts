@@ -6,6 +6,15 @@ export interface Failure {
   stack: string
 }
 
+/** What a worker that was told to leave did not bring to its end. */
+export interface StopFault {
+  /** `web/0` */
+  worker: string
+  pid: number
+  /** What its `onWorkerStop` threw; null: that had not settled when its time was over. */
+  error: string | null
+}
+
 export interface Replaced {
   name: string
   id: number
@@ -20,6 +29,8 @@ export interface Replaced {
   killed: boolean
   /** It ended before it had said that its drain was over, by its own code or by somebody's signal: the same. */
   leftEarly: boolean
+  /** null: its `onWorkerStop` has done its work, as far as is known. */
+  stopFault: StopFault | null
 }
 
 export interface ReloadFailure extends Failure {

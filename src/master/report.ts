@@ -2,11 +2,12 @@
 
 import { mixedText, rejectedText } from '../ipc/standing.ts'
 import type { ReloadFailure, ReloadSummary, Scaled } from '../ipc/status.ts'
+import { stopFaultText } from '../ipc/stopfault.ts'
 import type { Log, LogFields } from '../log.ts'
 import { endedText } from '../os/endcarriers.ts'
 import { duration, firstLine, outOfDescriptors, plural, replacedText } from '../words.ts'
 import type { Notice } from './notices.ts'
-import { type Child, type Fleet, leavesEarly, slotKey } from './policy/fleet.ts'
+import { type Child, type Fleet, leavesEarly, slotKey, stopFaultOf } from './policy/fleet.ts'
 
 export function logNotice(to: Log, notice: Notice, { now, fleet }: { now: number; fleet: Fleet }): void {
   const log = to.with(fieldsOf(notice))
@@ -166,7 +167,8 @@ function logLeft(log: Log, notice: Extract<Notice, { type: 'left' }>, now: numbe
   if (!report) return
   if (report.connectionsCut > 0)
     log.warn(`${who(child)} cut ${plural(report.connectionsCut, 'connection')}: ${report.cut.join('; ')}`)
-  if (report.hookUnfinished) log.warn(`${who(child)} left before its onWorkerStop had settled`)
+  const fault = stopFaultOf(child)
+  if (fault) log.warn(stopFaultText(fault))
 }
 
 function who(child: Child): string {

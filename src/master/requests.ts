@@ -7,11 +7,12 @@ import { describeError } from '../errors.ts'
 import type { ConnectionRow } from '../ipc/connections.ts'
 import type { Reply } from '../ipc/messages.ts'
 import type { ControlRequest, Count, ReloadOrder } from '../ipc/requests.ts'
+import type { StopFault } from '../ipc/status.ts'
 import { nearest } from '../words.ts'
 import type { Asker } from './control.ts'
 import { dryRun } from './dryrun.ts'
 import type { Notice } from './notices.ts'
-import { leavesEarly } from './policy/fleet.ts'
+import { leavesEarly, stopFaultOf } from './policy/fleet.ts'
 import type { ReloadRequest } from './policy/operations.ts'
 import { progressOf } from './progress.ts'
 import type { StatusReporter } from './status.ts'
@@ -28,6 +29,7 @@ export class Requests {
   #processesEnded = 0
   #killed = 0
   #leftEarly = 0
+  #stopFaults: StopFault[] = []
   #isOver = false
 
   constructor(supervisor: Supervisor, status: StatusReporter) {
@@ -78,6 +80,8 @@ export class Requests {
       this.#processesEnded++
       if (notice.child.state === 'killed') this.#killed++
       if (leavesEarly(notice.child)) this.#leftEarly++
+      const fault = stopFaultOf(notice.child)
+      if (fault) this.#stopFaults.push(fault)
       this.#connectionsCut += notice.child.report?.connectionsCut ?? 0
     }
     const progress = progressOf(notice, now)
@@ -174,6 +178,7 @@ export class Requests {
     this.#processesEnded = 0
     this.#killed = 0
     this.#leftEarly = 0
+    this.#stopFaults = []
   }
 
   #replyStopped(): void {
@@ -182,6 +187,7 @@ export class Requests {
       connectionsCut: this.#connectionsCut,
       killed: this.#killed,
       leftEarly: this.#leftEarly,
+      stopFaults: this.#stopFaults,
     }
     for (const asker of this.#stopAskers) asker.reply({ type: 'stopped', ...reply })
   }

@@ -3,6 +3,7 @@
  * is left at the deadline, say so, exit. The one way out for reload, stop, crash and a lost master.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import { describeError } from '../errors.ts'
 import type { Upstreams } from '../inside/upstreams.ts'
 import type { DrainReport } from '../ipc/messages.ts'
 import { waitFor } from '../patience.ts'
@@ -59,8 +60,10 @@ export class Drain {
     })
     this.hurry(order)
     let isHookSettled = false
-    const hook = this.#runHook().then(() => {
+    let hookError: string | null = null
+    const hook = this.#runHook().then((error) => {
       isHookSettled = true
+      hookError = error
     })
     const spreadMs = Math.min(MAX_SPREAD_MS, (order.timeoutMs ?? Number.POSITIVE_INFINITY) / 2)
     // user code that parts with its clients in the hook comes first, but it may never settle
@@ -82,7 +85,7 @@ export class Drain {
     this.#endWait()
     const cut = outcome === 'expired' ? this.#cut() : { connections: 0, requests: [] }
     if (cut.connections > 0) await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, CUT_MS))])
-    return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled }
+    return { connectionsCut: cut.connections, cut: cut.requests, hookUnfinished: !isHookSettled, hookError }
   }
 
   /** Of what came while the hook ran, to a listener that was kept for it. */
@@ -112,11 +115,14 @@ export class Drain {
     this.#endWait = waitFor(order.timeoutMs, () => this.#expire())
   }
 
-  async #runHook(): Promise<void> {
+  /** @returns what it threw. The master hears the message, whoever is to mend it needs the stack. */
+  async #runHook(): Promise<string | null> {
     try {
       await this.#options.onWorkerStop()
+      return null
     } catch (error) {
       console.error('shiftwork: onWorkerStop threw:', error)
+      return describeError(error).message
     }
   }
 }

@@ -229,7 +229,7 @@ export class SimWorker {
 
   #finish(code: number, connectionsCut: number): void {
     if (this.phase === 'gone') return
-    this.#report({ type: 'drained', report: { connectionsCut, cut: [], hookUnfinished: false } })
+    this.#report({ type: 'drained', report: { connectionsCut, cut: [], hookUnfinished: false, hookError: null } })
     this.#end(code, null)
   }
 

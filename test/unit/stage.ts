@@ -149,7 +149,11 @@ export class Stage {
   leave(child: Child, connectionsCut = 0): string[] {
     return [
       ...this.send({ type: 'resigned', key: child.key }),
-      ...this.send({ type: 'drained', key: child.key, report: { connectionsCut, cut: [], hookUnfinished: false } }),
+      ...this.send({
+        type: 'drained',
+        key: child.key,
+        report: { connectionsCut, cut: [], hookUnfinished: false, hookError: null },
+      }),
       ...this.exit(child),
     ]
   }

@@ -111,6 +111,7 @@ function rowFor(old: Child, successor: Child | null, now: number): Replaced | nu
     connectionsCut: 0,
     killed: false,
     leftEarly: false,
+    stopFault: null,
   }
 }
 
@@ -157,7 +158,8 @@ function filledRows(fleet: Fleet, reload: Reload, rows: readonly Replaced[]): Re
         continue
       const startMs = Math.round((current?.preparedAt ?? 0) - (current?.startedAt ?? 0))
       const fresh = { oldPid: null, newPid: current?.pid ?? 0, startMs, drainMs: 0 }
-      filled.push({ name, id, ...fresh, connectionsMoved: 0, connectionsCut: 0, killed: false, leftEarly: false })
+      const nobodyLeft = { connectionsMoved: 0, connectionsCut: 0, killed: false, leftEarly: false, stopFault: null }
+      filled.push({ name, id, ...fresh, ...nobodyLeft })
     }
   return filled
 }

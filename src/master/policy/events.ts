@@ -10,7 +10,17 @@ import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { backoffMs, RESET_AFTER_MS } from './backoff.ts'
 import { type ChildState, isComing } from './child.ts'
-import { type Child, discharge, type Fleet, LEAVE_TIMEOUT_MS, leavesEarly, move, slotKey, slotOf } from './fleet.ts'
+import {
+  type Child,
+  discharge,
+  type Fleet,
+  LEAVE_TIMEOUT_MS,
+  leavesEarly,
+  move,
+  slotKey,
+  slotOf,
+  stopFaultOf,
+} from './fleet.ts'
 import { noteAlive, noteAsked, noteSleep } from './hang.ts'
 import type { Reading, Reload, Request } from './operations.ts'
 import { holderAmong, keepAddress } from './topology.ts'
@@ -295,6 +305,7 @@ function noteReplaced(fleet: Fleet, old: Child, now: number): void {
     connectionsCut: old.report?.connectionsCut ?? 0,
     killed: old.wasKilled,
     leftEarly: old.leftEarly,
+    stopFault: stopFaultOf(old),
   })
 }
 

@@ -3,7 +3,7 @@
  * it as reports come in, `reconcile` decides on it, the supervisor acts. No clock and no I/O.
  */
 import type { DrainReport, ReplaceReason, StopReason } from '../../ipc/messages.ts'
-import type { Failure, LastExit, ReloadFailure } from '../../ipc/status.ts'
+import type { Failure, LastExit, ReloadFailure, StopFault } from '../../ipc/status.ts'
 import type { DescriptorUse } from '../../os/descriptors.ts'
 import type { Settings } from '../../spec/settings.ts'
 import type { Spec } from '../../spec/spec.ts'
@@ -184,6 +184,12 @@ export function createFleet(specs: readonly Spec[], conditions: Conditions): Fle
 /** It ends now, and has not said that its drain is over: nobody knows what it had open. Asked before its exit is applied. */
 export function leavesEarly({ state, servingAt, drainReason, report }: Child): boolean {
   return state === 'draining' && servingAt !== null && drainReason !== 'crash' && report === null
+}
+
+/** What it said that it did not do on its way out; null: it did, or did not say. */
+export function stopFaultOf({ name, id, pid, report }: Child): StopFault | null {
+  if (!report || (report.hookError === null && !report.hookUnfinished)) return null
+  return { worker: slotKey(name, id), pid, error: report.hookError }
 }
 
 /** A group whose slots are all to be filled with this generation. */

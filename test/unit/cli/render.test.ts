@@ -98,6 +98,7 @@ function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
     connectionsCut: 0,
     killed: false,
     leftEarly: false,
+    stopFault: null,
   }))
   const summary: ReloadSummary = {
     result: 'done',
@@ -250,6 +251,18 @@ describe('reloadLines', () => {
     )
     const cancelled = reload({ result: 'cancelled', replaced: [] })
     expect(outcome(cancelled)).toBe('reload cancelled in 2.3 s: the master was stopped')
+  })
+
+  it('names what old workers left undone in onWorkerStop, a line for each kind', () => {
+    const faults = [null, 'no\u001b[31m database\nat all', 'again', null].map((error, id) => ({
+      ...{ worker: `web/${id}`, pid: 10 + id, error },
+    }))
+    const rows = reload().replaced
+    const replaced = faults.flatMap((stopFault) => rows.slice(0, 1).map((row) => ({ ...row, stopFault })))
+    expect(reloadLines(reload({ replaced }), PLAIN).slice(1)).toEqual([
+      'warning web/0 (pid 10) left before its last work was done (onWorkerStop, or what a Gateway or BusinessWorker had begun); 1 more worker did so, see the log',
+      'warning web/1 (pid 11) threw in its onWorkerStop: no database; 1 more worker did so, see the log',
+    ])
   })
 
   it('does not say that old code serves where none does, or that nothing was touched when new code has served', () => {

@@ -143,7 +143,10 @@ describe('an end', () => {
   it('adds the connections that were cut to its group', () => {
     const counters = new Counters()
     for (const connectionsCut of [2, 0, 3]) {
-      const old = child({ drainReason: 'reload', report: { connectionsCut, cut: [], hookUnfinished: false } })
+      const old = child({
+        drainReason: 'reload',
+        report: { connectionsCut, cut: [], hookUnfinished: false, hookError: null },
+      })
       feed(counters, spawned(old), left(old))
     }
     expect(counters.group('web').connectionsCut).toBe(5)

@@ -49,6 +49,7 @@ describe('a good reload', () => {
           connectionsCut: 3,
           killed: false,
           leftEarly: false,
+          stopFault: null,
         },
         {
           name: 'web',
@@ -61,6 +62,7 @@ describe('a good reload', () => {
           connectionsCut: 0,
           killed: false,
           leftEarly: false,
+          stopFault: null,
         },
       ],
       kept: ['gateway'],
@@ -254,6 +256,28 @@ describe('the end of an old worker', () => {
       [1, false, false],
     ])
   })
+})
+
+it('what an old worker did not bring to its end stands in its row', () => {
+  const stage = Stage.started(spec('web', { count: 3, bakeMs: 0 }))
+  stage.reload(null, { surge: 3 })
+  for (const id of [0, 1, 2]) stage.bringUp(stage.child('web', id))
+  const reports = [
+    { hookUnfinished: true, hookError: null },
+    { hookUnfinished: false, hookError: 'no database' },
+    { hookUnfinished: false, hookError: null },
+  ]
+  for (const [id, report] of reports.entries()) {
+    const old = stage.children().find((child) => child.id === id && child.state === 'draining')
+    if (!old) throw new Error(`nobody drains in web/${id}`)
+    stage.send({ type: 'drained', key: old.key, report: { connectionsCut: 0, cut: [], ...report } })
+    stage.exit(old)
+  }
+  expect(stage.answer().replaced.map(({ stopFault }) => stopFault)).toEqual([
+    { worker: 'web/0', pid: 101, error: null },
+    { worker: 'web/1', pid: 102, error: 'no database' },
+    null,
+  ])
 })
 
 it('the answer of a reload that ends behind a later one is known to be old', () => {

@@ -6,7 +6,7 @@
 import type { GroupStatus, ProcessStatus } from '../ipc/status.ts'
 import { plural } from '../words.ts'
 import { capacityText, servingSlots, stateCounts, sum, trafficText } from './activity.ts'
-import { exitLines, figureLines, processCells, STATUS_COLUMNS, stateText } from './render.ts'
+import { addressText, exitLines, figureLines, processCells, STATUS_COLUMNS, stateText } from './render.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import type { Paint } from './terminal.ts'
 import { fitParts } from './text.ts'
@@ -112,7 +112,7 @@ function titleLine(group: GroupStatus, columns: number, style: Style): string {
     [
       `${style.paint.bold(group.name)}  ${groupState(group, style)}`,
       capacityText(group),
-      listen[0] ?? (style.isFrozen ? '' : 'no listener'),
+      style.isFrozen ? (listen[0] ?? '') : addressText(group),
       ...(group.processes.length > 1 && listen.length > 0 ? trafficText(group) : []),
       reloadable ? '' : 'kept in reloads',
       user === null ? '' : `as ${user}`,
@@ -218,12 +218,17 @@ function pickGroups(groups: readonly GroupStatus[], most: number): GroupStatus[]
 }
 
 function troubledFirst(groups: readonly GroupStatus[]): GroupStatus[] {
-  return [...groups.filter((group) => group.state !== 'ok'), ...groups.filter((group) => group.state === 'ok')]
+  return [...groups.filter((group) => !isWell(group)), ...groups.filter(isWell)]
 }
 
 function troubleOf(groups: readonly GroupStatus[]): string {
-  const trouble = groups.filter((group) => group.state !== 'ok').length
+  const trouble = groups.filter((group) => !isWell(group)).length
   return trouble === 0 ? ', all ok' : `, ${trouble} not ok`
+}
+
+/** As it is meant to be: also on its way out. */
+function isWell({ state }: GroupStatus): boolean {
+  return state === 'ok' || state === 'stopping'
 }
 
 function summaryCells(group: GroupStatus, style: Style): string[] {
@@ -245,6 +250,7 @@ function summaryCells(group: GroupStatus, style: Style): string[] {
 /** `3`, or `3-4` while two of them run. */
 function generations(processes: readonly ProcessStatus[]): string {
   const found = processes.map((row) => row.generation)
+  if (found.length === 0) return ''
   const [least, most] = [Math.min(...found), Math.max(...found)]
   return least === most ? String(most) : `${least}-${most}`
 }

@@ -67,7 +67,8 @@ function frozenStatus(master: ProcessId): Status {
 }
 
 function emptyGroup(name: string): GroupStatus {
-  return { name, listen: [], count: 0, reloadable: true, after: [], user: null, state: 'degraded', processes: [] }
+  const unknown = { count: 0, reloadable: true, after: [], user: null }
+  return { name, listen: [], closed: [], ...unknown, state: 'degraded', processes: [] }
 }
 
 function processRow(pid: number, id: number, generation: number): ProcessStatus {

@@ -83,7 +83,7 @@ function groupLines(group: GroupStatus, nowMs: number, width: Width): string[] {
   const { paint } = width
   const title = [
     paint.bold(group.name),
-    group.listen[0] ?? 'no listener',
+    addressText(group),
     plural(group.count, 'worker'),
     ...(group.reloadable ? [] : ['kept in reloads']),
     ...(group.user === null ? [] : [`as ${group.user}`]),
@@ -91,8 +91,14 @@ function groupLines(group: GroupStatus, nowMs: number, width: Width): string[] {
   ].join('  ')
   const rows = group.processes.map((row) => processCells(row, nowMs, paint))
   const [head = '', ...lines] = tableLines(STATUS_COLUMNS, rows)
-  const table = [paint.dim(head), ...lines].map((line) => `  ${line}`)
+  const table = rows.length === 0 ? [] : [paint.dim(head), ...lines].map((line) => `  ${line}`)
   return [title, ...table, ...figureLines(group.name, group.processes, width), ...exitLines(group, paint)]
+}
+
+/** Where a group is reached, or was until it stopped. */
+export function addressText({ listen, closed }: GroupStatus): string {
+  const [last] = closed
+  return listen[0] ?? (last === undefined ? 'no listener' : `${last} closed`)
 }
 
 /** What stands below `STATUS_COLUMNS`. */
@@ -133,10 +139,10 @@ function figureText(value: Figures[string]): string {
   return String(isLong ? Number(value.toPrecision(6)) : value)
 }
 
-/** Why the processes of slots ended that crashed or are empty. */
+/** Why the processes of slots ended that crashed or are empty: once for a slot, whose processes all say it. */
 export function exitLines(group: GroupStatus, paint: Paint): string[] {
   const exits = group.processes.filter((row) => row.lastExit !== null && row.restarts + Number(row.pid === null) > 0)
-  return exits.map((row) => exitLine(row, paint))
+  return [...new Map(exits.map((row) => [row.id, row])).values()].map((row) => exitLine(row, paint))
 }
 
 function exitLine(row: ProcessStatus, paint: Paint): string {

@@ -124,12 +124,15 @@ export interface ProcessStatus {
 export interface GroupStatus {
   name: string
   listen: string[]
+  /** Where it listened before everything stops. */
+  closed: string[]
   count: number
   reloadable: boolean
   /** The groups that must serve before this one. */
   after: string[]
   user: string | null
-  state: 'ok' | 'degraded' | 'mixed' | 'backoff'
+  /** `stopping`: everything stops, and not every worker serves any more. */
+  state: 'ok' | 'degraded' | 'mixed' | 'backoff' | 'stopping'
   processes: ProcessStatus[]
 }
 

@@ -36,6 +36,8 @@ export class Preparations {
   readonly #reading = new Set<Promise<ReadResult>>()
   /** One after the other: two of one address would take it from each other. */
   #binds: Promise<void> = Promise.resolve()
+  /** The ports of what was let go of, by key. */
+  readonly #closed = new Map<string, number | null>()
   #endGate: () => void = () => undefined
   #gateEnd: Promise<void> = Promise.resolve()
 
@@ -83,6 +85,11 @@ export class Preparations {
     return result
   }
 
+  /** By key: the port that was listened on, null for a unix socket. Kept for whoever asks during a stop. */
+  get closed(): ReadonlyMap<string, number | null> {
+    return this.#closed
+  }
+
   /** Settles when the command before a reload runs no more: a stop ends it, and it may take a moment. */
   get gateEnd(): Promise<void> {
     return this.#gateEnd
@@ -121,6 +128,7 @@ export class Preparations {
     const listener = listeners.get(key)
     if (!listener) return
     listeners.delete(key)
+    this.#closed.set(key, listener.port)
     listener.close()
     onNotice({ type: 'listener', what: 'closed', address: listener.text })
   }

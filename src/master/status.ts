@@ -14,6 +14,7 @@ import {
   type Slot,
   slotKey,
 } from './policy/fleet.ts'
+import type { Preparations } from './preparations.ts'
 import { ProcessRates } from './rates.ts'
 import type { Supervisor } from './supervisor.ts'
 
@@ -30,13 +31,18 @@ export interface MasterFacts {
   metrics: string | null
 }
 
+/** What is asked of a supervisor. */
+export type Watched = Pick<Supervisor, 'fleet' | 'listeners' | 'askStats' | 'startedAtOf'> & {
+  readonly preparations: Pick<Preparations, 'closed'>
+}
+
 /** Rates (processor time, requests a second, the event loop's) are over about a second, see `rates.ts`. */
 export class StatusReporter {
-  readonly #supervisor: Supervisor
+  readonly #supervisor: Watched
   readonly #facts: MasterFacts
   readonly #rates = new Map<number, ProcessRates>()
 
-  constructor(supervisor: Supervisor, facts: MasterFacts) {
+  constructor(supervisor: Watched, facts: MasterFacts) {
     this.#supervisor = supervisor
     this.#facts = facts
   }
@@ -72,11 +78,12 @@ export class StatusReporter {
     return {
       name: spec.name,
       listen: this.#addresses(group),
+      closed: isStopping(fleet) ? this.#closedOf(group) : [],
       count: group.count,
       reloadable: spec.reloadable,
       after: spec.after,
       user: spec.user,
-      state: groupState(group, processes),
+      state: groupState(fleet, group, processes),
       processes,
     }
   }
@@ -91,9 +98,19 @@ export class StatusReporter {
     return [...new Set(texts)].filter((text) => text !== null)
   }
 
+  /** A listener that was closed for the stop stands where it stood. */
+  #closedOf({ spec, listener }: Group): string[] {
+    const { listeners, preparations } = this.#supervisor
+    if (listener === null || !spec.address || listeners.has(listener)) return []
+    const port = preparations.closed.get(listener)
+    return port === undefined ? [] : [formatAddress(spec.address, port ?? undefined)]
+  }
+
   #slot(fleet: Fleet, group: Group, slot: Slot, answers: Answers): ProcessStatus[] {
     const children = childrenOf(fleet, group.spec.name, slot.id)
     const rows = children.map((child) => this.#process(group, slot, child, answers.get(child.key)))
+    // nobody comes any more
+    if (isStopping(fleet)) return rows
     const isEmpty = children.every(({ state }) => state === 'draining' || state === 'killed' || state === 'hung')
     return isEmpty && slot.id < group.count ? [...rows, emptySlot(slot)] : rows
   }
@@ -154,9 +171,14 @@ function masterState(fleet: Fleet): Status['master']['state'] {
   return fleet.reload || fleet.scaling || fleet.settling.length > 0 ? 'reloading' : 'running'
 }
 
-function groupState(group: Group, processes: readonly ProcessStatus[]): GroupStatus['state'] {
+function isStopping({ phase }: Fleet): boolean {
+  return phase === 'stopping' || phase === 'stopped'
+}
+
+function groupState(fleet: Fleet, group: Group, processes: readonly ProcessStatus[]): GroupStatus['state'] {
   const serving = processes.filter((row) => row.state === 'serving')
   const served = new Set(serving.map((row) => row.id)).size
+  if (served < group.count && isStopping(fleet)) return 'stopping'
   if (served < group.count) return processes.some((row) => row.state === 'backoff') ? 'backoff' : 'degraded'
   return new Set(serving.map((row) => row.generation)).size > 1 ? 'mixed' : 'ok'
 }

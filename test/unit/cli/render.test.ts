@@ -54,6 +54,7 @@ function group(changes: Partial<GroupStatus> = {}): GroupStatus {
   return {
     name: 'web',
     listen: ['http://0.0.0.0:8080'],
+    closed: [],
     count: 2,
     reloadable: true,
     after: [],
@@ -143,6 +144,26 @@ describe('statusLines', () => {
     const lines = statusLines(status({ groups }), NOW, PLAIN)
     expect(lines.at(-2)).toBe('   1           backoff        12')
     expect(lines.at(-1)).toBe('  1: 3 crashes, last exit 2026-03-04 11:59:58 UTC: no database')
+  })
+
+  it('says once why a slot has crashed, though two of its processes are shown', () => {
+    const old = row(1, { state: 'draining', restarts: 3, lastExit: EMPTY.lastExit ?? null })
+    const lines = statusLines(status({ groups: [group({ processes: [row(0), old, row(1, EMPTY)] })] }), NOW, PLAIN)
+    expect(lines.filter((line) => line.includes('3 crashes'))).toHaveLength(1)
+  })
+
+  it('shows a group that stops with where it listened, and no process that is gone', () => {
+    const closed = ['http://0.0.0.0:8080']
+    const leaving = row(0, { state: 'draining', leader: false })
+    const web = group({ state: 'stopping', listen: [], closed, processes: [leaving] })
+    const gone = group({ name: 'api', state: 'stopping', listen: [], closed, processes: [] })
+    const lines = statusLines(status({ groups: [web, gone] }), NOW, PLAIN).slice(3)
+    expect(lines.filter((line) => !line.startsWith('  '))).toEqual([
+      'web  http://0.0.0.0:8080 closed  2 workers  as www-data  stopping',
+      '',
+      'api  http://0.0.0.0:8080 closed  2 workers  as www-data  stopping',
+    ])
+    expect(lines.filter((line) => line.startsWith('  '))).toHaveLength(2)
   })
 
   it('shows a group without listener, user or numbers, and that it is kept in reloads', () => {

@@ -29,8 +29,15 @@ export function row(id: number, changes: Partial<ProcessStatus> = {}): ProcessSt
 
 export function group(name: string, processes: ProcessStatus[], changes: Partial<GroupStatus> = {}): GroupStatus {
   const slots = new Set(processes.map((process) => process.id)).size
-  const fixed = { listen: ['http://0.0.0.0:8080'], count: slots, reloadable: true, after: [], user: null } as const
-  return { name, ...fixed, listen: [...fixed.listen], after: [], state: 'ok', processes, ...changes }
+  const fixed = {
+    listen: ['http://0.0.0.0:8080'],
+    closed: [],
+    count: slots,
+    reloadable: true,
+    after: [],
+    user: null,
+  } as const
+  return { name, ...fixed, listen: [...fixed.listen], closed: [], after: [], state: 'ok', processes, ...changes }
 }
 
 export function status(groups: GroupStatus[], master: Partial<Status['master']> = {}): Status {

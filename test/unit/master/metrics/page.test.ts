@@ -35,6 +35,7 @@ function group(changes: Partial<GroupStatus> = {}): GroupStatus {
   return {
     name: 'web',
     listen: ['http://127.0.0.1:8080'],
+    closed: [],
     count: 1,
     reloadable: true,
     after: [],

@@ -1,6 +1,7 @@
 /** Bad new code: the old pids serve at full capacity, the worker's own error is shown, the fix reloads. Group C. */
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
+import { get } from '../helpers/client.ts'
 import { kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
@@ -270,6 +271,51 @@ it('C18 a worker that crashes after a rejected reload is started from what is th
   // the killed worker may have held a request of each of its clients, and no more
   expect(result.failed).toBeLessThanOrEqual(5)
   expect(result.counts.refused + result.counts.timeout + result.counts.wrong).toBe(0)
+})
+
+it('C18 a rejected reload where no worker serves does not say that the old code does', async () => {
+  const project = Project.create({ 'start.js': webStart({ count: 1 }), 'app.js': app('1') })
+  await project.start()
+  project.write('app.js', `throw new Error('bad')`)
+  await kill(project, ...(await project.pids()))
+  await until('backoff', async () => (await project.status()).groups[0]?.state === 'backoff')
+  const shown = await project.shiftwork('reload')
+  expect(shown.stdout).toMatch(
+    /reload rejected in .*: nothing was touched; web: no worker serves \(none did before\)\n$/,
+  )
+  expect(shown.code).toBe(5)
+  expect(project.log).toMatch(/reload rejected after .*: nothing was touched; web: no worker serves/)
+  const { code, summary } = await project.reload()
+  expect({ code, standing: summary.standing }).toEqual({
+    code: 5,
+    standing: [{ name: 'web', count: 1, serving: 0, servedBefore: 0, fresh: [], hasServed: false }],
+  })
+})
+
+it('C18 new code that has served and then dies is not taken for untried: exit 6', async () => {
+  const project = Project.create({ 'start.js': webStart(), 'app.js': app('1') })
+  await project.start()
+  const port = await project.port()
+  const [first = 0, second = 0] = await project.pids()
+  project.write('app.js', `throw new Error('bad')`)
+  await kill(project, first)
+  await until('backoff', async () => (await project.status()).groups[0]?.state === 'backoff')
+  // the place that is empty runs the new code, the other one never comes to it
+  const waits = `if (process.title.includes('web/1 ')) await new Promise(() => setInterval(() => undefined, 1_000))\n`
+  project.write('app.js', waits + app('2'))
+  const reloading = project.shiftwork('reload')
+  const fresh = async (): Promise<number> => (await project.pids()).find((pid) => pid !== second) ?? 0
+  for (let before = 0, times = 0; times < 2; times++) {
+    await until('the new code serves', async () => ![0, before].includes(await fresh()))
+    before = await fresh()
+    await until('and answers', async () => JSON.parse((await get({ port })).body).pid === before)
+    await kill(project, before)
+  }
+  const result = await reloading
+  expect(result.stdout).toMatch(/reload mixed in .*: no worker runs the new code, the others the old/)
+  expect(result.code).toBe(6)
+  expect(await project.pids()).toContain(second)
+  expect((await project.status()).lastReload).toMatchObject({ result: 'mixed', standing: [{ hasServed: true }] })
 })
 
 for (const bad of BAD.filter((row) => ['C1', 'C2', 'C3', 'C4', 'C5', 'C6'].includes(row.id)))

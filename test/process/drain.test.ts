@@ -166,7 +166,7 @@ it('B7 an onWorkerStop that never settles ends at the deadline, and the log says
   expect(result.code).toBe(0)
   expect(result.ms).toBeLessThan(15_000)
   expect(project.read('hooks.txt')).toBe('begin stop\n')
-  expect(project.log).toContain('left before its onWorkerStop had settled')
+  expect(project.log).toContain('left before its last work was done')
 })
 
 it('B8 an idle worker leaves at once', async () => {
@@ -325,6 +325,58 @@ Worker.runAll()
   expect((await project.shiftwork('stop')).stdout).toMatch(/, 1 worker left before the drain was over\n$/)
   expect(await second).toBe('lost')
   expect((await running.ended).code).toBe(0)
+})
+
+it('B6 what onWorkerStop threw, or had not done at the deadline, is told by reload, restart and stop', async () => {
+  const start = `
+import { Worker } from 'shiftwork'
+const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 2, bakeMs: 50, stopTimeoutMs: 500 })
+web.onRequest = (request, response) => response.end()
+web.onWorkerStop = async (worker) => {
+  if (worker.id === 0) throw new Error('no database')
+  await new Promise(() => undefined)
+}
+Worker.runAll()
+`
+  const project = Project.create({ 'start.js': start })
+  const running = await project.start()
+  const threw = (pid: number | string): string => `web/0 (pid ${pid}) threw in its onWorkerStop: no database\n`
+  const left = (pid: number | string): string =>
+    `web/1 (pid ${pid}) left before its last work was done (onWorkerStop, or what a Gateway or BusinessWorker had begun)\n`
+  const [first = 0, second = 0] = await project.pids()
+  const reloaded = await project.shiftwork('reload')
+  expect(reloaded.stdout).toContain(`warning ${left(second)}warning ${threw(first)}`)
+  expect(reloaded.code).toBe(0)
+  expect(project.log).toContain(left(second))
+  expect(project.log).toContain(threw(first))
+
+  const former = await project.pids()
+  const restarted = await project.shiftwork('restart', '-d')
+  expect(restarted.stdout).toContain(`warning ${left(former[1] ?? 0)}warning ${threw(former[0] ?? 0)}`)
+  expect(restarted.code).toBe(0)
+  expect((await running.ended).code).toBe(0)
+
+  const last = await project.pids()
+  const stopped = await project.shiftwork('stop', '--json')
+  const { stopFaults } = JSON.parse(stopped.stdout) as { stopFaults: unknown[] }
+  expect(stopFaults).toHaveLength(2)
+  expect(stopFaults).toContainEqual({ worker: 'web/0', pid: last[0], error: 'no database' })
+  expect(stopFaults).toContainEqual({ worker: 'web/1', pid: last[1], error: null })
+})
+
+it('B3 status while a stop waits: who drains, no place that waits for a process, and where the group listened', async () => {
+  const { project, port, pid } = await single({ stopTimeoutMs: 60_000 })
+  const client = await stuck(project, port)
+  const stopping = project.shiftwork('stop')
+  await until('it drains', async () => (await project.status()).groups[0]?.processes[0]?.state === 'draining')
+  const [web] = (await project.status()).groups
+  expect(web).toMatchObject({ state: 'stopping', listen: [], closed: [`http://127.0.0.1:${port}`] })
+  expect(web?.processes.map((row) => [row.pid, row.state])).toEqual([[pid, 'draining']])
+  const shown = await project.shiftwork('status')
+  expect(shown.stdout).toMatch(new RegExp(`^web  http://127.0.0.1:${port} closed  1 worker  stopping$`, 'm'))
+  expect(shown.stdout).not.toMatch(/backoff|no listener/)
+  client.socket.destroy()
+  expect((await stopping).code).toBe(0)
 })
 
 it('B2 a stop does not wait for those who are idle at a worker that drains since a reload', async () => {

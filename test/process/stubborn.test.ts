@@ -38,7 +38,7 @@ it('E7 an onWorkerStop that never settles holds no reload up: the worker leaves 
   const { code, summary } = await project.reload()
   expect({ code, replaced: summary.replaced }).toMatchObject({ code: 0, replaced: [{ oldPid: pid, killed: false }] })
   expect(summary.replaced[0]?.drainMs).toBeGreaterThanOrEqual(500)
-  expect(project.log).toMatch(new RegExp(`\\(pid ${pid}\\) left before its onWorkerStop had settled`))
+  expect(project.log).toMatch(new RegExp(`\\(pid ${pid}\\) left before its last work was done`))
 })
 
 it("E7 user code's own SIGTERM handler that does nothing keeps no worker from being replaced, reloaded and stopped", async () => {

@@ -91,7 +91,7 @@ it('B5 a stop whose onWorkerStop never settles tells them all the same', async (
   expect((await project.shiftwork('stop')).stdout).not.toContain('cut')
   await client?.until('end')
   expect(client?.received).toEqual([1012, 'end'])
-  expect(project.log).toContain('left before its onWorkerStop had settled')
+  expect(project.log).toContain('left before its last work was done')
 })
 
 /** Other protocols, by upgrade and by CONNECT: an echo each. */

@@ -323,6 +323,7 @@ it('G6 stop --force ends also what the workers had started: of orphans, and of a
     connectionsCut: 0,
     killed: 5,
     leftEarly: 0,
+    stopFaults: [],
     forced: true,
     orphans: expect.arrayContaining([expect.objectContaining({ pid: first.workers[0] })]),
   })

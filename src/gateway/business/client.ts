@@ -7,11 +7,14 @@ import type { PeerLink } from '../peer/link.ts'
 import { settlingOf } from '../settling.ts'
 import type { ClientInfo, ClientRequest, ClientState, CloseOptions, Data, Delivery, Session } from '../types.ts'
 import type { EventKind, WireRecord } from '../wire/records.ts'
+import type { Trials } from './trials.ts'
 
 /** How an event came to this worker. */
 export interface EventInfo {
   /** Another worker was given it before, and has not acknowledged it: it may have been handled, or a part of it. */
   readonly redelivered: boolean
+  /** 1, and one more for each worker that was lost with it: killed, crashed, or hung. After the third it is dropped. */
+  readonly attempts: number
 }
 
 export interface ClientHooks {
@@ -26,6 +29,8 @@ export interface ClientHooks {
 export interface ClientHome {
   readonly hooks: ClientHooks
   readonly commands: Commands
+  /** Of all its clients. */
+  readonly trials: Trials
   /** It has no event that is not handled. */
   onIdle(client: Client): void
   /** Its last event is handled. */
@@ -36,7 +41,22 @@ export interface ClientHome {
 type Event = Extract<WireRecord, { type: 'event' }>
 
 /** What is not told by a gateway, since it is dead. */
-const LAST: Event = { type: 'event', client: 0, event: 0, kind: 'close', isRedelivered: false, bytes: new Uint8Array() }
+const LAST: Event = {
+  type: 'event',
+  client: 0,
+  event: 0,
+  kind: 'close',
+  isRedelivered: false,
+  losses: 0,
+  bytes: new Uint8Array(),
+}
+
+/** Its next event may be what workers were lost by. */
+interface Trial {
+  /** Its gateway knows that it is begun here. */
+  isKnown: boolean
+  end(): void
+}
 
 export class Client {
   readonly #home: ClientHome
@@ -50,6 +70,7 @@ export class Client {
   #isBusy = false
   /** Events wait until it is known whether its gateway lives. */
   #isHeld = false
+  #trial: Trial | null = null
   /** The last event that is handled, until its gateway is told; 0: it is. */
   #handled = 0
   /** It is another worker's now. */
@@ -173,6 +194,8 @@ export class Client {
   /** Its link is lost: what waits is not begun. */
   hold(): void {
     this.#isHeld = true
+    // one that is begun is over when it is settled
+    if (!this.#isBusy) this.#endTrial()
   }
 
   /** It is another worker's: what was not begun is handled there. */
@@ -196,6 +219,7 @@ export class Client {
         this.#holdUntil(doubt)
         return
       }
+      if (this.#mustBeTried(this.#events[0])) return
       const event = this.#events.shift()
       if (!event) return
       this.#isBusy = true
@@ -209,6 +233,35 @@ export class Client {
       }
       this.#settle(event)
     }
+  }
+
+  /** It is not begun before its turn has come, and its gateway knows that: when this worker is lost, it was this one. */
+  #mustBeTried(event: Event | undefined): boolean {
+    // a gateway that is dead counts nothing
+    if (!event || event.losses === 0 || !this.#link.isOpen || this.#trial?.isKnown) return false
+    this.#trial ??= this.#try(event)
+    return true
+  }
+
+  #try(event: Event): Trial {
+    const trial: Trial = { isKnown: false, end: () => undefined }
+    const announce = (): void => {
+      this.#link.write({ type: 'begin', client: this.#number, event: event.event })
+      void this.#link.confirm().then(() => {
+        // given up meanwhile, with its link
+        if (this.#trial !== trial) return
+        trial.isKnown = true
+        this.#advance()
+      })
+    }
+    trial.end = this.#home.trials.enter(event.losses, announce)
+    return trial
+  }
+
+  #endTrial(): void {
+    const trial = this.#trial
+    this.#trial = null
+    trial?.end()
   }
 
   /** Nothing is begun before its gateway has said something: another worker may have the client by now. */
@@ -225,6 +278,7 @@ export class Client {
   #settle(event: Event): void {
     this.#isBusy = false
     if (!this.#isRevoked && this.#link.isOpen) this.#acknowledge(event.event)
+    this.#endTrial()
     if (event.kind === 'close' || this.#isRevoked) this.#home.onGone(this)
     else if (this.#events.length === 0) this.#home.onIdle(this)
   }
@@ -241,8 +295,8 @@ export class Client {
   }
 
   /** @returns null when it is done. */
-  #handle({ kind, bytes, isRedelivered }: Event): Promise<unknown> | null {
-    const info = { redelivered: isRedelivered }
+  #handle({ kind, bytes, isRedelivered, losses }: Event): Promise<unknown> | null {
+    const info = { redelivered: isRedelivered, attempts: losses + 1 }
     if (kind === 'close') this.#isClosed = true
     try {
       return settlingOf(this.#call(kind, bytes, info))?.catch((error: unknown) => this.#fail(kind, error)) ?? null

@@ -19,6 +19,7 @@ import type { ClientInfo, ClientState } from '../types.ts'
 import type { EventKind, WireRecord } from '../wire/records.ts'
 import { Client, type ClientHome, type ClientHooks } from './client.ts'
 import { complaint } from './complaint.ts'
+import { Trials } from './trials.ts'
 
 export interface DeskOptions {
   readonly name: string
@@ -34,6 +35,7 @@ type Book = Map<number, Client>
 export class Desk implements ClientHome {
   readonly hooks: ClientHooks
   readonly commands: Commands
+  readonly trials = new Trials()
   readonly #links: Links
   readonly #far: Far | null
   readonly #absence: Absence

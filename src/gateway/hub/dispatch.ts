@@ -22,6 +22,8 @@ export interface DispatchOptions {
   readonly redelivers: boolean
   /** Events of this client were acknowledged or lost: there is more room. */
   onRelieved(client: HubClient): void
+  /** Too many workers were lost with this event of it: no other gets it. Nobody has the client at this moment. */
+  onFatal(client: HubClient, event: ClientEvent): void
   /** A worker was lost, and none is expected in its place any more. */
   onAbandoned(): void
 }
@@ -39,6 +41,8 @@ export class Dispatch {
   handedOver = 0
   redelivered = 0
   lost = 0
+  /** Events that were dropped because workers were lost with them. */
+  fatal = 0
 
   constructor(options: DispatchOptions) {
     this.#options = options
@@ -150,9 +154,9 @@ export class Dispatch {
       if (!event) return
       this.handedOver++
       owner.handedBytes += sizeOf(event)
-      const { number, kind, isRedelivered, bytes } = event
+      const { number, kind, isRedelivered, losses, bytes } = event
       if (isRedelivered) this.redelivered++
-      owner.write({ type: 'event', client: client.number, event: number, kind, isRedelivered, bytes })
+      owner.write({ type: 'event', client: client.number, event: number, kind, isRedelivered, losses, bytes })
     }
   }
 
@@ -177,6 +181,7 @@ export class Dispatch {
   leave(link: BusinessLink, { isFollowed = false }: { isFollowed?: boolean } = {}): void {
     if (link.state === 'closed') return
     if (isFollowed && link.state === 'serving') this.succession.expect()
+    link.hasCrashed = isFollowed
     link.state = 'leaving'
     for (const client of [...link.clients]) this.#moveOn(client)
     link.write({ type: 'leave' })
@@ -191,14 +196,16 @@ export class Dispatch {
 
   /** It is gone, and with it all that it had not acknowledged. */
   close(link: BusinessLink): void {
+    // one that leaves in order and is cut at its deadline was slow, and no more than that
+    const wasLost = link.state === 'serving' || link.hasCrashed
     if (link.state === 'serving') this.succession.expect()
     link.state = 'closed'
     this.#links.delete(link)
     for (const client of [...link.clients]) {
       this.#disown(client)
-      this.#takeBack(client)
+      for (const event of this.#takeBack(client, { wasLost })) this.#giveUpOn(client, event)
       if (client.isClosed && client.line.size === 0) this.#options.clients.forget(client)
-      else this.#assign(client)
+      else if (!client.owner) this.#assign(client)
       // not before somebody has it: one that may speak again does so at once
       this.#options.onRelieved(client)
     }
@@ -210,11 +217,18 @@ export class Dispatch {
     client.owner = null
   }
 
-  #takeBack(client: HubClient): void {
+  #takeBack(client: HubClient, how: { wasLost: boolean }): ClientEvent[] {
     const { line } = client
     this.handedOver -= line.handedOver
-    if (this.#options.redelivers) line.takeBack()
-    else this.lost += this.#shorten(client, () => line.loseHandedOver())
+    if (!this.#options.redelivers) this.lost += this.#shorten(client, () => line.loseHandedOver())
+    return this.#shorten(client, () => line.takeBack(how))
+  }
+
+  #giveUpOn(client: HubClient, event: ClientEvent): void {
+    this.fatal++
+    // one whose coming nobody could handle is not let in: what it has said is not handled without that
+    if (event.kind === 'connect') this.lost += this.#shorten(client, () => client.line.dropWaiting())
+    this.#options.onFatal(client, event)
   }
 
   /** Keeps the sums over the lines. */
@@ -238,6 +252,12 @@ export class Dispatch {
     link.handedBytes -= bytes
     this.#afterAcknowledged(client)
     this.#feedStarved(link)
+  }
+
+  /** A worker begins an event that was lost with another one. */
+  begin(link: BusinessLink, number: number, event: number): void {
+    const client = this.#options.clients.findNumber(number)
+    if (client?.owner === link) client.line.begin(event)
   }
 
   #afterAcknowledged(client: HubClient): void {

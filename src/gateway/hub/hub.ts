@@ -14,11 +14,14 @@ import { MAX_PACKET_BYTES } from '../wire/limits.ts'
 import { PACKETS, packetOf } from '../wire/packets.ts'
 import { type Answer, type Asked, WIRE_VERSION, type WireRecord } from '../wire/records.ts'
 import { Clients } from './clients.ts'
+import { closeWith, isWebSocket } from './close.ts'
 import { Dispatch } from './dispatch.ts'
 import { Farewell } from './farewell.ts'
+import { describeFatal } from './fatal.ts'
+import type { ClientEvent } from './line.ts'
 import { HubLink } from './link.ts'
 import type { HubClient } from './model.ts'
-import { isWebSocket, Queue } from './queue.ts'
+import { Queue } from './queue.ts'
 import { answer, deliver } from './requests.ts'
 import { sweep } from './sweep.ts'
 
@@ -29,6 +32,9 @@ import { sweep } from './sweep.ts'
 const LINK_SILENCE_MS = 15_000
 /** What may wait for a peer that reads slowly, before it is taken for frozen. */
 const MAX_LINK_BUFFER_BYTES = 64 * 1024 * 1024
+
+/** RFC 6455 7.4.1: a server could not do what it was asked. */
+const INTERNAL_ERROR = 1011
 
 const NOTHING = new Uint8Array()
 
@@ -51,6 +57,7 @@ export class Hub {
       clients: this.#clients,
       redelivers: settings.delivery === 'at-least-once',
       onRelieved: (client) => this.#queue.noteRelieved(client),
+      onFatal: (client, event) => this.#giveUpOn(client, event),
       onAbandoned: () => this.#noteFewer(),
     })
     this.#queue = new Queue(settings.queue, { dispatch: this.#dispatch, clients: this.#clients })
@@ -82,7 +89,7 @@ export class Hub {
   /** For `status`. */
   figures(): Record<string, number> {
     const links = [...this.#links.values()].filter(({ hello }) => hello !== null)
-    const { events, handedOver, redelivered, lost } = this.#dispatch
+    const { events, handedOver, redelivered, lost, fatal } = this.#dispatch
     return {
       clients: this.#clients.size,
       links: links.length,
@@ -91,6 +98,7 @@ export class Hub {
       handedOver,
       redelivered,
       dropped: this.#queue.dropped + lost,
+      fatal,
       closed: this.#queue.closed,
       paused: this.#queue.paused,
     }
@@ -139,6 +147,14 @@ export class Hub {
     this.#noteIdle()
   }
 
+  #giveUpOn(client: HubClient, event: ClientEvent): void {
+    console.error(`shiftwork: ${describeFatal(client, event)}`)
+    if (event.kind !== 'connect') return
+    closeWith(client.connection, INTERNAL_ERROR, 'nobody can handle that you have come')
+    // what else comes from it is not taken, and its onClose is called
+    this.closed(client.connection)
+  }
+
   // ---- links -------------------------------------------------------------------------------------------------------
 
   readonly #take = (link: HubLink, record: WireRecord): void => {
@@ -156,6 +172,9 @@ export class Hub {
         return
       case 'ack':
         this.#acknowledge(link, record)
+        return
+      case 'begin':
+        this.#dispatch.begin(link, record.client, record.event)
         return
       case 'send':
       case 'request':

@@ -12,7 +12,14 @@ export interface ClientEvent {
   /** On the clock that the caller uses. */
   readonly cameAt: number
   isRedelivered: boolean
+  /** Workers that were lost while they had it, and may have been lost by it. */
+  losses: number
+  /** Its worker has said that it begins it; only known of one that was lost with a worker before. */
+  isBegun: boolean
 }
+
+/** An event with which so many workers were lost is given to no other. */
+const MAX_LOSSES = 3
 
 /** What an event costs beside its bytes. */
 const OVERHEAD_BYTES = 64
@@ -71,17 +78,25 @@ export class Line {
     return first?.number === 1 && this.#handedOver === 0 && !first.isRedelivered && !this.nextMessage
   }
 
+  /**
+   * A worker was lost with its first event, and maybe by it: until that is handled nothing else is handed over, so
+   * that nothing else is suspected with it.
+   */
+  get isSuspected(): boolean {
+    return (this.#events[0]?.losses ?? 0) > 0
+  }
+
   push(kind: EventKind, bytes: Uint8Array, cameAt: number): ClientEvent {
-    const event = { number: ++this.#lastNumber, kind, bytes, cameAt, isRedelivered: false }
+    const event = { number: ++this.#lastNumber, kind, bytes, cameAt, isRedelivered: false, losses: 0, isBegun: false }
     this.#events.push(event)
     this.#byteLength += sizeOf(event)
     return event
   }
 
-  /** The next one is handed over. @returns it; undefined: none waits. */
+  /** The next one is handed over. @returns it; undefined: none waits, or none may go before the first one is handled. */
   handOver(): ClientEvent | undefined {
     const event = this.next
-    if (!event) return undefined
+    if (!event || (this.isSuspected && this.#handedOver > 0)) return undefined
     this.#handedOver++
     this.#handedBytes += sizeOf(event)
     return event
@@ -108,24 +123,39 @@ export class Line {
     this.#byteLength -= bytes
   }
 
-  /**
-   * The worker that had them is gone: what it had not acknowledged waits again, before everything else, and is
-   * marked. @returns how many those were.
-   */
-  takeBack(): number {
-    const count = this.#handedOver
-    for (const event of this.#events.slice(0, count)) event.isRedelivered = true
-    this.#handedOver = 0
-    this.#handedBytes = 0
-    return count
+  /** Its worker begins an event that was lost before; a number that it was not handed stands for nothing. */
+  begin(number: number): void {
+    const event = this.#events.slice(0, this.#handedOver).find((handed) => handed.number === number)
+    if (event) event.isBegun = true
   }
 
-  /** The same where a message may be handled once at most: messages are lost. @returns how many those were. */
-  loseHandedOver(): number {
+  /**
+   * The worker that had them is gone: what it had not acknowledged waits again, before everything else, and is
+   * marked.
+   * @param wasLost it has not left in order: an event that it had begun may be why.
+   * @returns those with which too many were lost: they are dropped.
+   */
+  takeBack({ wasLost }: { wasLost: boolean }): ClientEvent[] {
     const handed = this.#events.slice(0, this.#handedOver)
-    this.takeBack()
+    for (const event of handed) {
+      event.isRedelivered = true
+      // of those that come for the first time nobody says which of them were begun
+      if (wasLost && (event.losses === 0 || event.isBegun)) event.losses++
+      event.isBegun = false
+    }
+    this.#handedOver = 0
+    this.#handedBytes = 0
+    const fatal = handed.filter(({ losses }) => losses >= MAX_LOSSES)
+    this.#drop(fatal)
+    return fatal
+  }
+
+  /** Where a message may be handled once at most: those that were handed over are lost. @returns how many those were. */
+  loseHandedOver(): number {
     // that a client has come and gone is no message
-    const lost = handed.filter(({ kind }) => isMessage(kind))
+    const lost = this.#events.slice(0, this.#handedOver).filter(({ kind }) => isMessage(kind))
+    this.#handedOver -= lost.length
+    this.#handedBytes -= lost.reduce((sum, event) => sum + sizeOf(event), 0)
     this.#drop(lost)
     return lost.length
   }

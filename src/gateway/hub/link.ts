@@ -23,6 +23,7 @@ export class HubLink implements BusinessLink {
   state: BusinessLink['state'] = 'ready'
   readonly clients = new Set<HubClient>()
   readonly starved = new Set<HubClient>()
+  hasCrashed = false
   handedBytes = 0
   toldBytes = 0
   /** null: it has not said it. */

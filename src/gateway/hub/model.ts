@@ -32,6 +32,8 @@ export interface BusinessLink {
   readonly clients: Set<HubClient>
   /** Clients that wait for room in its window. */
   readonly starved: Set<HubClient>
+  /** It leaves because it has crashed: what it does not finish may be why. */
+  hasCrashed: boolean
   handedBytes: number
   /** What it was told of clients that were given to it, since it was last known to have read all of that. */
   toldBytes: number

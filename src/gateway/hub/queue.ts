@@ -1,7 +1,7 @@
 /** What becomes of a client that says more than is handled: it waits, loses its eldest messages, or is sent away. */
-import type { Connection, WebSocketConnection } from '../../index.ts'
 import type { QueueLimits } from '../options.ts'
 import type { Clients } from './clients.ts'
+import { closeWith } from './close.ts'
 import type { Dispatch } from './dispatch.ts'
 import type { HubClient } from './model.ts'
 
@@ -107,8 +107,7 @@ export class Queue {
     // it is on its way already
     if (connection.state === 'closing' || connection.state === 'closed') return
     this.closed++
-    if (isWebSocket(connection)) connection.closeWith(TRY_AGAIN_LATER, 'too many messages wait')
-    else connection.close()
+    closeWith(connection, TRY_AGAIN_LATER, 'too many messages wait')
   }
 
   /** There is room again. */
@@ -134,8 +133,4 @@ export class Queue {
     client.isPaused = false
     this.#paused.delete(client)
   }
-}
-
-export function isWebSocket(connection: Connection): connection is WebSocketConnection {
-  return 'closeWith' in connection
 }

@@ -5,8 +5,8 @@
 import { type Connection, ShiftworkError } from '../../index.ts'
 import type { ClientState, Data, Deliveries, Delivery, Request, Session } from '../types.ts'
 import { type Clients, infoOf, isThere } from './clients.ts'
+import { closeWith } from './close.ts'
 import type { HubClient } from './model.ts'
-import { isWebSocket } from './queue.ts'
 
 /** Of one client: what its business worker is told of it must fit into a packet. */
 const MAX_GROUPS = 10_000
@@ -76,8 +76,7 @@ function change(
       return
     case 'close':
       if (data !== null) deliver(client, data)
-      if (isWebSocket(client.connection)) client.connection.closeWith(request.code, request.reason)
-      else client.connection.close()
+      closeWith(client.connection, request.code, request.reason)
       return
   }
 }

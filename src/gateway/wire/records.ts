@@ -24,6 +24,8 @@ export type WireRecord =
   | { readonly type: 'leave'; readonly isFollowed?: true }
   /** All events of this client up to this one are handled. */
   | { readonly type: 'ack'; readonly client: number; readonly event: number }
+  /** An event with which a worker was lost before is begun: when this one is lost, too, it may be why. */
+  | { readonly type: 'begin'; readonly client: number; readonly event: number }
   | { readonly type: 'send'; readonly request: number; readonly to: string; readonly data: Data }
   | { readonly type: 'sent'; readonly request: number; readonly delivery: Delivery }
   | { readonly type: 'request'; readonly request: number; readonly value: unknown; readonly data: Data | null }
@@ -39,6 +41,8 @@ export type WireRecord =
       readonly kind: EventKind
       /** It was handed to a worker before that has not acknowledged it. */
       readonly isRedelivered: boolean
+      /** So many workers were lost while they had it. */
+      readonly losses: number
       readonly bytes: Uint8Array
     }
   | { readonly type: 'ping' }
@@ -64,6 +68,7 @@ const TYPES = [
   'event',
   'ping',
   'pong',
+  'begin',
 ] as const satisfies readonly WireRecord['type'][]
 const KINDS = ['connect', 'text', 'bytes', 'close'] as const satisfies readonly EventKind[]
 const DELIVERIES = ['sent', 'buffered', 'full', 'gone'] as const satisfies readonly Delivery[]
@@ -96,7 +101,8 @@ export function writeRecord(sink: Sink, record: WireRecord): number {
     case 'leave':
       return write(sink, { type: 'leave', small: record.isFollowed ? 1 : 0 })
     case 'ack':
-      return write(sink, { type: 'ack', first: record.client, second: record.event })
+    case 'begin':
+      return write(sink, { type: record.type, first: record.client, second: record.event })
     case 'sent':
       return write(sink, { type: 'sent', first: record.request, small: DELIVERIES.indexOf(record.delivery) })
     case 'hello':
@@ -114,7 +120,9 @@ export function writeRecord(sink: Sink, record: WireRecord): number {
       })
     case 'event': {
       const small = KINDS.indexOf(record.kind) | (record.isRedelivered ? REDELIVERED : 0)
-      return write(sink, { type: 'event', first: record.client, second: record.event, small, data: record.bytes })
+      // where an older reader does not look
+      const text = record.losses === 0 ? '' : String(record.losses)
+      return write(sink, { type: 'event', first: record.client, second: record.event, small, text, data: record.bytes })
     }
     case 'send':
       return write(sink, {
@@ -214,6 +222,7 @@ function recordOf(type: WireRecord['type'], packet: Buffer, places: Places): Wir
     case 'leave':
       return small === 1 ? { type, isFollowed: true } : { type }
     case 'ack':
+    case 'begin':
       return { type, client: first, event: packet.readUInt32BE(at + 5) }
     case 'sent':
       return { type, request: first, delivery: known(DELIVERIES, small) }
@@ -228,8 +237,9 @@ function recordOf(type: WireRecord['type'], packet: Buffer, places: Places): Wir
     case 'event': {
       const kind = known(KINDS, small & ~REDELIVERED)
       const isRedelivered = (small & REDELIVERED) !== 0
+      const losses = lossesOf(packet.toString('latin1', textAt, textEnd))
       const bytes = packet.subarray(dataAt, end)
-      return { type, client: first, event: packet.readUInt32BE(at + 5), kind, isRedelivered, bytes }
+      return { type, client: first, event: packet.readUInt32BE(at + 5), kind, isRedelivered, losses, bytes }
     }
     case 'send': {
       const data = dataOf(small, packet, places) ?? ''
@@ -243,6 +253,12 @@ function recordOf(type: WireRecord['type'], packet: Buffer, places: Places): Wir
 function dataOf(kind: number, packet: Buffer, { dataAt, end }: Places): Data | null {
   if (kind === 0) return null
   return kind === 1 ? packet.toString('utf8', dataAt, end) : packet.subarray(dataAt, end)
+}
+
+function lossesOf(text: string): number {
+  const losses = Number(text)
+  if (!Number.isInteger(losses)) throw new RangeError(`a record says that ${text} workers were lost`)
+  return losses
 }
 
 function known<Word>(words: readonly Word[], index: number): Word {

@@ -33,6 +33,7 @@ describe('clients of which there is much to tell', () => {
       clients,
       redelivers: true,
       onRelieved: () => undefined,
+      onFatal: () => undefined,
       onAbandoned: () => undefined,
     })
     const come = (): HubClient => {

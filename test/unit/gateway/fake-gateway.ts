@@ -58,7 +58,7 @@ export class FakeGateway {
   }
 
   tell(client: number, event: number, kind: 'connect' | 'text' | 'close'): void {
-    this.say({ type: 'event', client, event, kind, isRedelivered: false, bytes: new Uint8Array() })
+    this.say({ type: 'event', client, event, kind, isRedelivered: false, losses: 0, bytes: new Uint8Array() })
   }
 
   /** Waits until it has been told this. */

@@ -21,6 +21,7 @@ export class FakeLink implements BusinessLink {
   state: BusinessLink['state'] = 'ready'
   readonly clients = new Set<HubClient>()
   readonly starved = new Set<HubClient>()
+  hasCrashed = false
   handedBytes = 0
   toldBytes = 0
   /** Each client that it was given costs as much. */
@@ -56,12 +57,19 @@ export class FakeLink implements BusinessLink {
   }
 }
 
-type Fate = 'waiting' | 'acknowledged' | 'dropped' | 'lost' | 'given up'
+/** With so many workers an event is lost at most. */
+const MAX_LOSSES = 3
+
+/** turned away: nobody could handle that its client had come. */
+type Fate = 'waiting' | 'acknowledged' | 'dropped' | 'lost' | 'given up' | 'fatal' | 'turned away'
 
 /** What is known of one event. */
 interface Known {
-  readonly isMessage: boolean
+  readonly kind: Event['kind']
   timesHanded: number
+  /** Workers that were lost with it, and whether the one that has it has begun it since. */
+  losses: number
+  isBegun: boolean
   fate: Fate
 }
 
@@ -86,6 +94,7 @@ export class Handover {
       onRelieved: (client) => {
         if (this.#isEager && !client.isClosed) this.say(client)
       },
+      onFatal: (client, event) => this.#noteFatal(client, event),
     })
   }
 
@@ -103,9 +112,10 @@ export class Handover {
     else if (what < 0.46) client && this.#drop(client)
     else if (what < 0.48) this.links.length < 5 && this.#link()
     else if (what < 0.5) link && this.dispatch.serve(link)
-    else if (what < 0.515) link && this.dispatch.leave(link)
+    else if (what < 0.515) link && this.dispatch.leave(link, { isFollowed: random.chance(0.3) })
     else if (what < 0.53) link && this.lose(link)
     else if (what < 0.532) this.#giveUp()
+    else if (what < 0.65) link && this.#begin(link)
     else if (link) this.#acknowledge(link)
   }
 
@@ -126,8 +136,7 @@ export class Handover {
 
   #push(client: HubClient, kind: Event['kind'], bytes = new Uint8Array()): void {
     const events = this.#known.get(client.number)
-    const isMessage = kind === 'text' || kind === 'bytes'
-    events?.set(events.size + 1, { isMessage, timesHanded: 0, fate: 'waiting' })
+    events?.set(events.size + 1, { kind, timesHanded: 0, losses: 0, isBegun: false, fate: 'waiting' })
     this.dispatch.push(client, kind, bytes)
   }
 
@@ -150,8 +159,29 @@ export class Handover {
   #waitingOf(client: HubClient): Known[] {
     const held = new Set((client.owner as FakeLink | null)?.held.get(client.number)?.map(({ event }) => event))
     return [...(this.#known.get(client.number) ?? [])]
-      .filter(([number, { fate, isMessage }]) => fate === 'waiting' && isMessage && !held.has(number))
+      .filter(([number, known]) => known.fate === 'waiting' && isMessage(known) && !held.has(number))
       .map(([, known]) => known)
+  }
+
+  /** An event of a lost worker is begun by another. */
+  #begin(link: FakeLink): void {
+    const all = [...link.held].flatMap(([client, events]) => events.map(({ event }) => ({ client, event })))
+    const { client = 0, event = 0 } = this.#pick(all) ?? {}
+    const known = this.#known.get(client)?.get(event)
+    if (!known || known.losses === 0) return
+    known.isBegun = true
+    this.dispatch.begin(link, client, event)
+  }
+
+  #noteFatal(client: HubClient, { number, kind }: { number: number; kind: Event['kind'] }): void {
+    const events = this.#known.get(client.number)
+    const known = events?.get(number)
+    if (!events || !known) throw new Error(`event ${number} of client ${client.number} was never said`)
+    expect(known.losses, 'it was lost too often').toBe(MAX_LOSSES)
+    known.fate = 'fatal'
+    if (kind !== 'connect') return
+    for (const other of events.values()) if (other.fate === 'waiting' && isMessage(other)) other.fate = 'turned away'
+    if (!client.isClosed) this.#go(client)
   }
 
   #link(): FakeLink {
@@ -169,12 +199,18 @@ export class Handover {
 
   lose(link: FakeLink): void {
     this.links = this.links.filter((other) => other !== link)
-    for (const [client, events] of link.held)
-      for (const { event } of events) {
-        const known = this.#known.get(client)?.get(event)
-        if (known?.isMessage && !this.redelivers) known.fate = 'lost'
-      }
+    const wasLost = link.state === 'serving' || link.hasCrashed
+    const held = [...link.held].flatMap(([client, events]) =>
+      events.map(({ event }) => this.#known.get(client)?.get(event)).filter((known) => known !== undefined),
+    )
+    for (const known of held) {
+      if (isMessage(known) && !this.redelivers) known.fate = 'lost'
+      else if (wasLost && (known.losses === 0 || known.isBegun)) known.losses++
+      known.isBegun = false
+    }
     this.dispatch.close(link)
+    const tooOften = held.filter(({ losses, fate }) => losses >= MAX_LOSSES && fate !== 'fatal')
+    expect(tooOften, 'lost too often, and not dropped').toEqual([])
     // what it says late stands for nothing
     for (const [client, events] of link.held) this.dispatch.acknowledge(link, client, events.at(-1)?.event ?? 0)
   }
@@ -201,7 +237,7 @@ export class Handover {
 
   // ---- what is promised --------------------------------------------------------------------------------------------
 
-  #noteHanded({ client, event, isRedelivered }: Event): void {
+  #noteHanded({ client, event, isRedelivered, losses }: Event): void {
     const events = this.#known.get(client)
     const known = events?.get(event)
     if (!events || !known) throw new Error(`event ${event} of client ${client} was never said`)
@@ -209,25 +245,30 @@ export class Handover {
     const held = owner.held.get(client)?.map((other) => other.event) ?? []
     const open = [...events].filter(([number, { fate }]) => number <= event && fate === 'waiting')
     // everything before it is with the same worker, and marked is what another had
-    expect({ held, isRedelivered }).toEqual({
+    expect({ held, isRedelivered, losses }).toEqual({
       held: open.map(([number]) => number),
       isRedelivered: known.timesHanded > 0,
+      losses: known.losses,
     })
+    if (open.some(([, other]) => other.losses > 0))
+      expect(held, 'one with which a worker was lost is alone').toEqual([event])
     known.timesHanded++
-    if (!this.redelivers && known.isMessage) expect(known.timesHanded).toBe(1)
+    if (!this.redelivers && isMessage(known)) expect(known.timesHanded).toBe(1)
   }
 
   check(): void {
     const all = [...this.clients.all()]
     const known = [...this.#known.values()].flatMap((events) => [...events.values()])
-    const { events, byteLength, handedOver, redelivered, lost } = this.dispatch
+    const { events, byteLength, handedOver, redelivered, lost, fatal } = this.dispatch
     const wrongs = [...all.flatMap((client) => this.#faultsOf(client)), ...this.links.flatMap(faultsOfLink)]
-    expect({ events, byteLength, handedOver, redelivered, lost, wrongs }).toEqual({
+    const countOf = (...fates: Fate[]): number => known.filter(({ fate }) => fates.includes(fate)).length
+    expect({ events, byteLength, handedOver, redelivered, lost, fatal, wrongs }).toEqual({
       events: sum(all, ({ line }) => line.size),
       byteLength: sum(all, ({ line }) => line.byteLength),
       handedOver: sum(all, ({ line }) => line.handedOver),
       redelivered: sum(known, ({ timesHanded }) => Math.max(0, timesHanded - 1)),
-      lost: known.filter(({ fate }) => fate === 'lost' || fate === 'given up').length,
+      lost: countOf('lost', 'given up', 'turned away'),
+      fatal: countOf('fatal'),
       wrongs: [],
     })
   }
@@ -241,7 +282,8 @@ export class Handover {
         'waits while somebody serves': this.links.some(({ state }) => state === 'serving'),
         'is handed to nobody': line.handedOver > 0,
       })
-    const isFull = line.handedOver >= MAX_CLIENT_EVENTS || line.handedBytes >= MAX_CLIENT_BYTES
+    const isAlone = line.isSuspected && line.handedOver > 0
+    const isFull = isAlone || line.handedOver >= MAX_CLIENT_EVENTS || line.handedBytes >= MAX_CLIENT_BYTES
     return faults(number, {
       'has two workers': owners.length !== 1 || owners[0] !== owner,
       'is said to have another number of events handed over': heldBy(owner, number) !== line.handedOver,
@@ -273,6 +315,10 @@ export class Handover {
     expect(fates.filter((fate) => fate === 'waiting')).toEqual([])
     if (this.redelivers) expect(fates).not.toContain('lost')
   }
+}
+
+function isMessage({ kind }: Known): boolean {
+  return kind === 'text' || kind === 'bytes'
 }
 
 function heldBy(link: BusinessLink, client: number): number | undefined {

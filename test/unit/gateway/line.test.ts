@@ -47,17 +47,69 @@ it('what was not handed over cannot be acknowledged, and nothing twice', () => {
   expect(line.size).toBe(2)
 })
 
-it('what a lost worker had comes first again, and it alone is marked', () => {
+it('what a worker had that has left comes first again, and it alone is marked', () => {
   const line = filled(1, 4)
   handOver(line, 3)
   line.acknowledge(1)
-  expect(line.takeBack()).toBe(2)
+  expect(line.takeBack({ wasLost: false })).toEqual([])
+  expect([line.waiting, line.isSuspected]).toEqual([3, false])
   const marks = Array.from({ length: 3 }, () => line.handOver()).map((event) => [event?.number, event?.isRedelivered])
   expect(marks).toEqual([
     [2, true],
     [3, true],
     [4, false],
   ])
+})
+
+describe('events with which a worker was lost', () => {
+  /** The next worker begins what it was handed, and is lost. */
+  function loseAgain(line: Line, { begun }: { begun: boolean }): (number | undefined)[] {
+    const event = line.handOver()
+    expect(line.handOver(), 'it is handed over alone').toBeUndefined()
+    if (begun) line.begin(event?.number ?? 0)
+    return [event?.number, ...line.takeBack({ wasLost: true }).map(({ number }) => number)]
+  }
+
+  function lost(): Line {
+    const line = filled(1, 4)
+    handOver(line, 3)
+    expect(line.takeBack({ wasLost: true })).toEqual([])
+    return line
+  }
+
+  it('are handed over one at a time, until all of them are handled', () => {
+    const line = lost()
+    for (const number of [1, 2, 3]) {
+      expect(handOver(line, 2)).toEqual([number, 0])
+      line.acknowledge(number)
+    }
+    line.push('text', EMPTY, 0)
+    expect(handOver(line, 3)).toEqual([4, 5, 0])
+  })
+
+  it('are dropped when three workers were lost while they handled it, and those behind are handed over', () => {
+    const line = lost()
+    expect(loseAgain(line, { begun: true })).toEqual([1])
+    expect(loseAgain(line, { begun: true })).toEqual([1, 1])
+    expect(line.handOver()).toMatchObject({ number: 2, losses: 1 })
+    expect([line.size, line.byteLength]).toEqual([3, 2 + 3 + 4 + 3 * sizeOf({ bytes: EMPTY })])
+  })
+
+  it('are kept when nobody begins them, however many workers are lost with them', () => {
+    const line = lost()
+    for (let round = 0; round < 10; round++) expect(loseAgain(line, { begun: false })).toEqual([1])
+  })
+
+  it('are kept when those that begin them leave in order', () => {
+    const line = lost()
+    for (let round = 0; round < 10; round++) {
+      line.begin(line.handOver()?.number ?? 0)
+      expect(line.takeBack({ wasLost: false })).toEqual([])
+    }
+    expect(loseAgain(line, { begun: true })).toEqual([1])
+    expect(loseAgain(line, { begun: false })).toEqual([1])
+    expect(loseAgain(line, { begun: true })).toEqual([1, 1])
+  })
 })
 
 it('at most once: the messages that a lost worker had are lost, not that the client has come and gone', () => {
@@ -68,6 +120,7 @@ it('at most once: the messages that a lost worker had are lost, not that the cli
   line.push('close', EMPTY, 0)
   handOver(line, 4)
   expect(line.loseHandedOver()).toBe(2)
+  line.takeBack({ wasLost: false })
   expect([line.handOver()?.kind, line.handOver()?.kind, line.handOver()]).toEqual(['connect', 'close', undefined])
   line.acknowledge(4)
   expect({ size: line.size, byteLength: line.byteLength, handedBytes: line.handedBytes }).toEqual({
@@ -132,11 +185,11 @@ it.each([1, 2, 3, 4, 5])('its counts are the sums over its events whatever happe
       expected = expected.filter((event) => event !== eldest)
     },
     () => {
-      if (random.chance(0.5)) line.takeBack()
-      else {
+      if (random.chance(0.5)) {
         line.loseHandedOver()
         expected = expected.filter(({ isHanded, isMessage }) => !isHanded || !isMessage)
       }
+      line.takeBack({ wasLost: false })
       for (const event of expected) event.isHanded = false
     },
   ]

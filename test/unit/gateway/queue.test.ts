@@ -21,6 +21,7 @@ class Counter {
       clients: this.clients,
       redelivers: true,
       onRelieved: (client) => this.queue.noteRelieved(client),
+      onFatal: () => undefined,
       onAbandoned: () => undefined,
     })
     this.queue = new Queue({ ...LIMITS, ...limits }, this)

@@ -52,6 +52,7 @@ function randomRecord(random: Random): WireRecord {
     () => ({ type: 'ping' }),
     () => ({ type: 'pong' }),
     () => ({ type: 'ack', client: number(), event: number() }),
+    () => ({ type: 'begin', client: number(), event: number() }),
     () => ({ type: 'send', request: number(), to: 'gateway.client', data: data() }),
     () => ({ type: 'sent', request: number(), delivery: random.pick(['sent', 'buffered', 'full', 'gone']) }),
     () => ({ type: 'request', request: number(), value: value(), data: chance ? null : data() }),
@@ -64,6 +65,7 @@ function randomRecord(random: Random): WireRecord {
       event: number(),
       kind: random.pick(['connect', 'text', 'bytes', 'close']),
       isRedelivered: chance,
+      losses: random.int(0, 3),
       bytes: bytes(),
     }),
   ])()

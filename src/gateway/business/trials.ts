@@ -1,0 +1,80 @@
+/**
+ * When a business worker may begin events with which others were lost before: few at a time, and one alone that has
+ * cost two. So whatever a worker is lost with next, that event is among a few, and in the end the only one. Each belongs
+ * to a `Client`, of any gateway, which says when it has come and when it is over.
+ */
+import { waitFor } from '../patience.ts'
+
+/** Of those that were lost with one worker. */
+const MAX_AT_ONCE = 8
+/** One that is not over by then does not hold up others of its kind: it waits for something, maybe for ever. */
+const PATIENCE_MS = 1_000
+/** And where there is nothing else to be suspected: what ends a worker after a while is found, too. */
+const PATIENCE_ALONE_MS = 10_000
+
+interface Trial {
+  /** It has cost more than one worker. */
+  readonly isAlone: boolean
+  begin(): void
+  /** Ends the wait for the end of its time. */
+  endWait(): void
+}
+
+export class Trials {
+  /** In the order in which they came, and those that are tried alone first. */
+  readonly #waiting = { alone: new Set<Trial>(), together: new Set<Trial>() }
+  /** Begun, and not for long. */
+  readonly #current = new Set<Trial>()
+
+  /**
+   * @param losses workers that were lost with it, at least one.
+   * @param begin called once, when it may be begun.
+   * @returns it is over, or will not be begun; to be called once.
+   */
+  enter(losses: number, begin: () => void): () => void {
+    const trial: Trial = { isAlone: losses > 1, begin, endWait: () => undefined }
+    this.#waiting[trial.isAlone ? 'alone' : 'together'].add(trial)
+    this.#admit()
+    return () => this.#leave(trial)
+  }
+
+  #leave(trial: Trial): void {
+    trial.endWait()
+    this.#forget(trial)
+    this.#current.delete(trial)
+    this.#admit()
+  }
+
+  #admit(): void {
+    for (let next = this.#next(); next; next = this.#next()) {
+      const trial = next
+      const patienceMs = trial.isAlone ? PATIENCE_ALONE_MS : PATIENCE_MS
+      this.#forget(trial)
+      this.#current.add(trial)
+      trial.endWait = waitFor(patienceMs, () => this.#outlive(trial), { keepsAlive: false })
+      trial.begin()
+    }
+  }
+
+  /** This process lives on, and others have waited for it long enough. */
+  #outlive(trial: Trial): void {
+    this.#current.delete(trial)
+    this.#admit()
+  }
+
+  #forget(trial: Trial): void {
+    this.#waiting.alone.delete(trial)
+    this.#waiting.together.delete(trial)
+  }
+
+  /** Null: none waits, or none may be begun now. */
+  #next(): Trial | null {
+    const [first] = this.#waiting.alone.size > 0 ? this.#waiting.alone : this.#waiting.together
+    return first && mayBegin(first, [...this.#current]) ? first : null
+  }
+}
+
+function mayBegin({ isAlone }: Trial, current: readonly Trial[]): boolean {
+  if (isAlone) return current.length === 0
+  return current.length < MAX_AT_ONCE && !current.some((trial) => trial.isAlone)
+}

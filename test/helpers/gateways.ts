@@ -81,7 +81,7 @@ export const onConnect = async (client, { redelivered }) => {
   await client.join('room')
   await client.send('welcome')
 }
-export const onMessage = async (client, data, { redelivered }) => {
+export const onMessage = async (client, data, { redelivered, attempts }) => {
   const [name, number, what] = data.split(' ')
   const mark = redelivered ? 'redelivered' : 'first'
   note('handled.txt', name, number, process.pid, mark)

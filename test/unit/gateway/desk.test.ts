@@ -129,6 +129,81 @@ it('a client that is handed on while it leaves is not its own any more: when the
   expect(gone).toEqual(['fake.3'])
 })
 
+it('an event with which others were lost is not begun before its gateway knows that, and one that has cost two is alone', async () => {
+  const begun: [string, number][] = []
+  const settle: (() => void)[] = []
+  const hooks: Partial<ClientHooks> = {
+    onMessage: (client: Client, _, { attempts }) => {
+      begun.push([client.id, attempts])
+      return new Promise<void>((resolve) => settle.push(resolve))
+    },
+  }
+  const { gateway } = await serve(hooks)
+  const announced = (): unknown[] => gateway.said.filter(({ type }) => type === 'begin')
+  const quiet = async (): Promise<void> => {
+    for (let turns = 0; turns < 20; turns++) await turn()
+  }
+  for (const [client, losses] of [
+    [1, 1],
+    [2, 2],
+    [3, 0],
+  ] as const) {
+    gateway.give(client)
+    const bytes = new Uint8Array()
+    gateway.say({ type: 'event', client, event: 2, kind: 'text', isRedelivered: losses > 0, losses, bytes })
+  }
+  await gateway.until('ping')
+  await quiet()
+  expect(announced()).toEqual([{ type: 'begin', client: 1, event: 2 }])
+  expect(begun).toEqual([['fake.3', 1]])
+  gateway.say({ type: 'pong' })
+  while (begun.length < 2) await turn()
+  await quiet()
+  expect(announced()).toHaveLength(1)
+  settle[1]?.()
+  while (announced().length < 2) await turn()
+  gateway.say({ type: 'pong' })
+  while (begun.length < 3) await turn()
+  expect(begun).toEqual([
+    ['fake.3', 1],
+    ['fake.1', 2],
+    ['fake.2', 3],
+  ])
+})
+
+it('what was to be tried when the link was lost is left to others, and holds up nobody', async () => {
+  const begun: string[] = []
+  const { gateway, desk } = await serve({ onMessage: (client: Client) => void begun.push(client.id) })
+  gateway.give(1)
+  gateway.say({
+    type: 'event',
+    client: 1,
+    event: 2,
+    kind: 'text',
+    isRedelivered: true,
+    losses: 2,
+    bytes: new Uint8Array(),
+  })
+  await gateway.until('begin')
+  gateway.cut()
+  const hasCome = (): boolean => gateway.said.filter(({ type }) => type === 'serve').length === 2
+  while (!hasCome()) await turn()
+  gateway.give(2)
+  gateway.say({
+    type: 'event',
+    client: 2,
+    event: 2,
+    kind: 'text',
+    isRedelivered: true,
+    losses: 2,
+    bytes: new Uint8Array(),
+  })
+  while (gateway.said.filter(({ type }) => type === 'ping').length < 2) await turn()
+  gateway.say({ type: 'pong' })
+  while (begun.length < 1) await turn()
+  expect({ begun, clients: desk.figures()['clients'] }).toEqual({ begun: ['fake.2'], clients: 1 })
+})
+
 it('a worker that was frozen for long handles nothing before its gateway has said that it still has its clients', async () => {
   const handled: string[] = []
   let settle = (): void => undefined

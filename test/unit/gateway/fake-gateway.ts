@@ -69,6 +69,11 @@ export class FakeGateway {
       })
   }
 
+  /** The link is lost, and it lives on. */
+  cut(): void {
+    this.#socket?.destroy()
+  }
+
   /** As one that is killed: nobody listens there any more. */
   die(): void {
     this.#server.close()

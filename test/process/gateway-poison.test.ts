@@ -1,0 +1,104 @@
+/**
+ * What ends the process that handles it: a message, or that a client comes or goes. It costs a few workers, and nobody
+ * else anything.
+ */
+import { expect, it, onTestFinished } from 'vitest'
+import { FrameClient } from '../helpers/frames.ts'
+import {
+  answeringApp,
+  expectHandledInOrder,
+  gatewayStart,
+  handledIn,
+  linesOf,
+  openSwarm,
+  says,
+  untilLinked,
+} from '../helpers/gateways.ts'
+import { Project, type Running } from '../helpers/project.ts'
+
+/** Each worker that was lost; those that are asked to leave are none. */
+function lostIn({ log }: Project): number {
+  return log.match(/ business\/\d+ \(pid \d+\) left /g)?.length ?? 0
+}
+
+async function start(
+  app: string,
+  business: Record<string, unknown> = {},
+): Promise<{ project: Project; running: Running }> {
+  const files = { 'start.js': gatewayStart({ business: { count: 2, ...business } }), 'app.js': app }
+  const project = Project.create(files)
+  const running = await project.start()
+  await untilLinked(project)
+  return { project, running }
+}
+
+it.each([
+  ['process.exit in a handler', 'process.exit(1)', {}],
+  ['an error that nobody catches', "setImmediate(() => { throw new Error('bad') }); await new Promise(() => {})", {}],
+  ['an endless loop', 'for (;;);', { hangTimeoutMs: 5_000 }],
+])(
+  '%s: the message is dropped after three workers, and all others are handled and answered, in order',
+  async (_, deed, business) => {
+    const app = answeringApp(`if (what === 'die') { note('attempts.txt', attempts); ${deed} }`)
+    const { project, running } = await start(app, business)
+    const swarm = await openSwarm(project, { clients: 60, messagesPerSecond: 200, isLossy: true })
+    swarm.speak()
+    await swarm.more(100)
+    const [bad] = swarm.clients
+    bad?.say('die')
+    for (let message = 0; message < 5; message++) bad?.say()
+    await says(project, { fatal: 1 })
+    await swarm.more(100)
+    await swarm.quiet()
+    expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 60 } })
+    const again = expectHandledInOrder(handledIn(project), swarm)
+    expect(again).toBeGreaterThanOrEqual(2)
+    const sent = swarm.clients.reduce((sum, client) => sum + client.sent, 0)
+    expect(swarm.answers - swarm.repeats).toBe(sent - 1)
+    expect(linesOf(project, 'attempts.txt').flat()).toEqual(['1', '2', '3'])
+    await says(project, { fatal: 1, dropped: 0, queued: 0, handedOver: 0 })
+    expect(lostIn(project)).toBe(3)
+    await running.line(
+      /^shiftwork: a message of client \S+ is dropped \(\d+ bytes\): 3 business workers were lost in its onMessage$/m,
+    )
+  },
+)
+
+it('a client whose onConnect ends workers is sent away after three, and its messages are not handled', async () => {
+  const app = `
+    import { appendFileSync } from 'node:fs'
+    const note = (...words) => appendFileSync('events.txt', words.join(' ') + '\\n')
+    export const onWebSocketConnect = (client, { url }) => {
+      if (url === '/die') process.exit(1)
+    }
+    export const onMessage = (client, data) => {
+      note('message', data)
+      if (data === 'die at the end') return client.join('the end')
+      return client.send('heard ' + data)
+    }
+    export const onClose = (client) => {
+      note('close')
+      if (client.groups.has('the end')) process.exit(1)
+    }`
+  const { project, running } = await start(app)
+  const target = { port: await project.port('gateway') }
+  const other = await FrameClient.open(target)
+  onTestFinished(() => other.close())
+  const bad = await FrameClient.open(target, { path: '/die' })
+  bad.send('not heard')
+  expect(await bad.farewell()).toMatchObject({ code: 1011 })
+  await says(project, { fatal: 1, dropped: 1, clients: 1, queued: 0, handedOver: 0 })
+  other.send('all the same')
+  expect(await other.text()).toBe('heard all the same')
+  await running.line(/^shiftwork: client \S+ is sent away: 3 business workers were lost in its onConnect$/m)
+  expect(lostIn(project)).toBe(3)
+  expect(linesOf(project, 'events.txt').map((words) => words.join(' '))).toEqual(['close', 'message all the same'])
+
+  const last = await FrameClient.open(target)
+  last.send('die at the end')
+  await says(project, { clients: 2, queued: 0, handedOver: 0 })
+  last.close()
+  await says(project, { fatal: 2, clients: 1, queued: 0, handedOver: 0 })
+  await running.line(/^shiftwork: onClose of client \S+ is not called again: 3 business workers were lost in it$/m)
+  expect(lostIn(project)).toBe(6)
+})

@@ -90,7 +90,7 @@ describe.each([
     expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 500 } })
     const again = expectHandledInOrder(handledIn(project), swarm)
     expect(again).toBeGreaterThan(0)
-    const { redelivered } = await says(project, { dropped: 0, handedOver: 0, queued: 0 })
+    const { redelivered } = await says(project, { dropped: 0, fatal: 0, handedOver: 0, queued: 0 })
     expect(redelivered).toBeGreaterThanOrEqual(again)
   })
 
@@ -171,6 +171,6 @@ it('business workers that are replaced and killed at the same time, those that s
   await swarm.quiet()
   expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 200 } })
   expectHandledInOrder(handledIn(project), swarm)
-  await says(project, { dropped: 0, handedOver: 0, queued: 0 })
+  await says(project, { dropped: 0, fatal: 0, handedOver: 0, queued: 0 })
   expect(await project.pids('gateway')).toEqual(gateways)
 })

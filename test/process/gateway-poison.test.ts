@@ -18,7 +18,7 @@ import { Project, type Running } from '../helpers/project.ts'
 
 /** Each worker that was lost; those that are asked to leave are none. */
 function lostIn({ log }: Project): number {
-  return log.match(/ business\/\d+ \(pid \d+\) left /g)?.length ?? 0
+  return log.match(/ business\/\d+ \(pid \d+\) left (with code|by) /g)?.length ?? 0
 }
 
 async function start(

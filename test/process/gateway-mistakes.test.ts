@@ -85,6 +85,31 @@ it('business workers without a gateway say where they look for one', async () =>
   expect(text).toContain(links)
 })
 
+it('a command with wrong arguments that nobody waits for is said with its place, and ends no worker', async () => {
+  const app = `
+    export const onConnect = (client) => client.send('hello')
+    export const onMessage = (client, text) => {
+      client.send({ a: 1 })
+      client.join(5)
+      client.close('bye')
+      client.gateways.count()
+      client.send('heard ' + text)
+    }`
+  const project = create(GATEWAY + BUSINESS, { 'app.js': app })
+  const running = await project.start()
+  const pids = await project.pids('business')
+  const client = await connect(project)
+  for (const text of ['once', 'and again']) client.send(text)
+  for (const text of ['hello', 'heard once', 'heard and again']) expect(await client.text()).toBe(text)
+  for (const sentence of [
+    'Only text and bytes can be sent',
+    'A group is text',
+    'The options of a command are an object',
+  ])
+    await running.line(new RegExp(`^shiftwork: a command was not given, .*${sentence}.*\\n +at .*app\\.js`, 'm'))
+  expect(await project.pids('business')).toEqual(pids)
+})
+
 it('a gateway that dies is not complained of once for each of its clients whose onClose has nobody to tell', async () => {
   const app = `${APP}
     export const onClose = async (client) => {

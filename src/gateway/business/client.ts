@@ -131,7 +131,7 @@ export class Client {
   }
 
   /** @returns what became of it; see `Commands.sendTo`. */
-  send(data: Data, options?: SendOptions): Promise<Delivery> {
+  send(data: Data, options?: Pick<SendOptions, 'deadlineMs'>): Promise<Delivery> {
     return this.#home.commands.sendTo(this.id, data, options)
   }
 

@@ -63,8 +63,20 @@ export function checkClose(code: unknown, reason: unknown): void {
     throw wrong(`A close reason is text of at most ${MAX_REASON_BYTES} bytes`)
 }
 
+/** Undefined, or an object that has no other members. What is said in another form would be left out in silence. */
+export function checkOptions(options: unknown, names: readonly string[]): void {
+  if (options === undefined) return
+  const known = `Say them as { ${names.join(', ')} }.`
+  if (typeof options !== 'object' || options === null || Array.isArray(options) || options instanceof Uint8Array)
+    throw wrong(`The options of a command are an object, not ${kindOf(options)}`, known)
+  const unknown = Object.keys(options).find((name) => !names.includes(name))
+  if (unknown !== undefined) throw wrong(`A command has an unknown option "${unknown}"`, known)
+}
+
 /** @returns how many entries a page has. */
-export function checkLimit({ limit = DEFAULT_LIMIT, after }: PageOptions): number {
+export function checkLimit(page: PageOptions): number {
+  checkOptions(page, ['limit', 'after'])
+  const { limit = DEFAULT_LIMIT, after } = page
   if (after !== undefined && typeof after !== 'string') throw wrong('A page comes after `next` of the one before')
   if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LIMIT) return limit
   throw wrong(`A page has from 1 to ${MAX_LIMIT} entries`)

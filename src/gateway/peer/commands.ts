@@ -26,10 +26,12 @@ import {
   checkLimit,
   checkName,
   checkNames,
+  checkOptions,
   checkWhere,
 } from './checks.ts'
 import { Deadline } from './deadline.ts'
 import type { Target } from './link.ts'
+import { told } from './told.ts'
 
 export interface SendOptions {
   /** Ids of clients that do not get it. */
@@ -38,6 +40,7 @@ export interface SendOptions {
   deadlineMs?: number
 }
 
+/** Each returns a promise, also when it is asked wrongly; see `told` for what becomes of one that nobody looks at. */
 export class Commands {
   readonly #asker: Asker
   readonly #deadlineMs: number
@@ -55,15 +58,20 @@ export class Commands {
    * `ERR_SEND_BUFFER_FULL`, `ERR_MESSAGE_TOO_LARGE`, `ERR_BUS` (it may be of another machine, which cannot be reached: it
    * was not sent).
    */
-  sendTo(clientId: string, data: Data, { deadlineMs = this.#deadlineMs }: SendOptions = {}): Promise<Delivery> {
-    return checked(
+  sendTo(clientId: string, data: Data, options: Pick<SendOptions, 'deadlineMs'> = {}): Promise<Delivery> {
+    return told(
       () => {
         checkId(clientId)
         checkData(data)
-        checkDeadline('deadlineMs', deadlineMs)
+        checkOptions(options, ['deadlineMs'])
+        checkDeadline('deadlineMs', this.#deadlineOf(options))
       },
-      () => this.#sendOne(clientId, data, new Deadline(deadlineMs)),
+      () => this.#sendOne(clientId, data, new Deadline(this.#deadlineOf(options))),
     )
+  }
+
+  #deadlineOf({ deadlineMs = this.#deadlineMs }: SendOptions): number {
+    return deadlineMs
   }
 
   #sendOne(clientId: string, data: Data, deadline: Deadline): Promise<Delivery> {
@@ -97,23 +105,27 @@ export class Commands {
   #sendAll(
     { where, check }: { where: Where; check: () => void },
     data: Data,
-    { exclude = [], deadlineMs = this.#deadlineMs }: SendOptions,
+    options: SendOptions,
   ): Promise<Deliveries> {
-    return checked(
+    return told(
       () => {
         check()
         checkData(data)
-        checkIds(exclude)
-        checkDeadline('deadlineMs', deadlineMs)
+        checkOptions(options, ['exclude', 'deadlineMs'])
+        checkIds(options.exclude ?? [])
+        checkDeadline('deadlineMs', this.#deadlineOf(options))
       },
-      () => this.#sendEach(selectionOf(where, listOf(exclude)), data, new Deadline(deadlineMs)),
+      () => {
+        const to = selectionOf(where, listOf(options.exclude ?? []))
+        return this.#sendEach(to, data, new Deadline(this.#deadlineOf(options)))
+      },
     )
   }
 
   async #sendEach(to: Selection, data: Data, deadline: Deadline): Promise<Deliveries> {
     const { values, missing } = await this.#asker.some({ do: 'send', to }, { data, deadline })
-    const told = values as Omit<Deliveries, 'missing'>[]
-    const sum = (name: 'sent' | 'buffered' | 'full'): number => told.reduce((total, value) => total + value[name], 0)
+    const each = values as Omit<Deliveries, 'missing'>[]
+    const sum = (name: 'sent' | 'buffered' | 'full'): number => each.reduce((total, value) => total + value[name], 0)
     return { sent: sum('sent'), buffered: sum('buffered'), full: sum('full'), missing }
   }
 
@@ -154,76 +166,100 @@ export class Commands {
   }
 
   /** Ends the client's connection when everything is delivered. @returns false: there is no such client. */
-  close(clientId: string, { data, code = 1000, reason = '' }: CloseOptions = {}): Promise<boolean> {
+  close(clientId: string, options: CloseOptions = {}): Promise<boolean> {
     const check = (): void => {
+      checkOptions(options, ['data', 'code', 'reason'])
+      const { data, code = 1000, reason = '' } = options
       if (data !== undefined) checkData(data)
       checkClose(code, reason)
     }
-    return this.#change({ clientId, check, ...(data !== undefined && { data }) }, () => {
+    return this.#change({ clientId, check, dataOf: () => options.data ?? null }, () => {
+      const { code = 1000, reason = '' } = options
       return { do: 'close', client: clientId, code, reason }
     })
   }
 
   /** Null: there is no such client. */
-  async info(clientId: string): Promise<ClientInfo | null> {
-    return (await this.#ask(clientId, { do: 'info', client: clientId })) as ClientInfo | null
+  info(clientId: string): Promise<ClientInfo | null> {
+    return this.#look(clientId, (info) => info)
   }
 
-  async session(clientId: string): Promise<Session | null> {
-    return (await this.info(clientId))?.session ?? null
+  session(clientId: string): Promise<Session | null> {
+    return this.#look(clientId, (info) => info?.session ?? null)
   }
 
-  async isOnline(clientId: string): Promise<boolean> {
-    return (await this.info(clientId)) !== null
+  isOnline(clientId: string): Promise<boolean> {
+    return this.#look(clientId, (info) => info !== null)
+  }
+
+  #look<Told>(clientId: string, pick: (info: ClientInfo | null) => Told): Promise<Told> {
+    return told(
+      () => checkId(clientId),
+      async () => pick((await this.#ask(clientId, { do: 'info', client: clientId })) as ClientInfo | null),
+    )
   }
 
   #change(
-    { clientId, check, data = null }: { clientId: string; check?: () => void; data?: Data | null },
+    { clientId, check, dataOf }: { clientId: string; check?: () => void; dataOf?: () => Data | null },
     requestOf: () => Request,
   ): Promise<boolean> {
-    return checked(
+    return told(
       () => {
         checkId(clientId)
         check?.()
       },
-      async () => (await this.#ask(clientId, requestOf(), data)) === true,
+      async () => (await this.#ask(clientId, requestOf(), dataOf?.())) === true,
     )
   }
 
   /** Null: there is no such gateway, or no such client, or both have died meanwhile. */
   #ask(clientId: string, request: Request, data: Data | null = null): Promise<unknown> {
-    checkId(clientId)
     return this.#asker.one(clientId, request, { data, deadline: new Deadline(this.#deadlineMs) })
   }
 
   // ---- all clients -------------------------------------------------------------------------------------------------
 
   /** How many clients there are; rejects when a gateway does not answer, since the number would be wrong. */
-  async count(where: Where = {}): Promise<number> {
-    checkWhere(where)
-    return sumOf(
-      (await this.#asker.each({ do: 'count', of: selectionOf(where, []) }, new Deadline(this.#deadlineMs))) as number[],
+  count(where: Where = {}): Promise<number> {
+    return told(
+      () => checkWhere(where),
+      () => this.#sum({ do: 'count', of: selectionOf(where, []) }),
     )
   }
 
-  async isUidOnline(uid: string): Promise<boolean> {
-    checkName('uid', uid)
-    return (await this.count({ uid })) > 0
+  isUidOnline(uid: string): Promise<boolean> {
+    return told(
+      () => checkName('uid', uid),
+      async () => (await this.#sum({ do: 'count', of: selectionOf({ uid }, []) })) > 0,
+    )
   }
 
   /** Takes every member out of a group. @returns how many those were. */
   dissolve(group: string): Promise<number> {
-    return checked(
+    return told(
       () => checkName('group', group),
-      async () =>
-        sumOf((await this.#asker.each({ do: 'dissolve', group }, new Deadline(this.#deadlineMs))) as number[]),
+      () => this.#sum({ do: 'dissolve', group }),
     )
   }
 
+  async #sum(request: Request): Promise<number> {
+    const numbers = (await this.#asker.each(request, new Deadline(this.#deadlineMs))) as number[]
+    return numbers.reduce((sum, number) => sum + number, 0)
+  }
+
   /** Ids of clients: gateway by gateway, in the order in which they came. */
-  async clients(where: Where = {}, page: PageOptions = {}): Promise<Page<string>> {
+  clients(where: Where = {}, page: PageOptions = {}): Promise<Page<string>> {
+    return told(
+      () => {
+        checkWhere(where)
+        checkLimit(page)
+      },
+      () => this.#clients(where, page),
+    )
+  }
+
+  async #clients(where: Where, page: PageOptions): Promise<Page<string>> {
     const limit = checkLimit(page)
-    checkWhere(where)
     const deadline = new Deadline(this.#deadlineMs)
     const [afterGateway = '', afterNumber = '0'] = page.after?.split(':') ?? []
     const found: { id: string; place: string }[] = []
@@ -232,8 +268,8 @@ export class Commands {
       const after = target.gateway === afterGateway ? Number(afterNumber) : 0
       // one more than is wanted says that there is a next page
       const request: Request = { do: 'clients', of: selectionOf(where, []), limit: limit + 1 - found.length, after }
-      const [told = []] = (await this.#asker.told([target], { request, deadline })) as [string, number][][]
-      found.push(...told.map(([id, number]) => ({ id, place: `${target.gateway}:${number}` })))
+      const [rows = []] = (await this.#asker.told([target], { request, deadline })) as [string, number][][]
+      found.push(...rows.map(([id, number]) => ({ id, place: `${target.gateway}:${number}` })))
     }
     const items = found.slice(0, limit)
     return { items: items.map(({ id }) => id), next: found.length > limit ? (items.at(-1)?.place ?? null) : null }
@@ -249,7 +285,14 @@ export class Commands {
     return this.#names('groups', page)
   }
 
-  async #names(list: 'uids' | 'groups', page: PageOptions): Promise<Page<string>> {
+  #names(list: 'uids' | 'groups', page: PageOptions): Promise<Page<string>> {
+    return told(
+      () => checkLimit(page),
+      () => this.#page(list, page),
+    )
+  }
+
+  async #page(list: 'uids' | 'groups', page: PageOptions): Promise<Page<string>> {
     const limit = checkLimit(page)
     const request: Request = { do: list, limit: limit + 1, after: page.after ?? null }
     const lists = (await this.#asker.each(request, new Deadline(this.#deadlineMs))) as string[][]
@@ -257,25 +300,6 @@ export class Commands {
     const items = all.slice(0, limit)
     return { items, next: all.length > limit ? (items.at(-1) ?? null) : null }
   }
-}
-
-/**
- * What is asked wrongly rejects, and ends a worker that does not look: it is a fault of its code. What cannot be done
- * rejects, too, but who does not wait for what became of it does not want to end for it.
- */
-function checked<Told>(check: () => void, act: () => Promise<Told>): Promise<Told> {
-  try {
-    check()
-  } catch (error) {
-    return Promise.reject(error)
-  }
-  const told = act()
-  told.catch(() => undefined)
-  return told
-}
-
-function sumOf(numbers: readonly number[]): number {
-  return numbers.reduce((sum, number) => sum + number, 0)
 }
 
 function selectionOf({ uid, group }: Where, exclude: readonly string[]): Selection {

@@ -1,5 +1,6 @@
 /** Commands, given to gateways that are played: pages over several of them, who is missing, and those that die meanwhile. */
-import { describe, expect, it } from 'vitest'
+import { setImmediate as turn } from 'node:timers/promises'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import type { Reach } from '../../../src/gateway/peer/asker.ts'
 import { Commands } from '../../../src/gateway/peer/commands.ts'
 import type { Target } from '../../../src/gateway/peer/link.ts'
@@ -232,6 +233,83 @@ it('a field that is undefined is removed, one inside a value is not there', asyn
     do: 'setSession',
     client: 'a.1',
     fields: { gone: null, kept: { a: 1 } },
+  })
+})
+
+describe('what is said in the form of another library', () => {
+  const wrong: [
+    message: string,
+    ask: (commands: Record<string, (...args: unknown[]) => Promise<unknown>>) => unknown,
+  ][] = [
+    ['The options of a command are an object, not an array', (all) => all['sendToGroup']?.('room', 'x', ['a.1'])],
+    ['The options of a command are an object, not a string', (all) => all['sendToGroup']?.('room', 'x', 'a.1')],
+    ['The options of a command are an object, not null', (all) => all['sendToAll']?.('x', null, ['a.1'])],
+    ['The options of a command are an object, not null', (all) => all['sendTo']?.('a.1', 'x', null)],
+    ['A command has an unknown option "excludes"', (all) => all['sendToUid']?.('anna', 'x', { excludes: 'a.1' })],
+    ['A command has an unknown option "exclude"', (all) => all['sendTo']?.('a.1', 'x', { exclude: 'a.1' })],
+    ['The options of a command are an object, not a string', (all) => all['close']?.('a.1', 'bye')],
+    ['The options of a command are an object, not a number', (all) => all['close']?.('a.1', 1000)],
+    ['A command has an unknown option "size"', (all) => all['groups']?.({ size: 5 })],
+    ['The options of a command are an object, not a number', (all) => all['clients']?.({}, 5)],
+  ]
+
+  it.each(wrong)('is refused, and nothing is done: %s', async (message, ask) => {
+    const target = new FakeTarget('a', () => true)
+    const commands = new Commands(new FakeReach(target), 1_000) as unknown as Record<string, () => Promise<unknown>>
+    await expect(ask(commands)).rejects.toMatchObject({
+      code: 'ERR_OPTION',
+      message,
+      hint: expect.stringMatching(/^Say them as \{ .* \}\.$/),
+    })
+    expect(target.asked).toEqual([])
+  })
+})
+
+describe('a command that is asked wrongly', () => {
+  const wrong = { type: 'message' } as unknown as string
+
+  async function saidOf(act: (commands: Commands) => unknown): Promise<string[]> {
+    const said: string[] = []
+    const spy = vi.spyOn(console, 'error').mockImplementation((line: string) => void said.push(line))
+    onTestFinished(() => spy.mockRestore())
+    const unhandled = vi.fn()
+    process.on('unhandledRejection', unhandled)
+    onTestFinished(() => void process.off('unhandledRejection', unhandled))
+    await act(new Commands(new FakeReach(), 1_000))
+    for (let turns = 0; turns < 5; turns++) await turn()
+    expect(unhandled).not.toHaveBeenCalled()
+    return said
+  }
+
+  it('and that nobody waits for is said once, with its place, and ends nothing', async () => {
+    const asks: ((commands: Commands) => unknown)[] = [
+      (commands) => commands.sendTo('a.1', wrong),
+      (commands) => commands.join('a.1', 5 as unknown as string),
+      (commands) => commands.count(5 as unknown as object),
+      (commands) => commands.isOnline(5 as unknown as string),
+    ]
+    for (const ask of asks) {
+      const [line, ...others] = await saidOf((commands) => void ask(commands))
+      expect(line).toMatch(/^shiftwork: a command was not given, and nobody waits for it: ShiftworkError: /)
+      expect(line).toContain('commands.test.ts')
+      expect(line).not.toContain('peer/commands.ts')
+      expect(others).toEqual([])
+    }
+  })
+
+  it.each<[string, (asked: Promise<unknown>) => unknown]>([
+    ['await', async (asked) => expect((async () => await asked)()).rejects.toThrow()],
+    ['catch', (asked) => asked.catch(() => undefined)],
+    ['a list', (asked) => Promise.allSettled([asked])],
+    ['what a handler returns', async (asked) => (async () => asked)().catch(() => undefined)],
+  ])('and that somebody waits for (%s) is told to them alone', async (_, wait) => {
+    expect(await saidOf((commands) => wait(commands.sendTo('a.1', wrong)))).toEqual([])
+  })
+
+  it('is no excuse for what is made of its promise', async () => {
+    const derived = new Commands(new FakeReach(), 1_000).sendTo('a.1', wrong).then(() => 'never')
+    expect(derived.constructor).toBe(Promise)
+    await expect(derived).rejects.toMatchObject({ code: 'ERR_OPTION' })
   })
 })
 

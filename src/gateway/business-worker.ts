@@ -6,11 +6,17 @@ import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
 import type { ClientHooks } from './business/client.ts'
 import { Desk } from './business/desk.ts'
 import { placesOf } from './gateway-client.ts'
-import { checkHooks, demandHook } from './hooks.ts'
+import { checkHookNames, checkHooks, checkProperties, demandHook, type Owner } from './hooks.ts'
 import { checkLinks, type LinkOptions } from './options.ts'
 import type { Commands } from './peer/commands.ts'
 
 export interface BusinessWorkerOptions extends WorkerOptions, LinkOptions {}
+
+const TOLD: Omit<Owner, 'known'> = {
+  name: 'BusinessWorker',
+  constructed: 'new BusinessWorker({ name, count, … })',
+  elsewhere: 'Others stand on its worker: business.worker.onLeader.',
+}
 
 export class BusinessWorker implements ClientHooks {
   /** The group of processes that does the work; it has all that a Worker has but connections. */
@@ -35,12 +41,19 @@ export class BusinessWorker implements ClientHooks {
   constructor({ linkDir, deadlineMs, bus, ...options }: BusinessWorkerOptions = {}) {
     this.worker = new Worker(options)
     const links = { linkDir, deadlineMs, bus }
-    this.worker.onCheck = () => checkLinks('BusinessWorker', links)
+    const owner: Owner = { ...TOLD, known: new Set(Object.keys(this)) }
+    // a class that extends this one may have fields of its own
+    const isOwn = new.target === BusinessWorker
+    this.worker.onCheck = () => {
+      checkLinks('BusinessWorker', links)
+      if (isOwn) checkProperties(this, owner)
+    }
     this.worker.onWorkerStart = async (worker) => {
       const { name } = worker
       const places = placesOf(linkDir === undefined ? {} : { linkDir })
       this.#desk = new Desk({ name, places, hooks: this, deadlineMs, bus })
       await this.onWorkerStart?.(worker)
+      checkHookNames(this, owner)
       this.#checkHooks(name)
       await this.#desk.ready()
     }

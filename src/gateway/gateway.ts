@@ -6,7 +6,7 @@ import { resolve } from 'node:path'
 import { type StopReason, Worker, type WorkerOptions } from '../index.ts'
 import { parseBusAddress } from './bus/address.ts'
 import { Post } from './bus/post.ts'
-import { checkHooks } from './hooks.ts'
+import { checkHookNames, checkHooks, checkProperties, type Owner } from './hooks.ts'
 import { Hub } from './hub/hub.ts'
 import {
   checkGateway,
@@ -25,6 +25,12 @@ export interface GatewayOptions extends Omit<WorkerOptions, 'protocol'>, Pick<Li
   delivery?: DeliveryMode
   /** A client's session as JSON. Default 16 KiB. */
   maxSessionBytes?: number
+}
+
+const TOLD: Omit<Owner, 'known'> = {
+  name: 'Gateway',
+  constructed: "new Gateway('websocket://…', { name, count, … })",
+  elsewhere: 'What clients say is handled by a BusinessWorker.',
 }
 
 export class Gateway {
@@ -48,8 +54,14 @@ export class Gateway {
       const { maxMessageBytes } = worker
       return checkGateway({ listen, queue, delivery, maxSessionBytes, linkDir, bus, maxMessageBytes })
     }
-    worker.onCheck = check
     this.worker = worker
+    const owner: Owner = { ...TOLD, known: new Set(Object.keys(this)) }
+    // a class that extends this one may have fields of its own
+    const isOwn = new.target === Gateway
+    worker.onCheck = () => {
+      check()
+      if (isOwn) checkProperties(this, owner)
+    }
     const hub = (): Hub => this.#hub as Hub
     worker.onConnect = (connection) => hub().connected(connection)
     worker.onMessage = (connection, message) => hub().said(connection, message)
@@ -64,6 +76,7 @@ export class Gateway {
       if (bus !== undefined) this.#post = postOf(opened, bus)
       await this.#post?.ready()
       await this.onWorkerStart?.(worker)
+      checkHookNames(this, owner)
       // without it, everybody would come in
       checkHooks(`Gateway "${worker.name}"`, { onWebSocketConnect: this.onWebSocketConnect })
     }

@@ -1,4 +1,7 @@
-/** Hooks as the user has set them, when `onWorkerStart` has settled: one that is there and is none would be silence. */
+/**
+ * What the user has set on a Gateway or a BusinessWorker: a hook that is none, or a property that these do not have, would
+ * do nothing, in silence.
+ */
 import { ShiftworkError } from '../index.ts'
 
 /**
@@ -19,5 +22,46 @@ export function demandHook(owner: string, hooks: Readonly<Record<string, unknown
   if (Object.values(hooks).some((hook) => hook !== null)) return
   throw new ShiftworkError('ERR_OPTION', `${owner} handles nothing`, {
     hint: `Set ${Object.keys(hooks).join(', ')} or some of them, in onWorkerStart or before runAll().`,
+  })
+}
+
+/** Whose properties those are, for people. */
+export interface Owner {
+  /** Its class. */
+  readonly name: string
+  /** What it has. */
+  readonly known: ReadonlySet<string>
+  /** How it gets options. */
+  readonly constructed: string
+  /** Where other hooks stand. */
+  readonly elsewhere: string
+}
+
+/** Before anything runs. @throws ShiftworkError `ERR_OPTION` for whatever it does not have. */
+export function checkProperties(subject: object, owner: Owner): void {
+  for (const name of Object.keys(subject)) if (!owner.known.has(name)) refuse(name, owner)
+}
+
+/**
+ * When `onWorkerStart` has settled: what user code keeps there is its own business by then.
+ * @throws ShiftworkError `ERR_OPTION` for what nothing but a hook can be.
+ */
+export function checkHookNames(subject: object, owner: Owner): void {
+  for (const [name, value] of Object.entries(subject))
+    if (isHookName(name) && typeof value === 'function' && !owner.known.has(name)) refuse(name, owner)
+}
+
+function isHookName(name: string): boolean {
+  return /^on[A-Za-z]/.test(name)
+}
+
+function refuse(name: string, { name: owner, known, constructed, elsewhere }: Owner): never {
+  const hooks = [...known].filter(isHookName).join(', ')
+  if (isHookName(name))
+    throw new ShiftworkError('ERR_OPTION', `${owner}: ${name} is no hook of it`, {
+      hint: `Its hooks are ${hooks}. ${elsewhere}`,
+    })
+  throw new ShiftworkError('ERR_OPTION', `${owner}: ${name} is no property of it`, {
+    hint: `Options are given to the constructor: ${constructed}.`,
   })
 }

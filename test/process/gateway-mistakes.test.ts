@@ -55,6 +55,20 @@ it('a hook that the business code does not export fails the start, and rejects a
   expect(await client.text()).toBe('heard you')
 })
 
+it('a hook with a name that is none fails the start, wherever it is set', async () => {
+  const gateway = `${GATEWAY}gateway.onWorkerStart = () => { gateway.onMessage = () => {} }\n`
+  for (const [parts, sentence] of [
+    [
+      GATEWAY + BUSINESS.replace('business.onMessage', 'business.onMesage'),
+      'BusinessWorker: onMesage is no hook of it',
+    ],
+    [gateway + BUSINESS, 'Gateway: onMessage is no hook of it'],
+  ] as const) {
+    const { code, stdout, stderr } = await create(parts).through('js', 'start')
+    expect({ code, text: stdout + stderr }).toEqual({ code: 1, text: expect.stringContaining(sentence) })
+  }
+})
+
 it('a gateway whose onWebSocketConnect is none admits nobody: it does not start', async () => {
   const project = create(
     `${GATEWAY}gateway.onWorkerStart = () => { gateway.onWebSocketConnect = undefined }\n${BUSINESS}`,

@@ -36,6 +36,22 @@ const WRONG: Record<string, [sentence: string, hint: string]> = {
     'Gateway: queue has an unknown member "maxMessage"',
     'Known members: ',
   ],
+  "new Gateway('text://127.0.0.1:0').count = 2": [
+    'Gateway: count is no property of it',
+    "Options are given to the constructor: new Gateway('websocket://…', { name, count, … }).",
+  ],
+  "new Gateway('text://127.0.0.1:0').onConnect = () => {}": [
+    'Gateway: onConnect is no hook of it',
+    'Its hooks are onWorkerStart, onWorkerStop, onWebSocketConnect. What clients say is handled by a BusinessWorker.',
+  ],
+  "new BusinessWorker().name = 'business'": [
+    'BusinessWorker: name is no property of it',
+    'Options are given to the constructor: new BusinessWorker({ name, count, … }).',
+  ],
+  'new BusinessWorker().onmessage = () => {}': [
+    'BusinessWorker: onmessage is no hook of it',
+    'Others stand on its worker: business.worker.onLeader.',
+  ],
   "new Gateway('text://127.0.0.1:0', { queue: 7 })": ['Gateway: queue is 7', 'It must be an object.'],
   "new Gateway('text://127.0.0.1:0', { delivery: 'never' })": [
     'Gateway: delivery is "never"',

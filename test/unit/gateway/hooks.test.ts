@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { checkHooks, demandHook } from '../../../src/gateway/hooks.ts'
+import { checkHookNames, checkHooks, checkProperties, demandHook, type Owner } from '../../../src/gateway/hooks.ts'
 
 const work = (): void => undefined
 
@@ -12,6 +12,15 @@ describe('hooks', () => {
       [{}, 'object'],
     ])
       expect(() => checkHooks('B', { onClose: null, onMessage: value })).toThrow(`B: onMessage is ${String(name)}`)
+  })
+
+  it('have names that are known, whoever sets them, and properties of the user are his own in a worker', () => {
+    const owner: Owner = { name: 'B', known: new Set(['onMessage', 'worker']), constructed: 'new B()', elsewhere: '' }
+    expect(() => checkProperties({ worker: 1, onMessage: null }, owner)).not.toThrow()
+    expect(() => checkHookNames({ worker: 1, onMessage: work, database: work, once: 1, on: 1 }, owner)).not.toThrow()
+    for (const check of [checkProperties, checkHookNames])
+      expect(() => check({ onMesage: work }, owner)).toThrow('B: onMesage is no hook of it')
+    expect(() => checkProperties({ name: 'b' }, owner)).toThrow('B: name is no property of it')
   })
 
   it('are there, at least one', () => {

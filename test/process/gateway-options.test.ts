@@ -1,4 +1,5 @@
 /** Gateways that cannot be: told in one sentence, before anything runs, and without harm to what does. */
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { ask, GatewayFleet, gatewayStart } from '../helpers/gatewayfleet.ts'
 import { Project } from '../helpers/project.ts'
@@ -132,7 +133,7 @@ it('without a gateway, commands say so', async () => {
   const none = {
     error: 'ERR_NOT_RUNNING',
     message: 'There is no gateway',
-    hint: 'Start a Gateway, or look at linkDir.',
+    hint: `Start a Gateway, or look at linkDir: there is none in ${join(project.stateDir, 'links')}.`,
   }
   for (const caller of [fleet.web, fleet.program]) {
     for (const [command, ...args] of [
@@ -151,4 +152,20 @@ it('without a gateway, commands say so', async () => {
     expect(await caller.try('sendTo', 'some.client', 'x')).toEqual({ value: 'gone' })
     expect(await caller.try('join', 'some.client', 'room')).toEqual({ value: false })
   }
+})
+
+it('a program that looks for gateways in the wrong place is told so by every command, and where that was', async () => {
+  const project = Project.create(GatewayFleet.files())
+  const fleet = new GatewayFleet(project, { gateway: 0, web: 0 })
+  const commands = [
+    ['sendTo', 'some.client', 'x'],
+    ['isOnline', 'some.client'],
+    ['join', 'some.client', 'room'],
+    ['sendToAll', 'x'],
+    ['count'],
+  ]
+  const outcomes = await fleet.runProgram(commands, { startFile: join(project.dir, 'no such.js') })
+  const links = join(project.dir, '.shiftwork/no such.js/links')
+  const hint = `Start a Gateway, or look at linkDir: there is none in ${links}.`
+  expect(outcomes).toEqual(commands.map(() => ({ error: 'ERR_NOT_RUNNING', message: 'There is no gateway', hint })))
 })

@@ -17,6 +17,8 @@ export interface Reach {
   find(gateway: string, deadlineMs: number): Target | null | Promise<Target | null>
   /** All of them, in the order of their names, and which are known to be out of reach. */
   all(deadlineMs: number): Promise<Found>
+  /** Where gateways were looked for, and none can ever have been; null, or not told: some may have been there. */
+  readonly nowhere?: string | null
 }
 
 export interface Found {
@@ -24,6 +26,8 @@ export interface Found {
   readonly missing: Missing[]
   /** A directory with gateways that are another user's. */
   readonly forbidden?: string | null
+  /** Where was looked, for people. */
+  readonly searched?: string
 }
 
 /** The name under which those are missing that nobody can name. */
@@ -36,9 +40,19 @@ export class Asker {
     this.#reach = reach
   }
 
-  /** The gateway of this client; at once, where it is known. Null: there is none. */
-  find(clientId: string, deadline: Deadline): Target | null | Promise<Target | null> {
-    return this.#reach.find(gatewayOf(clientId), deadline.leftMs)
+  /**
+   * The gateway of this client; at once, where it is known. Null: there is none any more. Rejects when there never was one
+   * where is looked: nobody has said that this client is gone.
+   */
+  find(clientId: string, deadline: Deadline): Target | Promise<Target | null> {
+    const found = this.#reach.find(gatewayOf(clientId), deadline.leftMs)
+    return found instanceof Promise ? found.then((target) => target ?? this.#none()) : (found ?? this.#none())
+  }
+
+  async #none(): Promise<null> {
+    const { nowhere = null } = this.#reach
+    if (nowhere !== null) throw notRunning(nowhere)
+    return null
   }
 
   /** @returns what that gateway says; null: there is no such gateway, or it has died meanwhile, and its client with it. */
@@ -118,8 +132,14 @@ export class Asker {
       throw new ShiftworkError('ERR_STATE_DIR', `The gateways of ${found.forbidden} are another user's`, {
         hint: 'Ask as that user, or give everybody a linkDir that both may use.',
       })
-    throw new ShiftworkError('ERR_NOT_RUNNING', 'There is no gateway', { hint: 'Start a Gateway, or look at linkDir.' })
+    throw notRunning(found.searched)
   }
+}
+
+function notRunning(searched = 'any place'): ShiftworkError {
+  return new ShiftworkError('ERR_NOT_RUNNING', 'There is no gateway', {
+    hint: `Start a Gateway, or look at linkDir: there is none in ${searched}.`,
+  })
 }
 
 /** That a gateway was not reached, or has not answered, and nothing else that may be wrong. */

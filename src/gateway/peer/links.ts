@@ -86,6 +86,16 @@ export class Links {
     return this.#options.places.forbidden
   }
 
+  /** Where gateways are looked for, for people. */
+  get searched(): string {
+    return this.#options.places.shown
+  }
+
+  /** There is nowhere to look. */
+  get isNowhere(): boolean {
+    return this.#options.places.isNowhere
+  }
+
   get isClosed(): boolean {
     return this.#isClosed
   }

@@ -38,8 +38,7 @@ export class Places {
 
   /** Makes our own link directory, if it is not there: it can be watched from now on. */
   prepare(): void {
-    const path = 'linkDir' in this.#root ? this.#root.linkDir : linkDirOf(this.#root.stateDir)
-    makeLinkDir(path)
+    makeLinkDir(this.#own)
   }
 
   /** The directories with sockets in them, and those in which such a directory may appear. @throws as `list`. */
@@ -52,13 +51,27 @@ export class Places {
     return { linkDirs: stateDirs.map(linkDirOf), parents: [folder, ...stateDirs] }
   }
 
-  /** Where is looked, for people. */
+  /** Where is looked, for people: our own link directory, and those of our neighbours. */
   get shown(): string {
     try {
-      return this.directories().linkDirs.join(', ')
+      return [...new Set([this.#own, ...this.directories().linkDirs])].join(', ')
     } catch {
       // nothing can be seen now
-      return 'linkDir' in this.#root ? this.#root.linkDir : this.#root.stateDir
+      return this.#own
+    }
+  }
+
+  get #own(): string {
+    return 'linkDir' in this.#root ? this.#root.linkDir : linkDirOf(this.#root.stateDir)
+  }
+
+  /** No gateway has ever been where is looked: it is the wrong place, or none was started yet. */
+  get isNowhere(): boolean {
+    try {
+      return this.directories().linkDirs.every((path) => changedAt(path) === 0) && this.forbidden.length === 0
+    } catch {
+      // it cannot be told
+      return false
     }
   }
 

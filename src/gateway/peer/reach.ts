@@ -23,6 +23,10 @@ export class LocalReach implements Reach {
     return this.#links.blindness !== null
   }
 
+  get nowhere(): string | null {
+    return this.#links.isNowhere ? this.#links.searched : null
+  }
+
   find(gateway: string, deadlineMs: number): Target | Promise<Target | null> {
     if (this.#links.isClosed) return Promise.reject(closed())
     return this.#links.find(gateway) ?? this.#look(gateway, deadlineMs)
@@ -52,7 +56,7 @@ export class LocalReach implements Reach {
     const unseen = blindness === null ? [] : [{ gateway: UNSEEN, reason: blindness }]
     const missing = [...failing, ...awaited, ...unseen]
     const [forbidden = null] = targets.length === 0 ? this.#links.forbidden : []
-    return { targets, missing, forbidden }
+    return { targets, missing, forbidden, searched: this.#links.searched }
   }
 
   /** Until it is known who is there, or that has taken its share of the time: those that are there get the rest. */

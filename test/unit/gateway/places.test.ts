@@ -34,6 +34,22 @@ it('a state directory of another name has no neighbours, and a link directory is
   expect([...new Places({ linkDir: join(root, 'nowhere') }).list().keys()]).toEqual([])
 })
 
+it('a place where no gateway has ever been is nowhere, and is named', () => {
+  const folder = join(temporaryDirectory(), '.shiftwork')
+  const places = new Places({ stateDir: join(folder, 'one.js') })
+  expect([places.isNowhere, places.shown]).toEqual([true, join(folder, 'one.js/links')])
+  // a neighbour that has no gateways, and one that has, or had
+  mkdirSync(join(folder, 'other.js'), { recursive: true })
+  expect(places.isNowhere).toBe(true)
+  mkdirSync(join(folder, 'other.js/links'))
+  expect(places.isNowhere).toBe(false)
+  expect(places.shown).toBe([join(folder, 'one.js/links'), join(folder, 'other.js/links')].join(', '))
+  const chosen = join(folder, 'chosen')
+  expect(new Places({ linkDir: chosen }).isNowhere).toBe(true)
+  mkdirSync(chosen)
+  expect(new Places({ linkDir: chosen }).isNowhere).toBe(false)
+})
+
 it('changes are seen: a socket that comes or goes, a start file that is new, and what has changed just now', () => {
   const folder = join(temporaryDirectory(), '.shiftwork')
   const links = join(folder, 'one.js/links')

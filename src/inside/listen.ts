@@ -38,6 +38,11 @@ export interface ListenOptions<Message = unknown, Sent = unknown, C extends Conn
    * false: it accepts nothing more once the worker leaves, and when the hook takes long, they are parted with before.
    */
   partsLast?: boolean
+  /**
+   * True: those that connect are processes of the same service, which come again: what is cut of them when the worker leaves
+   * is not counted as a lost connection. Default false.
+   */
+  internal?: boolean
 }
 
 export interface ExtraListener<Sent = unknown> {
@@ -70,7 +75,8 @@ export async function listen<Listen extends string, Message = MessageOf<Listen>,
   const place = checkPlace(address, { ...options } as Record<string, unknown>)
   const { address: checked } = place
   const runnable = runnableOf({ ...options } as Record<string, unknown>, inside.worker)
-  const connections = inside.branch({ partsLast: options.partsLast ?? false })
+  const { partsLast = false, internal = false } = options
+  const connections = inside.branch({ partsLast, isInternal: internal })
   const { subject: hooks, limits } = runnable
   const owner: Owner = { protocol: checked.protocol, worker: inside.worker, hooks, limits, connections }
   const missing = missingHandler(runnable, checked.protocol)
@@ -80,7 +86,8 @@ export async function listen<Listen extends string, Message = MessageOf<Listen>,
     })
   const server = await createServer(runnable, checked.protocol, owner)
   const shown = speechOf(checked.protocol) === 'http' ? webConnections(owner, server) : connections
-  if (options.partsLast) inside.keepListening(server)
+  if (partsLast) inside.keepListening(server)
+  if (internal) inside.discount(server)
   const port = await openServer(server, place)
   return {
     address: formatAddress(checked, port ?? undefined),
@@ -127,6 +134,7 @@ function checkPlace(text: unknown, options: Readonly<Record<string, unknown>>): 
   checkConnections(check, address)
   checkTls(check, address)
   check.boolean('partsLast', false)
+  check.boolean('internal', false)
   return checkSharing(check, address)
 }
 

@@ -14,9 +14,11 @@ export interface Inside {
   readonly upstreams: Upstreams
   readonly timers: Timers
   /** A place for the connections of one more listener. */
-  branch(how: { partsLast: boolean }): Branch
+  branch(how: { partsLast: boolean; isInternal: boolean }): Branch
   /** It accepts until `onWorkerStop` has settled. */
   keepListening(server: Server): void
+  /** Its connections are not missed when they are cut. */
+  discount(server: Server): void
 }
 
 const INSIDE = Symbol.for('shiftwork.inside')

@@ -9,11 +9,15 @@ export class Branch implements Registry, OpenConnections {
   readonly #open = new Set<Connection>()
   readonly #all: Connections
   readonly #partsLast: boolean
+  readonly #isInternal: boolean
 
-  /** @param partsLast they stay until the worker's own code is done. */
-  constructor(all: Connections, { partsLast = false } = {}) {
+  /**
+   * @param how partsLast: they stay until the worker's own code is done · isInternal: nobody misses them when they are cut.
+   */
+  constructor(all: Connections, { partsLast = false, isInternal = false } = {}) {
     this.#all = all
     this.#partsLast = partsLast
+    this.#isInternal = isInternal
   }
 
   get size(): number {
@@ -30,6 +34,7 @@ export class Branch implements Registry, OpenConnections {
 
   add(connection: Connection): void {
     this.#open.add(connection)
+    if (this.#isInternal) this.#all.discount(connection)
     if (this.#partsLast) this.#all.addLast(connection)
     else this.#all.add(connection)
   }

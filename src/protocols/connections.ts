@@ -14,6 +14,8 @@ export class Connections implements Registry {
   readonly #open = new Set<Connection>()
   /** Those of them that stay until the worker's own code is done. */
   readonly #last = new Set<Connection>()
+  /** Those that are not named when they are cut. */
+  readonly #internal = new WeakSet<Connection>()
   #isParting = false
   #isPartingWithLast = false
   #looks: { everyMs: number; timer: NodeJS.Timeout } | null = null
@@ -44,6 +46,11 @@ export class Connections implements Registry {
     this.add(connection)
   }
 
+  /** Nobody misses it when it is cut. */
+  discount(connection: Connection): void {
+    this.#internal.add(connection)
+  }
+
   delete(connection: Connection): void {
     this.#open.delete(connection)
     this.#last.delete(connection)
@@ -64,7 +71,8 @@ export class Connections implements Registry {
 
   /** What is not finished, in words, for at most so many of them; one that has left may have a handler that has not settled. */
   unfinished(atMost: number): string[] {
-    const named = [...this.#open].filter(({ isKnownByRequests, state }) => !isKnownByRequests && state !== 'closed')
+    const missed = [...this.#open].filter((connection) => !this.#internal.has(connection))
+    const named = missed.filter(({ isKnownByRequests, state }) => !isKnownByRequests && state !== 'closed')
     return named.slice(0, atMost).map((connection) => {
       const name = connection.describe()
       return connection.unfinished === null ? name : `${name}: ${connection.unfinished}`

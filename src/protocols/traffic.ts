@@ -64,6 +64,8 @@ export class Traffic {
   /** The server whose answers end their connections although it does not drain. */
   #ending: NetServer | null = null
   #late = new WeakSet<NetServer>()
+  /** Nobody misses their connections when they are cut. */
+  readonly #internal = new WeakSet<NetServer>()
   #onEmpty: (() => void) | null = null
 
   /** Begins to watch this process. */
@@ -118,6 +120,11 @@ export class Traffic {
   /** This one listens until `stopListeningLast`: the worker's own code needs it to leave. */
   keepListening(server: NetServer): void {
     this.#late.add(server)
+  }
+
+  /** Connections of this one are closed as all others, and are not counted when they are cut. */
+  discount(server: NetServer): void {
+    this.#internal.add(server)
   }
 
   #add(socket: Socket, server: NetServer): void {
@@ -255,10 +262,16 @@ export class Traffic {
       const upgraded = this.#upgrades.nameOf(socket)
       return [...exchangeOf(socket).open.map(nameOf), ...(upgraded === null ? [] : [upgraded])]
     })
-    const report: CutReport = { connections: this.#sockets.size, requests: [...names, ...others].slice(0, MAX_NAMED) }
+    const missed = [...this.#sockets].filter((socket) => !this.#isInternal(socket))
+    const report: CutReport = { connections: missed.length, requests: [...names, ...others].slice(0, MAX_NAMED) }
     this.partWithUpgraded(0)
     for (const socket of this.#sockets) closeBroken(socket, exchangeOf(socket).open[0])
     return report
+  }
+
+  #isInternal(socket: Socket): boolean {
+    const server = serverOf(socket)
+    return server !== undefined && this.#internal.has(server)
   }
 
   #socketsOf(server: NetServer): { socket: Socket; since: number }[] {

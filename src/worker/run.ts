@@ -123,6 +123,7 @@ class WorkerProcess {
       timers: this.#timers,
       branch: (how) => new Branch(this.#connections, how),
       keepListening: (server) => this.#traffic.keepListening(server),
+      discount: (server) => this.#traffic.discount(server),
     })
     process.once('exit', () => this.#reportStats(UNASKED))
     const { address } = this.#spec

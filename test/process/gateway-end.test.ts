@@ -2,12 +2,15 @@
  * The end of a gateway: its clients are told 1012, what they have said by then is handled, and their business
  * workers hear of each that it has gone, once. And the end of business workers beside it.
  */
-import { expect, it } from 'vitest'
+import { join } from 'node:path'
+import { expect, it, onTestFinished } from 'vitest'
 import { kill } from '../helpers/faults.ts'
 import {
   answeringApp,
+  businessStart,
   expectHandledInOrder,
   figuresOf,
+  gatewayAlone,
   handledIn,
   linesOf,
   openSwarm,
@@ -15,7 +18,7 @@ import {
   startFleet,
 } from '../helpers/gateways.ts'
 import { until } from '../helpers/processes.ts'
-import type { Project } from '../helpers/project.ts'
+import { Project } from '../helpers/project.ts'
 import type { Swarm } from '../helpers/swarm.ts'
 
 /** Everyone was told 1012, and the business workers heard of each that it came and went: once, in first words. */
@@ -126,6 +129,26 @@ it('what clients have said before their gateway leaves is handled in full, also 
   await swarm.until('all are told', () => swarm.clients.every(({ farewell }) => farewell !== null))
   expect(swarm.farewells).toEqual({ 1012: 5 })
   expect(expectHandledInOrder(handledIn(project), swarm)).toBe(5)
+})
+
+it('a gateway that is cut at its deadline has lost no connection: those of its business workers are no clients', async () => {
+  const files = { 'start.js': gatewayAlone(), 'business.js': businessStart({ stopTimeoutMs: 500 }) }
+  const app = answeringApp('await new Promise(() => {})')
+  const project = Project.create({ ...files, 'app.js': app })
+  await project.start()
+  const business = project.launch(process.execPath, [join(project.dir, 'business.js'), 'start'])
+  onTestFinished(async () => {
+    business.kill('SIGTERM')
+    await business.ended
+  })
+  await business.line(/^ready in /m)
+  const swarm = await openSwarm(project, { clients: 1 })
+  for (const client of swarm.clients) client.say()
+  await until('it is begun', () => handledIn(project).length === 1)
+  const { code, stdout } = await project.shiftwork('stop', '--timeout', '4', '--json')
+  expect({ code, ...JSON.parse(stdout) }).toMatchObject({ code: 0, connectionsCut: 0 })
+  expect(swarm.farewells).toEqual({ 1012: 1 })
+  expect(project.log).not.toContain(' cut ')
 })
 
 it('a stop while clients are paused and nobody handles what they say does not wait for them', async () => {

@@ -77,6 +77,7 @@ export class Hub {
       heartbeat: { everyMs: LINK_SILENCE_MS, maxMissed: 1, data: packetOf({ type: 'ping' }) },
       // what clients have said is handled while this gateway leaves
       partsLast: true,
+      internal: true,
       onConnect: (connection) => {
         this.#links.set(connection, new HubLink(connection, this.#take))
       },

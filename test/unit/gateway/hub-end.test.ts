@@ -32,6 +32,7 @@ beforeEach(() => {
     timers: new Timers(worker),
     branch: () => new Branch(new Connections()),
     keepListening: () => undefined,
+    discount: () => undefined,
   })
 })
 

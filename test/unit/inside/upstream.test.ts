@@ -33,6 +33,7 @@ beforeEach(() => {
     timers: new Timers(worker),
     branch: () => new Branch(new Connections()),
     keepListening: () => undefined,
+    discount: () => undefined,
   })
 })
 

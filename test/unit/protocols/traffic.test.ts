@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createHttps } from 'node:https'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer as createNetServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { setFlagsFromString } from 'node:v8'
@@ -257,5 +257,26 @@ describe('in a drain', () => {
     )
     expect(watching.cut().connections).toBe(2)
     expect(await Promise.all(told)).toEqual(['ECONNRESET', 'end'])
+  })
+
+  it('cut closes the connections of processes of the same service, too, and does not count them', async () => {
+    const watching = new Traffic()
+    watching.watch()
+    const servers = [createNetServer(), createNetServer()]
+    const [internal] = servers
+    if (internal) watching.discount(internal)
+    const clients: Socket[] = []
+    for (const server of servers) {
+      server.listen({ port: 0, host: '127.0.0.1', exclusive: true })
+      await once(server, 'listening')
+      const accepted = once(server, 'connection')
+      const client = connect((server.address() as AddressInfo).port, '127.0.0.1').resume()
+      onTestFinished(() => void client.destroy())
+      clients.push(client)
+      await accepted
+    }
+    const closed = clients.map((client) => once(client, 'close'))
+    expect(watching.cut().connections).toBe(1)
+    await Promise.all(closed)
   })
 })

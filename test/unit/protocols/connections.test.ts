@@ -31,6 +31,16 @@ function fill(connections: Connections, count: number): Stub[] {
   return stubs
 }
 
+it('those of the same service are not named when they are cut', () => {
+  const connections = new Connections()
+  const named = (name: string): Connection =>
+    ({ describe: () => name, unfinished: null, lookEveryMs: null, state: 'open', isKnownByRequests: false }) as never
+  const [client, link] = [named('a client'), named('a link')]
+  connections.discount(link)
+  for (const connection of [link, client]) connections.add(connection)
+  expect(connections.unfinished(10)).toEqual(['a client'])
+})
+
 describe('partWithAll', () => {
   const begin = (): number => Date.now()
 

@@ -1,7 +1,6 @@
 /** Bad new code: the old pids serve at full capacity, the worker's own error is shown, the fix reloads. Group C. */
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
-import { get } from '../helpers/client.ts'
 import { kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'

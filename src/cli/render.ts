@@ -1,5 +1,5 @@
 /** The start banner, `status`, and a reload's summary as lines of text. Pure: data and colours in, lines out. */
-import type { Figures, GroupStatus, ProcessStatus, ReloadPlan, ReloadSummary, Status } from '../ipc/status.ts'
+import type { Figures, ReloadPlan, ReloadSummary, SeenGroup, SeenProcess, SeenStatus, Status } from '../ipc/status.ts'
 import { printable } from '../log.ts'
 import { duration, firstLine, plural, replacedText } from '../words.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
@@ -26,7 +26,7 @@ export function bannerLines(status: Status, version: string, paint: Paint): stri
   ]
 }
 
-function metricsLines({ master }: Status, paint: Paint): string[] {
+function metricsLines({ master }: SeenStatus, paint: Paint): string[] {
   return master.metrics === null ? [] : [paint.dim(`metrics ${master.metrics}`)]
 }
 
@@ -46,7 +46,7 @@ export const STATUS_COLUMNS: readonly Column[] = [
 
 /** @param options `columns`: how wide the lines of figures may be; the others fit 80. Default: without a limit. */
 export function statusLines(
-  status: Status,
+  status: SeenStatus,
   nowMs: number,
   paint: Paint,
   { columns = Number.POSITIVE_INFINITY }: { columns?: number | undefined } = {},
@@ -55,9 +55,9 @@ export function statusLines(
   const head = [
     `${paint.bold('Shiftwork')} ${stateText(master.state, paint)}`,
     `master ${master.pid}`,
-    ...(master.startedAt === '' ? [] : [`up ${duration(nowMs - Date.parse(master.startedAt))}`]),
+    ...(master.startedAt === null ? [] : [`up ${duration(nowMs - Date.parse(master.startedAt))}`]),
     ...(master.rssBytes === null ? [] : [bytes(master.rssBytes)]),
-    ...(master.node === '' ? [] : [`Node.js ${master.node}`]),
+    ...(master.node === null ? [] : [`Node.js ${master.node}`]),
   ]
   return [
     head.join('  '),
@@ -69,15 +69,15 @@ export function statusLines(
   ]
 }
 
-function groupLines(group: GroupStatus, nowMs: number, width: Width): string[] {
+function groupLines(group: SeenGroup, nowMs: number, width: Width): string[] {
   const { paint } = width
   const title = [
     paint.bold(group.name),
-    group.listen[0] ?? 'no listener',
-    plural(group.count, 'worker'),
-    ...(group.reloadable ? [] : ['kept in reloads']),
+    ...(group.listen === null ? [] : [group.listen[0] ?? 'no listener']),
+    sizeText(group),
+    ...(group.reloadable === false ? ['kept in reloads'] : []),
     ...(group.user === null ? [] : [`as ${group.user}`]),
-    stateText(group.state, paint),
+    ...(group.state === null ? [] : [stateText(group.state, paint)]),
   ].join('  ')
   const rows = group.processes.map((row) => processCells(row, nowMs, paint))
   const [head = '', ...lines] = tableLines(STATUS_COLUMNS, rows)
@@ -85,8 +85,13 @@ function groupLines(group: GroupStatus, nowMs: number, width: Width): string[] {
   return [title, ...table, ...figureLines(group.name, group.processes, width), ...exitLines(group, paint)]
 }
 
+/** How many workers it ought to have; where that is not known, how many processes it has. */
+export function sizeText({ count, processes }: SeenGroup): string {
+  return count === null ? plural(processes.length, 'process', 'processes') : plural(count, 'worker')
+}
+
 /** What stands below `STATUS_COLUMNS`. */
-export function processCells(row: ProcessStatus, nowMs: number, paint: Paint): string[] {
+export function processCells(row: SeenProcess, nowMs: number, paint: Paint): string[] {
   return [
     String(row.id),
     row.pid === null ? '' : String(row.pid),
@@ -103,7 +108,7 @@ export function processCells(row: ProcessStatus, nowMs: number, paint: Paint): s
 }
 
 /** What the user's code says of its processes: a line for each that says something, at most so wide. */
-export function figureLines(name: string, rows: readonly ProcessStatus[], { columns, paint }: Width): string[] {
+export function figureLines(name: string, rows: readonly SeenProcess[], { columns, paint }: Width): string[] {
   return rows.flatMap(({ id, figures }) => {
     const parts = Object.entries(figures ?? {}).map(([figure, value]) => {
       return `${paint.dim(withoutControl(figure))} ${withoutControl(figureText(value))}`
@@ -124,21 +129,24 @@ function figureText(value: Figures[string]): string {
 }
 
 /** Why the processes of slots ended that crashed or are empty. */
-export function exitLines(group: GroupStatus, paint: Paint): string[] {
-  const exits = group.processes.filter((row) => row.lastExit !== null && row.restarts + Number(row.pid === null) > 0)
+export function exitLines(group: SeenGroup, paint: Paint): string[] {
+  const exits = group.processes.filter(
+    (row) => row.lastExit !== null && (row.restarts ?? 0) + Number(row.pid === null) > 0,
+  )
   return exits.map((row) => exitLine(row, paint))
 }
 
-function exitLine(row: ProcessStatus, paint: Paint): string {
-  const { lastExit } = row
+function exitLine(row: SeenProcess, paint: Paint): string {
+  const { lastExit, restarts } = row
   if (!lastExit) return ''
-  const crashes = row.restarts > 0 ? `${paint.yellow(plural(row.restarts, 'crash', 'crashes'))}, ` : ''
+  const crashes = restarts ? `${paint.yellow(plural(restarts, 'crash', 'crashes'))}, ` : ''
   const at = `${lastExit.at.slice(0, 19).replace('T', ' ')} UTC`
   return `  ${row.id}: ${crashes}${paint.dim(`last exit ${at}: ${withoutControl(firstLine(lastExit.reason))}`)}`
 }
 
-/** A state in the colour of what it means. */
-export function stateText(state: string, paint: Paint): string {
+/** A state in the colour of what it means; null: it is not known. */
+export function stateText(state: string | null, paint: Paint): string {
+  if (state === null) return paint.dim('?')
   if (['running', 'serving', 'ok'].includes(state)) return paint.green(state)
   if (['backoff', 'frozen', 'hung', 'mixed'].includes(state)) return paint.red(state)
   return paint.yellow(state)

@@ -129,6 +129,27 @@ export interface Status {
   groups: GroupStatus[]
 }
 
+type OrUnknown<Row, Key extends keyof Row> = Omit<Row, Key> & { [Name in Key]: Row[Name] | null }
+
+/**
+ * What `status` prints: what the master says or, when it is frozen, what the process table shows of it. Null is what
+ * that does not show; `count` and `state` of a group are such things, its `processes` are all that live.
+ */
+export interface SeenStatus extends Omit<Status, 'master' | 'groups'> {
+  master: SeenMaster
+  groups: SeenGroup[]
+}
+
+export type SeenMaster = OrUnknown<MasterStatus, 'startedAt' | 'generation' | 'node' | 'daemon' | 'watching'>
+
+export type SeenGroup = OrUnknown<
+  Omit<GroupStatus, 'processes'>,
+  'listen' | 'count' | 'reloadable' | 'after' | 'state'
+> & { processes: SeenProcess[] }
+
+/** `stopped` is what the process table does show of a state. */
+export type SeenProcess = OrUnknown<ProcessStatus, 'state' | 'leader' | 'restarts'>
+
 /** A process of which nothing more is known than its place. */
 export function blankProcess(at: Pick<ProcessStatus, 'pid' | 'id' | 'generation' | 'state'>): ProcessStatus {
   return {

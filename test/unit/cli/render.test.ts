@@ -6,7 +6,7 @@ import { describeProgress, ProgressBoard } from '../../../src/cli/progress.ts'
 import { bannerLines, reloadLines, statusLines } from '../../../src/cli/render.ts'
 import { describeFailure, printError } from '../../../src/cli/terminal.ts'
 import { ShiftworkError } from '../../../src/errors.ts'
-import type { GroupStatus, ProcessStatus, ReloadSummary, Status } from '../../../src/ipc/status.ts'
+import type { GroupStatus, ProcessStatus, ReloadSummary, SeenStatus, Status } from '../../../src/ipc/status.ts'
 
 const PLAIN = pc.createColors(false)
 const COLOURS = pc.createColors(true)
@@ -173,8 +173,33 @@ describe('statusLines', () => {
 
   it('shows what is known of a frozen master', () => {
     const { master } = status()
-    const frozen = status({ master: { ...master, state: 'frozen', startedAt: '', node: '', rssBytes: null } })
-    expect(statusLines(frozen, NOW, PLAIN)[0]).toBe('Shiftwork frozen  master 1234500')
+    const unknown = { startedAt: null, generation: null, node: null, daemon: null, watching: null, rssBytes: null }
+    const web = { listen: null, count: null, reloadable: null, after: null, user: null, state: null }
+    const blank = { leader: null, restarts: null, startedAt: null, rssBytes: null, cpuPercent: null, connections: null }
+    const rates = { requests: null, requestsPerSecond: null, eventLoopDelayMs: null }
+    const frozen: SeenStatus = {
+      ...status(),
+      master: { ...master, state: 'frozen', ...unknown },
+      groups: [
+        {
+          ...group(),
+          ...web,
+          processes: [
+            { ...row(0), ...blank, ...rates, state: null },
+            { ...row(1), ...blank, ...rates, state: 'stopped' },
+          ],
+        },
+      ],
+    }
+    expect(statusLines(frozen, NOW, PLAIN)).toEqual([
+      'Shiftwork frozen  master 1234500',
+      '/srv/app/current/start.ts',
+      '',
+      'web  2 processes',
+      '  ID      PID  STATE    GEN',
+      '   0  1234560  ?         12',
+      '   1  1234561  stopped   12',
+    ])
   })
 
   it('shows what the user’s code says of a process, a line below the table, as wide as there is room', () => {

@@ -5,6 +5,7 @@ import {
   type GroupStatus,
   type ProcessStatus,
   type ReloadSummary,
+  type SeenStatus,
   type Status,
 } from '../../../src/ipc/status.ts'
 
@@ -60,7 +61,7 @@ export function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
   return { ...fixed, replaced: [], kept: [], applied: [], needsRestart: [], ...changes }
 }
 
-export function scene(of: Status, changes: Partial<Scene> = {}): Scene {
+export function scene(of: SeenStatus, changes: Partial<Scene> = {}): Scene {
   const times = { nowMs: NOW, stateSinceMs: null, reloadedAtMs: null }
   return { status: of, master: 'speaks', problem: [], footer: 'q quits   every 1 s', ...times, ...changes }
 }

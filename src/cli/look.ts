@@ -57,6 +57,7 @@ function frozenStatus(master: ProcessId): SeenStatus {
       daemon: null,
       watching: null,
       metrics: null,
+      logsOpenedAt: null,
       rssBytes: rssBytesOf(master.pid),
       warnings: [],
     },

@@ -119,6 +119,8 @@ export interface MasterStatus {
   rssBytes: number | null
   /** Where it answers `/metrics`, `/live` and `/ready`; null: nowhere. */
   metrics: string | null
+  /** At the start, or after a rotation. */
+  logsOpenedAt: string
   warnings: string[]
 }
 
@@ -140,7 +142,10 @@ export interface SeenStatus extends Omit<Status, 'master' | 'groups'> {
   groups: SeenGroup[]
 }
 
-export type SeenMaster = OrUnknown<MasterStatus, 'startedAt' | 'generation' | 'node' | 'daemon' | 'watching'>
+export type SeenMaster = OrUnknown<
+  MasterStatus,
+  'startedAt' | 'generation' | 'node' | 'daemon' | 'watching' | 'logsOpenedAt'
+>
 
 export type SeenGroup = OrUnknown<
   Omit<GroupStatus, 'processes'>,

@@ -153,9 +153,11 @@ class Master {
         ...options.warnings,
         ...this.#warnings,
         ...this.#descriptors.warnings(),
+        ...this.#logFiles.warnings(),
         ...(this.#presence?.warnings() ?? []),
         ...options.inheritance.warnings(),
       ],
+      logsOpenedAt: () => this.#logFiles.openedAt(),
       lastReload: () => this.#lastReload,
       metrics: metrics?.address ?? null,
     }

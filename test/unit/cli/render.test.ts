@@ -78,6 +78,7 @@ function status(changes: Partial<Status> = {}): Status {
       watching: false,
       rssBytes: 60 * 1024 * 1024,
       metrics: null,
+      logsOpenedAt: '2026-03-04T04:55:00Z',
       warnings: [],
     },
     lastReload: null,

@@ -47,6 +47,7 @@ export function status(groups: GroupStatus[], master: Partial<Status['master']> 
       daemon: true,
       watching: false,
       metrics: null,
+      logsOpenedAt: '2026-03-04T04:55:00Z',
       rssBytes: 60 * 1024 * 1024,
       warnings: [],
       ...master,

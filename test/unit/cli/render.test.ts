@@ -6,6 +6,7 @@ import { describeProgress, ProgressBoard } from '../../../src/cli/progress.ts'
 import { bannerLines, reloadLines, statusLines } from '../../../src/cli/render.ts'
 import { describeFailure, printError } from '../../../src/cli/terminal.ts'
 import { ShiftworkError } from '../../../src/errors.ts'
+import type { Progress } from '../../../src/ipc/messages.ts'
 import type { GroupStatus, ProcessStatus, ReloadSummary, SeenStatus, Status } from '../../../src/ipc/status.ts'
 
 const PLAIN = pc.createColors(false)
@@ -303,7 +304,33 @@ describe('colours', () => {
 const HOSTILE = '\u0007\u001b[2J\u001b[31mbad\u0008 news\rgood\u009b2K\u001b]0;mine\u0007'
 const FAILURE = { ...ERROR, stack: `Error: ${HOSTILE}\n    at start.js:1`, output: `${HOSTILE}\n${HOSTILE}` }
 const EXIT = { code: 1, signal: null, reason: HOSTILE, at: '2026-03-04T11:59:58.123Z' }
-const STEP = { type: 'progress', name: 'web', id: 0, state: 'failed', pid: 7, generation: 2, ms: 10 } as const
+const PLACE = { name: 'web', id: 0, pid: 7, generation: 2 } as const
+const STEP = { type: 'progress', ...PLACE, state: 'failed', ms: 10, hasServed: false } as const
+
+describe('ProgressBoard', () => {
+  const PID_8 = { ...STEP, pid: 8, hasServed: true, detail: null } as const
+  const TRIED = { ...STEP, state: 'left', detail: null } as const
+
+  function shown(isTTY: boolean, steps: readonly Progress[]): string[] {
+    const written: string[] = []
+    const stream = { isTTY, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream
+    const board = new ProgressBoard(stream, describeProgress)
+    for (const step of steps) board.show(step)
+    return written.map((text) => stripVTControlCharacters(text).trimEnd())
+  }
+
+  it('tells one that was only tried from one that served', () => {
+    expect(shown(false, [TRIED, { ...PID_8, state: 'left' }])).toEqual([
+      'web/0 pid 7, which had not served, left after 10 ms',
+      'web/0 pid 8 left after 10 ms',
+    ])
+  })
+
+  it('shows it in the place of the new one: the old one serves on', () => {
+    const steps: Progress[] = [{ ...TRIED, state: 'prepared' }, { ...TRIED, state: 'draining' }, TRIED]
+    expect(shown(true, steps).at(-1)).toBe('web/0 pid 7, which had not served, left after 10 ms')
+  })
+})
 
 describe('text of user code moves no cursor', () => {
   const exited = status({ groups: [group({ processes: [row(0, { ...EMPTY, lastExit: EXIT })] })] })

@@ -13,6 +13,7 @@ import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
 import { findMaster, frozen, notRunning } from './client.ts'
 import { fetchStatus } from './look.ts'
 import type { CommandLine } from './parse.ts'
+import { readerGone } from './readergone.ts'
 import { Tail } from './tail.ts'
 import { type Paint, paintFor, printJson, printLine, printWhole } from './terminal.ts'
 
@@ -31,7 +32,7 @@ export async function logs(stateDir: StateDir, line: CommandLine): Promise<ExitC
   open(tail, stateDir, line.lines ?? DEFAULT_ENTRIES)
   const view = line.json ? jsonView() : textView(paintFor(process.stdout))
   if (line.follow) {
-    await Promise.race([follow(tail, view), interrupted()])
+    await Promise.race([follow(tail, view), interrupted(), readerGone()])
     return EXIT.done
   }
   if (await pour(tail, view)) await printWhole(tail.rest().map(view.take).join('') + view.settle())

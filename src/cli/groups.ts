@@ -3,10 +3,10 @@
  * without figures of the user's; then those processes that are not as they should be and as many others as
  * fit; then a line a group; then one line for all. Pure.
  */
-import type { GroupStatus, ProcessStatus } from '../ipc/status.ts'
+import type { SeenGroup, SeenProcess } from '../ipc/status.ts'
 import { plural } from '../words.ts'
 import { capacityText, servingSlots, stateCounts, sum, trafficText } from './activity.ts'
-import { addressText, exitLines, figureLines, processCells, STATUS_COLUMNS, stateText } from './render.ts'
+import { addressText, exitLines, figureLines, processCells, STATUS_COLUMNS, sizeText, stateText } from './render.ts'
 import { bytes, type Column, count, tableLines } from './table.ts'
 import type { Paint } from './terminal.ts'
 import { fitParts } from './text.ts'
@@ -21,14 +21,12 @@ export interface Style {
   nowMs: number
   paint: Paint
   isReloading: boolean
-  /** Only the process table was read: nothing is known of listeners. */
-  isFrozen: boolean
 }
 
 const INDENT = '  '
 
 /** At most as many lines as there is room for. */
-export function groupLines(groups: readonly GroupStatus[], room: Room, style: Style): string[] {
+export function groupLines(groups: readonly SeenGroup[], room: Room, style: Style): string[] {
   if (groups.length === 0) return []
   const all = new Map(groups.map((group) => [group, group.processes]))
   for (const detail of ['all', 'figures', 'table'] as const) {
@@ -42,14 +40,19 @@ export function groupLines(groups: readonly GroupStatus[], room: Room, style: St
 }
 
 /** The groups by name, with how many of their workers serve: for a terminal of a line or two. */
-export function groupsInOneLine(groups: readonly GroupStatus[], style: Style): string {
+export function groupsInOneLine(groups: readonly SeenGroup[], style: Style): string {
   return troubledFirst(groups)
-    .map((group) => `${style.paint.bold(group.name)} ${servingSlots(group)}/${group.count} ${groupState(group, style)}`)
+    .map((group) => `${style.paint.bold(group.name)} ${servingText(group)} ${groupState(group, style)}`.trimEnd())
     .join('  ')
 }
 
-/** Two generations side by side are nothing to worry about in a reload. */
-function groupState({ state }: GroupStatus, { paint, isReloading }: Style): string {
+function servingText(group: SeenGroup): string {
+  return group.count === null ? sizeText(group) : `${servingSlots(group)}/${group.count}`
+}
+
+/** Two generations side by side are nothing to worry about in a reload. Empty: it is not known. */
+function groupState({ state }: SeenGroup, { paint, isReloading }: Style): string {
+  if (state === null) return ''
   return isReloading && state === 'mixed' ? paint.yellow(state) : stateText(state, paint)
 }
 
@@ -69,10 +72,7 @@ interface How {
 }
 
 /** One table for all groups, their titles between its rows: the columns stand below each other. */
-function processLines(
-  shown: ReadonlyMap<GroupStatus, readonly ProcessStatus[]>,
-  { room, style, detail }: How,
-): string[] {
+function processLines(shown: ReadonlyMap<SeenGroup, readonly SeenProcess[]>, { room, style, detail }: How): string[] {
   const { nowMs, paint } = style
   const cells = [...shown.values()].flat().map((row) => [...processCells(row, nowMs, paint), ...moreCells(row)])
   const width = room.columns - INDENT.length
@@ -89,7 +89,7 @@ function processLines(
 }
 
 /** Below one line a group: the processes that are on their way or in trouble, as many as there is room for. */
-function movingLines(groups: readonly GroupStatus[], room: Room, { nowMs, paint }: Style): string[] {
+function movingLines(groups: readonly SeenGroup[], room: Room, { nowMs, paint }: Style): string[] {
   const cells = groups.flatMap((group) => {
     const moving = restless(group)
     const rows = group.processes.filter((row) => moving.includes(row))
@@ -101,33 +101,34 @@ function movingLines(groups: readonly GroupStatus[], room: Room, { nowMs, paint 
   return [paint.dim(head), ...lines]
 }
 
-function moreCells(row: ProcessStatus): string[] {
+function moreCells(row: SeenProcess): string[] {
   const { eventLoopUtilization, heapUsedBytes } = row
   return [eventLoopUtilization === null ? '' : `${(100 * eventLoopUtilization).toFixed(0)}%`, bytes(heapUsedBytes)]
 }
 
-function titleLine(group: GroupStatus, columns: number, style: Style): string {
+function titleLine(group: SeenGroup, columns: number, style: Style): string {
   const { listen, reloadable, user } = group
   return fitParts(
     [
-      `${style.paint.bold(group.name)}  ${groupState(group, style)}`,
+      `${style.paint.bold(group.name)}  ${groupState(group, style)}`.trimEnd(),
       capacityText(group),
-      style.isFrozen ? (listen[0] ?? '') : addressText(group),
-      ...(group.processes.length > 1 && listen.length > 0 ? trafficText(group) : []),
-      reloadable ? '' : 'kept in reloads',
+      addressText(group),
+      ...(group.processes.length > 1 && listen !== null && listen.length > 0 ? trafficText(group) : []),
+      reloadable === false ? 'kept in reloads' : '',
       user === null ? '' : `as ${user}`,
     ],
     columns,
   )
 }
 
-function hiddenLine(group: GroupStatus, shown: readonly ProcessStatus[]): string[] {
+function hiddenLine(group: SeenGroup, shown: readonly SeenProcess[]): string[] {
   const hidden = group.processes.filter((row) => !shown.includes(row))
   const [first] = hidden
   if (first === undefined || shown.length === 0) return []
   const isUniform = hidden.every((row) => row.state === first.state)
-  const states = isUniform && hidden.length > 1 ? `all ${first.state}` : stateCounts(hidden)
-  return [`${INDENT}… ${plural(hidden.length, 'more process', 'more processes')}: ${states}`]
+  const states = isUniform && first.state !== null && hidden.length > 1 ? `all ${first.state}` : stateCounts(hidden)
+  const more = plural(hidden.length, 'more process', 'more processes')
+  return [`${INDENT}… ${states === '' ? more : `${more}: ${states}`}`]
 }
 
 // ---- some processes ------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@ function hiddenLine(group: GroupStatus, shown: readonly ProcessStatus[]): string
 const LEAST_LINES = 2
 
 /** Which processes get one of so many lines; null when too few for every group to show some. */
-function shareRows(groups: readonly GroupStatus[], lines: number): Map<GroupStatus, readonly ProcessStatus[]> | null {
+function shareRows(groups: readonly SeenGroup[], lines: number): Map<SeenGroup, readonly SeenProcess[]> | null {
   const shares = groups.map((group) => ({ group, lines: Math.min(LEAST_LINES, group.processes.length) }))
   let left = lines - shares.reduce((total, share) => total + share.lines, 0)
   if (left < 0) return null
@@ -156,24 +157,24 @@ function shareRows(groups: readonly GroupStatus[], lines: number): Map<GroupStat
 }
 
 /** On their way or in trouble, with what serves in the same place; then those of a generation that is being replaced. */
-function restless({ processes }: GroupStatus): ProcessStatus[] {
+function restless({ processes }: SeenGroup): SeenProcess[] {
   const newest = Math.max(...processes.map((row) => row.generation))
   const places = new Set(processes.filter((row) => row.state !== 'serving').map((row) => row.id))
   const moving = processes.filter((row) => places.has(row.id))
   return [...moving, ...processes.filter((row) => !places.has(row.id) && row.generation < newest)]
 }
 
-function everyOne(group: GroupStatus): ProcessStatus[] {
+function everyOne(group: SeenGroup): SeenProcess[] {
   return group.processes
 }
 
 /** A group that does not show all needs one line to say so. */
-function linesFor(group: GroupStatus, want: (group: GroupStatus) => ProcessStatus[]): number {
+function linesFor(group: SeenGroup, want: (group: SeenGroup) => SeenProcess[]): number {
   const wanted = want(group).length
   return wanted < group.processes.length ? wanted + 1 : wanted
 }
 
-function pick(group: GroupStatus, lines: number): readonly ProcessStatus[] {
+function pick(group: SeenGroup, lines: number): readonly SeenProcess[] {
   const { processes } = group
   if (lines >= processes.length) return processes
   const first = restless(group)
@@ -195,7 +196,7 @@ const SUMMARY_COLUMNS: readonly Column[] = [
   { title: 'LISTEN', rank: 7 },
 ]
 
-function summaryLines(groups: readonly GroupStatus[], room: Room, style: Style): string[] {
+function summaryLines(groups: readonly SeenGroup[], room: Room, style: Style): string[] {
   const hasHead = room.rows > groups.length
   const lines = room.rows - (hasHead ? 1 : 0)
   const isCut = lines < groups.length
@@ -212,43 +213,44 @@ function summaryLines(groups: readonly GroupStatus[], room: Room, style: Style):
   return [...(hasHead ? [style.paint.dim(head)] : []), ...rows, ...rest]
 }
 
-function pickGroups(groups: readonly GroupStatus[], most: number): GroupStatus[] {
+function pickGroups(groups: readonly SeenGroup[], most: number): SeenGroup[] {
   const chosen = troubledFirst(groups).slice(0, most)
   return groups.filter((group) => chosen.includes(group))
 }
 
-function troubledFirst(groups: readonly GroupStatus[]): GroupStatus[] {
+function troubledFirst(groups: readonly SeenGroup[]): SeenGroup[] {
   return [...groups.filter((group) => !isWell(group)), ...groups.filter(isWell)]
 }
 
-function troubleOf(groups: readonly GroupStatus[]): string {
+function troubleOf(groups: readonly SeenGroup[]): string {
+  if (groups.some((group) => group.state === null)) return ''
   const trouble = groups.filter((group) => !isWell(group)).length
   return trouble === 0 ? ', all ok' : `, ${trouble} not ok`
 }
 
 /** As it is meant to be: also on its way out. */
-function isWell({ state }: GroupStatus): boolean {
+function isWell({ state }: SeenGroup): boolean {
   return state === 'ok' || state === 'stopping'
 }
 
-function summaryCells(group: GroupStatus, style: Style): string[] {
+function summaryCells(group: SeenGroup, style: Style): string[] {
   const { processes } = group
   const cpuPercent = sum(processes.map((row) => row.cpuPercent))
   return [
     style.paint.bold(group.name),
     groupState(group, style),
-    `${servingSlots(group)}/${group.count}`,
+    servingText(group),
     generations(processes),
     bytes(sum(processes.map((row) => row.rssBytes))),
     cpuPercent === null ? '' : `${cpuPercent.toFixed(0)}%`,
     count(sum(processes.map((row) => row.connections))),
     count(sum(processes.map((row) => row.requestsPerSecond))),
-    group.listen[0] ?? '',
+    group.listen?.[0] ?? '',
   ]
 }
 
 /** `3`, or `3-4` while two of them run. */
-function generations(processes: readonly ProcessStatus[]): string {
+function generations(processes: readonly SeenProcess[]): string {
   const found = processes.map((row) => row.generation)
   if (found.length === 0) return ''
   const [least, most] = [Math.min(...found), Math.max(...found)]

@@ -11,7 +11,9 @@ import { logPath } from '../os/loglink.ts'
 import { isStopped, signal } from '../os/processes.ts'
 import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
 import { findMaster, frozen, notRunning } from './client.ts'
+import { fetchStatus } from './look.ts'
 import type { CommandLine } from './parse.ts'
+import { readerGone } from './readergone.ts'
 import { Tail } from './tail.ts'
 import { type Paint, paintFor, printJson, printLine, printWhole } from './terminal.ts'
 
@@ -19,6 +21,8 @@ const DEFAULT_ENTRIES = 50
 /** Between two looks; each costs two system calls. */
 const LOOK_MS = 200
 const REOPEN_TIMEOUT_MS = 10_000
+/** A master that can write nothing, on a full disk, is asked whether it has opened them. */
+const REOPEN_ASK_MS = 1_000
 
 /** @throws ShiftworkError when there is no log, or it is another user's. */
 export async function logs(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
@@ -28,7 +32,7 @@ export async function logs(stateDir: StateDir, line: CommandLine): Promise<ExitC
   open(tail, stateDir, line.lines ?? DEFAULT_ENTRIES)
   const view = line.json ? jsonView() : textView(paintFor(process.stdout))
   if (line.follow) {
-    await Promise.race([follow(tail, view), interrupted()])
+    await Promise.race([follow(tail, view), interrupted(), readerGone()])
     return EXIT.done
   }
   if (await pour(tail, view)) await printWhole(tail.rest().map(view.take).join('') + view.settle())
@@ -115,7 +119,7 @@ function paintLevel(level: LogLine['level'], paint: Paint): string {
 
 // ---- reopening -----------------------------------------------------------------------------------------------------
 
-/** Done when the master says so, in the new file. */
+/** Done when the master says so, in the new file or when it is asked. */
 async function reopen(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
   if (line.follow || line.lines !== null)
     throw new ShiftworkError('ERR_USAGE', '--reopen shows nothing', { hint: 'Type it without -f and -n.' })
@@ -124,19 +128,36 @@ async function reopen(stateDir: StateDir, line: CommandLine): Promise<ExitCode> 
   if (isStopped(master.pid)) throw frozen(master.pid)
   const tail = new Tail(() => logPath(stateDir))
   if (existsSync(logPath(stateDir))) open(tail, stateDir, 0)
+  const askedAtMs = Date.now()
   signal(master, 'SIGUSR1')
   const giveUpAt = performance.now() + REOPEN_TIMEOUT_MS
+  let askAt = performance.now() + REOPEN_ASK_MS
   for (let isLast = false; !isLast; await delay(LOOK_MS / 10)) {
     // one that was held up until its time was over looks all the same
     isLast = performance.now() >= giveUpAt
-    for (const lines of tail.read())
-      if (lines.some((text) => decodeEntry(text)?.text === REOPENED)) {
-        if (line.json) printJson({ reopened: true, pid: master.pid })
-        else printLine(REOPENED)
-        return EXIT.done
-      }
+    let isDone = false
+    for (const lines of tail.read()) isDone ||= lines.some((text) => decodeEntry(text)?.text === REOPENED)
+    if (!isDone && performance.now() >= askAt) {
+      isDone = await saysReopened(stateDir, askedAtMs)
+      askAt = performance.now() + REOPEN_ASK_MS
+    }
+    if (!isDone) continue
+    if (line.json) printJson({ reopened: true, pid: master.pid })
+    else printLine(REOPENED)
+    return EXIT.done
   }
   throw new ShiftworkError('ERR_NO_ANSWER', `The master (pid ${master.pid}) has not opened its log again`, {
     hint: `Is ${logPath(stateDir)} where it may write? What it says about it is in the file that was moved.`,
   })
+}
+
+/** What it cannot write is told as well: the file that it has opened stays empty. */
+async function saysReopened(stateDir: StateDir, askedAtMs: number): Promise<boolean> {
+  const status = await fetchStatus(stateDir).catch(() => null)
+  // one that began before this version does not say when
+  if (!status || !(Date.parse(status.master.logsOpenedAt) >= askedAtMs)) return false
+  const isOfLogs = (warning: string): boolean =>
+    [logPath(stateDir), stateDir.stdoutFile].some((path) => warning.startsWith(path))
+  for (const warning of status.master.warnings.filter(isOfLogs)) process.stderr.write(`warning ${warning}\n`)
+  return true
 }

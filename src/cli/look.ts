@@ -1,13 +1,13 @@
 /** One look at a master: what it says, or, when it does not answer, what the process table says. */
 import { ShiftworkError } from '../errors.ts'
-import { blankProcess, type GroupStatus, type ProcessStatus, type Status } from '../ipc/status.ts'
-import { childrenOf, isStopped, type ProcessId, rssBytesOf, titleOf } from '../os/processes.ts'
+import { blankProcess, type SeenGroup, type SeenProcess, type SeenStatus, type Status } from '../ipc/status.ts'
+import { childrenOf, isStopped, type ProcessId, rssBytesOf, startedAtOf, titleOf } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { ask, findMaster } from './client.ts'
 import { OtherVersion } from './otherversion.ts'
 
 export interface Look {
-  status: Status
+  status: SeenStatus
   /** Why it does not answer: the status is the process table's then. */
   problem: ShiftworkError | null
 }
@@ -34,30 +34,30 @@ export async function fetchStatus(stateDir: StateDir): Promise<Status> {
 }
 
 /** A master that cannot speak: its workers go on, and their titles say who they are. */
-function frozenStatus(master: ProcessId): Status {
-  const groups = new Map<string, GroupStatus>()
+function frozenStatus(master: ProcessId): SeenStatus {
+  const groups = new Map<string, SeenGroup>()
   for (const child of childrenOf(master.pid)) {
     const title = /^shiftwork: (\S+)\/(\d+) g(\d+)/.exec(titleOf(child.pid))
     // a command that runs before a reload, a process that only reads the start file
     if (title?.[1] === undefined) continue
     const [, name] = title
     const group = groups.get(name) ?? emptyGroup(name)
-    group.processes.push(processRow(child.pid, Number(title[2]), Number(title[3])))
-    group.count = group.processes.length
+    group.processes.push(processRow(child, Number(title[2]), Number(title[3])))
     groups.set(name, group)
   }
   return {
     version: 1,
     master: {
       pid: master.pid,
-      startedAt: '',
+      startedAt: startedAtOf(master)?.toISOString() ?? null,
       state: 'frozen',
-      generation: 0,
-      node: '',
+      generation: null,
+      node: null,
       entry: titleOf(master.pid),
-      daemon: false,
-      watching: false,
+      daemon: null,
+      watching: null,
       metrics: null,
+      logsOpenedAt: null,
       rssBytes: rssBytesOf(master.pid),
       warnings: [],
     },
@@ -66,12 +66,21 @@ function frozenStatus(master: ProcessId): Status {
   }
 }
 
-function emptyGroup(name: string): GroupStatus {
-  const unknown = { count: 0, reloadable: true, after: [], user: null }
-  return { name, listen: [], closed: [], ...unknown, state: 'degraded', processes: [] }
+/** Its titles say its name; what it ought to be is in the master. */
+function emptyGroup(name: string): SeenGroup {
+  const unknown = { listen: null, closed: null, count: null, reloadable: null, after: null, user: null, state: null }
+  return { name, ...unknown, processes: [] }
 }
 
-function processRow(pid: number, id: number, generation: number): ProcessStatus {
-  const state = isStopped(pid) ? 'stopped' : 'serving'
-  return { ...blankProcess({ pid, id, generation, state }), rssBytes: rssBytesOf(pid) }
+/** A title says the place, not whether it has come to serve, or leaves. */
+function processRow(process: ProcessId, id: number, generation: number): SeenProcess {
+  const { pid } = process
+  return {
+    ...blankProcess({ pid, id, generation, state: 'stopped' }),
+    state: isStopped(pid) ? 'stopped' : null,
+    leader: null,
+    restarts: null,
+    startedAt: startedAtOf(process)?.toISOString() ?? null,
+    rssBytes: rssBytesOf(pid),
+  }
 }

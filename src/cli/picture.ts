@@ -3,7 +3,7 @@
  * the colours in; at most as many lines out as it has rows, none wider than its columns. The top
  * depends on the size alone, so that it stays where it is; the groups below it take the room left.
  */
-import type { Status } from '../ipc/status.ts'
+import type { SeenStatus } from '../ipc/status.ts'
 import { duration, plural } from '../words.ts'
 import { activityLine, type Seen } from './activity.ts'
 import { groupLines, groupsInOneLine, type Style } from './groups.ts'
@@ -14,7 +14,7 @@ import { fitParts, fitText, withRight } from './text.ts'
 
 export interface Scene extends Seen {
   /** The last that was seen of a master. */
-  status: Status
+  status: SeenStatus
   /** `silent`: it does not answer, the status is the process table's. `gone`: nothing runs. */
   master: 'speaks' | 'silent' | 'gone'
   /** What to know of a silent master, and what to do about it. */
@@ -61,8 +61,7 @@ function wholeLines(scene: Scene, size: Size, paint: Paint): string[] {
 }
 
 function styleOf({ nowMs, status }: Scene, paint: Paint): Style {
-  const { state } = status.master
-  return { nowMs, paint, isReloading: state === 'reloading', isFrozen: state === 'frozen' }
+  return { nowMs, paint, isReloading: status.master.state === 'reloading' }
 }
 
 function headLine(scene: Scene, { columns }: Size, paint: Paint): string {
@@ -79,9 +78,9 @@ function headParts({ status, master, nowMs }: Scene, paint: Paint): string[] {
     `${name} ${stateText(state, paint)}`,
     `master ${pid}`,
     warnings.length === 0 ? '' : paint.yellow(plural(warnings.length, 'warning')),
-    startedAt === '' ? '' : `up ${duration(nowMs - Date.parse(startedAt))}`,
+    startedAt === null ? '' : `up ${duration(nowMs - Date.parse(startedAt))}`,
     bytes(rssBytes),
-    node === '' ? '' : `Node.js ${node}`,
+    node === null ? '' : `Node.js ${node}`,
   ]
 }
 

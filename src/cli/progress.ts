@@ -44,7 +44,8 @@ export class ProgressBoard {
       return
     }
     const row = this.#rows.get(slot) ?? { fresh: '', old: '' }
-    if (progress.state === 'draining' || progress.state === 'left') row.old = text
+    const isOld = progress.state === 'draining' || progress.state === 'left'
+    if (isOld && progress.hasServed !== false) row.old = text
     else row.fresh = progress.state === 'failed' ? this.#paint.red(text) : text
     this.#rows.set(slot, row)
     this.#draw()
@@ -82,6 +83,11 @@ function oneLine(text: string): string {
   return joined.length > MAX_DETAIL ? `${joined.slice(0, MAX_DETAIL)}…` : joined
 }
 
+/** The successor that a failed reload takes back, for one: it must not read like one of those that served. */
+function onlyTried({ hasServed }: Progress): string {
+  return hasServed === false ? ', which had not served,' : ''
+}
+
 /** What a person reads of one step; null: not worth a line. */
 export function describeProgress(progress: Progress): string | null {
   const after = duration(progress.ms)
@@ -93,9 +99,9 @@ export function describeProgress(progress: Progress): string | null {
     case 'serving':
       return `pid ${progress.pid} serves generation ${progress.generation} after ${after}`
     case 'draining':
-      return `pid ${progress.pid} drains`
+      return `pid ${progress.pid}${onlyTried(progress)} drains`
     case 'left':
-      return `pid ${progress.pid} left after ${after}`
+      return `pid ${progress.pid}${onlyTried(progress)} left after ${after}`
     case 'failed':
       return `pid ${progress.pid} failed: ${oneLine(progress.detail ?? '')}`
     case 'retrying':

@@ -2,10 +2,11 @@
 import { mixedText, rejectedText } from '../ipc/standing.ts'
 import type {
   Figures,
-  GroupStatus,
-  ProcessStatus,
   ReloadPlan,
   ReloadSummary,
+  SeenGroup,
+  SeenProcess,
+  SeenStatus,
   Status,
   StopFault,
 } from '../ipc/status.ts'
@@ -36,7 +37,7 @@ export function bannerLines(status: Status, version: string, paint: Paint): stri
   ]
 }
 
-function metricsLines({ master }: Status, paint: Paint): string[] {
+function metricsLines({ master }: SeenStatus, paint: Paint): string[] {
   return master.metrics === null ? [] : [paint.dim(`metrics ${master.metrics}`)]
 }
 
@@ -56,7 +57,7 @@ export const STATUS_COLUMNS: readonly Column[] = [
 
 /** @param options `columns`: how wide the lines of figures may be; the others fit 80. Default: without a limit. */
 export function statusLines(
-  status: Status,
+  status: SeenStatus,
   nowMs: number,
   paint: Paint,
   { columns = Number.POSITIVE_INFINITY }: { columns?: number | undefined } = {},
@@ -65,9 +66,9 @@ export function statusLines(
   const head = [
     `${paint.bold('Shiftwork')} ${stateText(master.state, paint)}`,
     `master ${master.pid}`,
-    ...(master.startedAt === '' ? [] : [`up ${duration(nowMs - Date.parse(master.startedAt))}`]),
+    ...(master.startedAt === null ? [] : [`up ${duration(nowMs - Date.parse(master.startedAt))}`]),
     ...(master.rssBytes === null ? [] : [bytes(master.rssBytes)]),
-    ...(master.node === '' ? [] : [`Node.js ${master.node}`]),
+    ...(master.node === null ? [] : [`Node.js ${master.node}`]),
   ]
   return [
     head.join('  '),
@@ -79,15 +80,15 @@ export function statusLines(
   ]
 }
 
-function groupLines(group: GroupStatus, nowMs: number, width: Width): string[] {
+function groupLines(group: SeenGroup, nowMs: number, width: Width): string[] {
   const { paint } = width
   const title = [
     paint.bold(group.name),
-    addressText(group),
-    plural(group.count, 'worker'),
-    ...(group.reloadable ? [] : ['kept in reloads']),
+    ...(group.listen === null ? [] : [addressText(group)]),
+    sizeText(group),
+    ...(group.reloadable === false ? ['kept in reloads'] : []),
     ...(group.user === null ? [] : [`as ${group.user}`]),
-    stateText(group.state, paint),
+    ...(group.state === null ? [] : [stateText(group.state, paint)]),
   ].join('  ')
   const rows = group.processes.map((row) => processCells(row, nowMs, paint))
   const [head = '', ...lines] = tableLines(STATUS_COLUMNS, rows)
@@ -95,14 +96,20 @@ function groupLines(group: GroupStatus, nowMs: number, width: Width): string[] {
   return [title, ...table, ...figureLines(group.name, group.processes, width), ...exitLines(group, paint)]
 }
 
-/** Where a group is reached, or was until it stopped. */
-export function addressText({ listen, closed }: GroupStatus): string {
-  const [last] = closed
+/** Where a group is reached, or was until it stopped; empty where that is not known. */
+export function addressText({ listen, closed }: SeenGroup): string {
+  if (listen === null) return ''
+  const last = closed?.[0]
   return listen[0] ?? (last === undefined ? 'no listener' : `${last} closed`)
 }
 
+/** How many workers it ought to have; where that is not known, how many processes it has. */
+export function sizeText({ count, processes }: SeenGroup): string {
+  return count === null ? plural(processes.length, 'process', 'processes') : plural(count, 'worker')
+}
+
 /** What stands below `STATUS_COLUMNS`. */
-export function processCells(row: ProcessStatus, nowMs: number, paint: Paint): string[] {
+export function processCells(row: SeenProcess, nowMs: number, paint: Paint): string[] {
   return [
     String(row.id),
     row.pid === null ? '' : String(row.pid),
@@ -119,7 +126,7 @@ export function processCells(row: ProcessStatus, nowMs: number, paint: Paint): s
 }
 
 /** What the user's code says of its processes: a line for each that says something, at most so wide. */
-export function figureLines(name: string, rows: readonly ProcessStatus[], { columns, paint }: Width): string[] {
+export function figureLines(name: string, rows: readonly SeenProcess[], { columns, paint }: Width): string[] {
   return rows.flatMap(({ id, figures }) => {
     const parts = Object.entries(figures ?? {}).map(([figure, value]) => {
       return `${paint.dim(withoutControl(figure))} ${withoutControl(figureText(value))}`
@@ -140,21 +147,24 @@ function figureText(value: Figures[string]): string {
 }
 
 /** Why the processes of slots ended that crashed or are empty: once for a slot, whose processes all say it. */
-export function exitLines(group: GroupStatus, paint: Paint): string[] {
-  const exits = group.processes.filter((row) => row.lastExit !== null && row.restarts + Number(row.pid === null) > 0)
+export function exitLines(group: SeenGroup, paint: Paint): string[] {
+  const exits = group.processes.filter(
+    (row) => row.lastExit !== null && (row.restarts ?? 0) + Number(row.pid === null) > 0,
+  )
   return [...new Map(exits.map((row) => [row.id, row])).values()].map((row) => exitLine(row, paint))
 }
 
-function exitLine(row: ProcessStatus, paint: Paint): string {
-  const { lastExit } = row
+function exitLine(row: SeenProcess, paint: Paint): string {
+  const { lastExit, restarts } = row
   if (!lastExit) return ''
-  const crashes = row.restarts > 0 ? `${paint.yellow(plural(row.restarts, 'crash', 'crashes'))}, ` : ''
+  const crashes = restarts ? `${paint.yellow(plural(restarts, 'crash', 'crashes'))}, ` : ''
   const at = `${lastExit.at.slice(0, 19).replace('T', ' ')} UTC`
   return `  ${row.id}: ${crashes}${paint.dim(`last exit ${at}: ${withoutControl(firstLine(lastExit.reason))}`)}`
 }
 
-/** A state in the colour of what it means. */
-export function stateText(state: string, paint: Paint): string {
+/** A state in the colour of what it means; null: it is not known. */
+export function stateText(state: string | null, paint: Paint): string {
+  if (state === null) return paint.dim('?')
   if (['running', 'serving', 'ok'].includes(state)) return paint.green(state)
   if (['backoff', 'frozen', 'hung', 'mixed'].includes(state)) return paint.red(state)
   return paint.yellow(state)

@@ -1,10 +1,10 @@
 /** What a view remembers from look to look: since when something is so. Pure: the time is passed in. */
-import type { Status } from '../ipc/status.ts'
+import type { SeenStatus } from '../ipc/status.ts'
 import type { Scene } from './picture.ts'
 import type { Sight } from './sights.ts'
 
 export class Memory {
-  #status: Status | null = null
+  #status: SeenStatus | null = null
   #state: string | null = null
   #stateSinceMs: number | null = null
   /** The master and its last reload, as text that only ever equals itself. */
@@ -30,7 +30,7 @@ export class Memory {
     }
   }
 
-  #noteReload({ master: { pid }, lastReload }: Status, nowMs: number): void {
+  #noteReload({ master: { pid }, lastReload }: SeenStatus, nowMs: number): void {
     const text = JSON.stringify(lastReload)
     const isSameMaster = this.#reload?.pid === pid
     if (!isSameMaster) this.#reloadedAtMs = null

@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError } from '../errors.ts'
-import type { MasterStatus, Status } from '../ipc/status.ts'
+import type { MasterStatus, SeenStatus } from '../ipc/status.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { notRunning } from './client.ts'
 import { lookAt } from './look.ts'
@@ -10,9 +10,9 @@ import { OtherVersion } from './otherversion.ts'
 
 /** What one look brought. */
 export type Sight =
-  | { master: 'speaks'; status: Status; problem: null }
+  | { master: 'speaks'; status: SeenStatus; problem: null }
   /** It does not answer; the status is the process table's. */
-  | { master: 'silent'; status: Status; problem: ShiftworkError }
+  | { master: 'silent'; status: SeenStatus; problem: ShiftworkError }
   | { master: 'gone'; status: null; problem: ShiftworkError }
 
 export interface Pace {

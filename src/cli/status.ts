@@ -1,6 +1,6 @@
 /** `status`: every group and every process, once or, with `--watch`, again and again. */
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
-import type { Status } from '../ipc/status.ts'
+import type { SeenStatus } from '../ipc/status.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { lookAt } from './look.ts'
 import type { CommandLine } from './parse.ts'
@@ -19,7 +19,7 @@ export async function status(stateDir: StateDir, line: CommandLine): Promise<Exi
   return line.json ? EXIT.noAnswer : printError(problem, false)
 }
 
-function printStatus(status: Status): void {
+function printStatus(status: SeenStatus): void {
   const { columns } = process.stdout
   for (const text of statusLines(status, Date.now(), paintFor(process.stdout), { columns })) printLine(text)
 }

@@ -137,6 +137,8 @@ export interface Progress {
   generation: number
   /** Since the process was forked, or, for `left`, since its drain began. */
   ms: number
+  /** False until it does: what leaves then was only tried. Missing in what an older master says. */
+  hasServed: boolean
   detail: string | null
 }
 

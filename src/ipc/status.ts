@@ -149,6 +149,8 @@ export interface MasterStatus {
   rssBytes: number | null
   /** Where it answers `/metrics`, `/live` and `/ready`; null: nowhere. */
   metrics: string | null
+  /** At the start, or after a rotation. */
+  logsOpenedAt: string
   warnings: string[]
 }
 
@@ -158,6 +160,30 @@ export interface Status {
   lastReload: ReloadSummary | null
   groups: GroupStatus[]
 }
+
+type OrUnknown<Row, Key extends keyof Row> = Omit<Row, Key> & { [Name in Key]: Row[Name] | null }
+
+/**
+ * What `status` prints: what the master says or, when it is frozen, what the process table shows of it. Null is what
+ * that does not show; `count` and `state` of a group are such things, its `processes` are all that live.
+ */
+export interface SeenStatus extends Omit<Status, 'master' | 'groups'> {
+  master: SeenMaster
+  groups: SeenGroup[]
+}
+
+export type SeenMaster = OrUnknown<
+  MasterStatus,
+  'startedAt' | 'generation' | 'node' | 'daemon' | 'watching' | 'logsOpenedAt'
+>
+
+export type SeenGroup = OrUnknown<
+  Omit<GroupStatus, 'processes'>,
+  'listen' | 'closed' | 'count' | 'reloadable' | 'after' | 'state'
+> & { processes: SeenProcess[] }
+
+/** `stopped` is what the process table does show of a state. */
+export type SeenProcess = OrUnknown<ProcessStatus, 'state' | 'leader' | 'restarts'>
 
 /** A process of which nothing more is known than its place. */
 export function blankProcess(at: Pick<ProcessStatus, 'pid' | 'id' | 'generation' | 'state'>): ProcessStatus {

@@ -154,10 +154,12 @@ class Master {
         ...options.warnings,
         ...this.#warnings,
         ...this.#descriptors.warnings(),
+        ...this.#logFiles.warnings(),
         ...(this.#presence?.warnings() ?? []),
         ...options.inheritance.warnings(),
         ...lostDirectory(options.launcher.directories),
       ],
+      logsOpenedAt: () => this.#logFiles.openedAt(),
       lastReload: () => this.#lastReload,
       metrics: metrics?.address ?? null,
     }

@@ -22,6 +22,7 @@ export function progressOf(notice: Notice, now: number): Progress | HookOutput |
     pid: child.pid,
     generation: child.generation,
     ms: Math.round(now - since),
+    hasServed: child.servingAt !== null,
     detail: notice.type === 'child' ? notice.detail : null,
   }
 }

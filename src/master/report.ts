@@ -161,14 +161,20 @@ function logLeft(log: Log, notice: Extract<Notice, { type: 'left' }>, now: numbe
   const how = notice.signal ? `by ${notice.signal}` : `with code ${notice.code ?? 'unknown'}`
   const after = report && child.drainAt !== null ? ` after ${duration(now - child.drainAt)} of drain` : ''
   if (child.hasParted) log.warn(`${who(child)} left ${how}; it could not say what became of its connections`)
-  else if (leavesEarly(child))
-    log.warn(`${who(child)} left ${how} before its drain was over: what it still had open is lost`)
+  else if (leavesEarly(child)) log.warn(`${who(child)} left ${how} before its drain was over${openText(child)}`)
   else log.info(`${who(child)} left ${how}${after}`)
   if (!report) return
   if (report.connectionsCut > 0)
     log.warn(`${who(child)} cut ${plural(report.connectionsCut, 'connection')}: ${report.cut.join('; ')}`)
   const fault = stopFaultOf(child)
   if (fault) log.warn(stopFaultText(fault))
+}
+
+/** What a worker of its own signal handler had closed is not lost, and what one had that was killed is not known. */
+function openText({ openAtEnd }: Child): string {
+  if (openAtEnd === 0) return ', with no connection open'
+  if (openAtEnd === null) return ': what it may still have had open is lost'
+  return `, with ${plural(openAtEnd, 'connection')} open: what was under way there is lost`
 }
 
 function who(child: Child): string {

@@ -26,6 +26,7 @@ export interface MasterFacts {
   startedAt: Date
   daemon: boolean
   watching: boolean
+  logsOpenedAt: () => Date
   warnings: () => string[]
   lastReload: () => ReloadSummary | null
   metrics: string | null
@@ -65,6 +66,7 @@ export class StatusReporter {
         watching: this.#facts.watching,
         rssBytes: ownRssBytes(),
         metrics: this.#facts.metrics,
+        logsOpenedAt: this.#facts.logsOpenedAt().toISOString(),
         warnings: [...this.#facts.warnings(), ...suspended(fleet), ...full(fleet)],
       },
       lastReload: this.#facts.lastReload(),

@@ -4,7 +4,7 @@
  * to know (log, progress of an operation, hooks) listens to its notices.
  */
 import { performance } from 'node:perf_hooks'
-import type { WorkerMessage } from '../ipc/messages.ts'
+import { UNASKED, type WorkerMessage } from '../ipc/messages.ts'
 import type { ReloadSummary, Scaled } from '../ipc/status.ts'
 import { debug } from '../log.ts'
 import { MAX_TIMER_MS, type Spec } from '../spec/spec.ts'
@@ -295,6 +295,7 @@ export class Supervisor {
       case 'stats':
         this.#notify({ type: 'stats', child, stats: message.stats })
         this.#questions.answer(key, message.question, message.stats)
+        if (message.question === UNASKED) child.openAtEnd = message.stats.connections
         return
       case 'listed':
         this.listing.answer(message.question, message.page)

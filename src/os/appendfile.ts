@@ -3,6 +3,7 @@
  * Writing never throws: a full disk must not bring a server down.
  */
 import { closeSync, openSync, writeSync } from 'node:fs'
+import { getSystemErrorMap } from 'node:util'
 import { systemCode } from '../errors.ts'
 import { debug } from '../log.ts'
 
@@ -25,16 +26,21 @@ export class AppendFile {
     return this.#fd
   }
 
-  /** At once and whole, or it is lost; never half a line before a whole one. */
-  write(data: string | Uint8Array): void {
+  /**
+   * At once and whole, or it is lost; never half a line before a whole one.
+   * @returns null, or why it is lost: `no space left on device`.
+   */
+  write(data: string | Uint8Array): string | null {
     const bytes = Buffer.from(this.#isTorn ? `\n${Buffer.from(data).toString()}` : data)
     let written = 0
     try {
       while (written < bytes.length) written += writeSync(this.#fd, bytes, written)
       this.#isTorn = false
+      return null
     } catch (error) {
       if (written > 0) this.#isTorn = true
       debug('%s: line lost: %s', this.path, error)
+      return reasonOf(error)
     }
   }
 
@@ -61,4 +67,11 @@ export class AppendFile {
   close(): void {
     closeSync(this.#fd)
   }
+}
+
+/** In the system's words. */
+function reasonOf(error: unknown): string {
+  const { errno } = error as NodeJS.ErrnoException
+  const text = errno === undefined ? undefined : getSystemErrorMap().get(errno)?.[1]
+  return text ?? systemCode(error) ?? String(error)
 }

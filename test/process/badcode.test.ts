@@ -57,7 +57,8 @@ const BAD: Bad[] = [
     id: 'C6',
     what: 'code that is never prepared',
     app: `console.log('waiting for the cache')\nawait new Promise(() => setInterval(() => {}, 1000))`,
-    shows: /not ready 5000 ms after its start \(startTimeoutMs\)[\s\S]*waiting for the cache/,
+    shows:
+      /not ready 5000 ms after its start \(startTimeoutMs\): .* onWorkerStart has not settled[\s\S]*waiting for the cache/,
     options: { startTimeoutMs: START_MS },
   },
   {
@@ -71,7 +72,8 @@ const BAD: Bad[] = [
     id: 'C13',
     what: 'a loop for ever in onWorkerStart',
     app: `console.log('counting to infinity')\nfor (;;);`,
-    shows: /not ready 5000 ms after its start \(startTimeoutMs\)[\s\S]*counting to infinity/,
+    shows:
+      /not ready 5000 ms after its start \(startTimeoutMs\): .* onWorkerStart has not settled[\s\S]*counting to infinity/,
     options: { startTimeoutMs: START_MS },
   },
   {

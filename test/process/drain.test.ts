@@ -318,7 +318,7 @@ Worker.runAll()
   expect({ code, leftEarly: row?.leftEarly, killed: row?.killed }).toEqual({ code: 0, leftEarly: true, killed: false })
   expect(await first).toBe('lost')
   expect(project.log).toContain(
-    `(pid ${row?.oldPid ?? 0}) left with code 0 before its drain was over: what it still had open is lost`,
+    `(pid ${row?.oldPid ?? 0}) left with code 0 before its drain was over, with 1 connection open: what was under way there is lost`,
   )
   const second = lost()
   await begun()
@@ -377,6 +377,27 @@ it('B3 status while a stop waits: who drains, no place that waits for a process,
   expect(shown.stdout).not.toMatch(/backoff|no listener/)
   client.socket.destroy()
   expect((await stopping).code).toBe(0)
+})
+
+it('B8 one that has closed everything by itself, in a signal handler as other tools want it, is said to have lost nothing', async () => {
+  const start = `
+import { Worker } from 'shiftwork'
+const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 1 })
+web.onRequest = (request, response) => response.end('x')
+// goes on when the handler has had its turn
+web.onWorkerStop = () => new Promise((resolve) => setTimeout(resolve, 20_000))
+process.on('SIGINT', () => web.server.close(() => process.exit(0)))
+Worker.runAll()
+`
+  const project = Project.create({ 'start.js': start })
+  const running = await project.start()
+  expect((await get({ port: await project.port() })).status).toBe(200)
+  const [pid = 0] = await project.pids()
+  running.kill('SIGTERM')
+  await until('it drains', () => project.log.includes(`(pid ${pid}) drains (stop)`))
+  process.kill(pid, 'SIGINT')
+  await running.ended
+  expect(project.log).toContain(`(pid ${pid}) left with code 0 before its drain was over, with no connection open\n`)
 })
 
 it('B2 a stop does not wait for those who are idle at a worker that drains since a reload', async () => {

@@ -101,7 +101,7 @@ inTerminal('G11 status --watch stays with a frozen master, one that ends, and th
     const frozen = await terminal.shows('that it is frozen', (screen) => screen.includes(why))
     expect(frozen[0]).toMatch(/^Shiftwork frozen {2}master /)
     expect(frozen.join('\n')).toContain(`kill -CONT ${pid} lets it go on`)
-    for (const worker of workers) expect(frozen.join('\n')).toMatch(new RegExp(`^ +\\d +${worker} +serving`, 'm'))
+    for (const worker of workers) expect(frozen.join('\n')).toMatch(new RegExp(`^ +\\d +${worker} +\\?`, 'm'))
   } finally {
     await thaw(project, pid)
   }

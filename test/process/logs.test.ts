@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, type JsonError, oneJson, shiftwork } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
-import { freeze, kill } from '../helpers/faults.ts'
+import { freeze, kill, signal } from '../helpers/faults.ts'
 import { logFile, loggingProject, rotated, upTo } from '../helpers/logs.ts'
 import { until } from '../helpers/processes.ts'
 import { BIN, type Project, type Running } from '../helpers/project.ts'
@@ -36,6 +36,26 @@ function entries(text: string): Entry[] {
     .filter((one) => one !== '')
     .map((one) => JSON.parse(one) as Entry)
 }
+
+it.runIf(process.platform === 'linux')('logs -f ends with its reader, though it has nothing more to say', async () => {
+  const project = withLog(line('one') + line('two'))
+  const command = `{ '${process.execPath}' '${BIN}' logs -f -n 1 '${project.startFile}'; echo "exit $?" >&2; }`
+  const head = await project.exec('sh', ['-c', `${command} | head -n 1`])
+  expect(head).toMatchObject({ stdout: line('two'), stderr: 'exit 0\n' })
+})
+
+it('logs -f goes on in a pipe whose reader has nothing to read', async () => {
+  const project = withLog(line('one'))
+  const running = project.launch('sh', ['-c', `'${process.execPath}' '${BIN}' logs -f '${project.startFile}' | cat`])
+  await running.line(/one/)
+  for (const text of ['two', 'three']) {
+    appendFileSync(logFile(project), line(text))
+    await running.line(new RegExp(text))
+  }
+  const [reading] = project.processes.filter(({ title }) => title.startsWith(process.execPath))
+  signal(project, reading?.pid ?? 0, 'SIGINT')
+  expect((await running.ended).stdout).toBe(line('one') + line('two') + line('three'))
+})
 
 it('logs --reopen: not running is 3, a frozen master 4, beside -f 2', async () => {
   const project = loggingProject()

@@ -7,7 +7,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { freePort, type JsonError, oneJson } from '../helpers/cli.ts'
 import { Client, get, type Target } from '../helpers/client.ts'
-import { kill } from '../helpers/faults.ts'
+import { freeze, kill, thaw } from '../helpers/faults.ts'
 import { isListening } from '../helpers/listening.ts'
 import { metricsOf, metricsStart, probe, scrape, targetOf } from '../helpers/metrics.ts'
 import { until } from '../helpers/processes.ts'
@@ -85,6 +85,21 @@ it('is the same for a daemon, and shown by start, by status, and as JSON', async
   expect(sumOf(await scrape(target), 'shiftwork_worker_requests_total')).toBe(0)
   expect((await project.shiftwork('stop')).code).toBe(0)
   expect(isListening(metricsPort)).toBe(false)
+})
+
+it('is not ready while its workers are stopped by a signal, as status and the metrics say', async () => {
+  const project = Project.create({
+    'start.js': metricsStart({ count: 2 }, 'http://127.0.0.1:0'),
+    'app.js': app('1'),
+  })
+  await project.start()
+  const target = targetOf((await project.status()).master.metrics ?? '')
+  const workers = await project.pids()
+  for (const pid of workers) await freeze(project, pid)
+  expect(await probe(target, '/ready')).toBe('503 no worker serves: web')
+  expect((await project.status()).groups[0]).toMatchObject({ state: 'degraded' })
+  await thaw(project, workers[0] ?? 0)
+  expect(await probe(target, '/ready')).toBe('200 ready')
 })
 
 it('a unix socket serves as well, and is gone after the stop', async () => {

@@ -1,6 +1,6 @@
 /** Rotation: the runtime's log and the workers' output, moved away under load, and no line of either lost. Scenario F12. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, renameSync, rmdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { webStart } from '../helpers/apps.ts'
@@ -8,8 +8,10 @@ import { oneJson } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
 import { Load } from '../helpers/load.ts'
 import { logFile, loggingProject, rotated, upTo } from '../helpers/logs.ts'
+import { until } from '../helpers/processes.ts'
 import { BIN, Project } from '../helpers/project.ts'
 
+const hasPrlimit = spawnSync('prlimit', ['--version']).status === 0
 const hasLogrotate = spawnSync('logrotate', ['--version']).status === 0
 
 const ROTATIONS = 50
@@ -59,6 +61,32 @@ it('F12 the log is renamed and opened again on SIGUSR1, over and over, under loa
   expect(whole.match(/^\S+ info {2}stopped$/gm)).toHaveLength(1)
   expect({ failed: result.failed, errors: result.errors }).toEqual({ failed: 0, errors: [] })
 })
+
+it.skipIf(!hasPrlimit)(
+  'a log that cannot be written: status warns, --reopen is no failure, the log says how much is lost',
+  async () => {
+    const project = loggingProject()
+    await project.start()
+    const { pid } = (await project.status()).master
+    const limit = (bytes: string): Promise<unknown> =>
+      project.exec('prlimit', ['--pid', String(pid), `--fsize=${bytes}:`])
+    const told = async (): Promise<string[]> =>
+      (await project.status()).master.warnings.filter((text) => text.startsWith(logFile(project)))
+    await limit('0')
+    renameSync(logFile(project), `${logFile(project)}.1`)
+    const reopened = await project.shiftwork('logs', '--reopen')
+    const why = 'cannot be written: file too large (1 entry lost)'
+    expect(reopened).toMatchObject({
+      code: 0,
+      stdout: 'log files opened again\n',
+      stderr: expect.stringContaining(why),
+    })
+    expect(await told()).toEqual([`${logFile(project)} ${why}`])
+    await limit('unlimited')
+    await until('it warns no more', async () => (await told()).length === 0)
+    expect(readFileSync(logFile(project), 'utf8')).toMatch(/^\S+ warn {2}1 entry was lost: file too large\n$/)
+  },
+)
 
 it('F12 a log that cannot be opened again goes on in the old file, says so, and is tried again', async () => {
   const project = loggingProject({ logFile: 'var/app.log' })

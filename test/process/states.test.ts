@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { type Look, lookAt } from '../../src/cli/look.ts'
-import type { Status } from '../../src/ipc/status.ts'
+import type { SeenStatus, Status } from '../../src/ipc/status.ts'
 import { findStateDir } from '../../src/os/statedir.ts'
 import { app, webStart } from '../helpers/apps.ts'
 import { asNobody, canBeNobody, oneJson, shiftwork } from '../helpers/cli.ts'
@@ -145,14 +145,18 @@ it('G2 a frozen master: status names every process within two seconds, stop --fo
   await expectSilent(project, pid)
   const json = await shiftwork(project, ['status', '--json'])
   expect(json.code).toBe(4)
-  const status = oneJson<Status>(json)
-  expect(status.master).toMatchObject({ pid, state: 'frozen' })
+  const status = oneJson<SeenStatus>(json)
+  const unknown = { generation: null, node: null, daemon: null, watching: null }
+  expect(status.master).toMatchObject({ pid, state: 'frozen', startedAt: expect.any(String), ...unknown })
+  expect(status.groups[0]).toMatchObject({ listen: null, count: null, reloadable: null, after: null, state: null })
+  expect(status.groups[0]?.processes[0]).toMatchObject({ state: null, leader: null, restarts: null, generation: 1 })
   expect(status.groups.map((group) => [group.name, group.processes.map((row) => row.pid).sort()])).toEqual([
     ['web', [...workers].sort()],
   ])
   const text = await shiftwork(project, ['status'])
   expect(text.code).toBe(4)
   for (const each of [pid, ...workers]) expect(text.stdout).toMatch(new RegExp(`\\b${each}\\b`))
+  expect(text.stdout).not.toMatch(/no listener|degraded|serving/)
   const stop = await shiftwork(project, ['stop', '--force'])
   expect(stop.code).toBe(0)
   expect(stop.stdout).toBe(`killed: master ${pid} and 2 workers\n`)

@@ -196,13 +196,13 @@ describe('only one place knows', () => {
     expect(importersOf('node:cluster')).toEqual(['master/spawn.ts', 'worker/parent.ts'])
   })
 
-  it('the private members of Node.js: where a listener is made, where it is taken, and how much of a long write is', () => {
+  it('the private members of Node.js: where a listener is made, where it is taken, how much of a long write is, and who reads a pipe', () => {
     expect(filesWith(/_createServerHandle/)).toEqual(['master/listeners.ts'])
     expect(filesWith(/getOwnPropertySymbols|'state symbol'/)).toEqual(['master/datagrams.ts'])
     expect(filesWith(/\brecvSt(?:art|op)\b/)).toEqual(['worker/listen.ts'])
     const knowing = filesWith(/\b_(?:listen2|handle|server|events|socket|http[A-Z]\w*)\b|process\.binding\(/)
     for (const path of knowing)
-      expect(['master/listeners.ts', 'worker/listen.ts', 'protocols/linger.ts']).toContain(path)
+      expect(['master/listeners.ts', 'worker/listen.ts', 'protocols/linger.ts', 'cli/readergone.ts']).toContain(path)
   })
 
   it('the private members of ws', () => {

@@ -9,7 +9,7 @@ import { type Address, addressKey, formatAddress, hasAnyPort, overlaps } from '.
 import { ShiftworkError, systemCode } from '../../errors.ts'
 import { listenFailure } from '../../ipc/listenplace.ts'
 import { debug } from '../../log.ts'
-import { cpuMsOf } from '../../os/processes.ts'
+import { cpuMsOf, isStopped } from '../../os/processes.ts'
 import type { Spec } from '../../spec/spec.ts'
 import { packageVersion } from '../../version.ts'
 import { placeOf } from '../listeners.ts'
@@ -165,7 +165,7 @@ export class MetricsServer {
   /** Asks nobody: a load balancer's probe is answered while every worker is blocked. */
   #ready(): Answer {
     if (!this.#supervisor) return NOT_YET
-    const { isReady, text } = readinessOf(this.#supervisor.fleet)
+    const { isReady, text } = readinessOf(this.#supervisor.fleet, isStopped)
     return { status: isReady ? 200 : 503, body: `${text}\n` }
   }
 

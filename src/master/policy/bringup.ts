@@ -126,6 +126,7 @@ function addChild(fleet: Fleet, { slot, spec, now }: { slot: Slot; spec: Spec; n
     report: null,
     wasKilled: false,
     leftEarly: false,
+    openAtEnd: null,
     full: null,
   }
   enlist(fleet, child)

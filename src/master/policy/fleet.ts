@@ -64,6 +64,8 @@ export interface Child {
   wasKilled: boolean
   /** It ended in the middle of its drain, and that was not ours. */
   leftEarly: boolean
+  /** Its open connections, by its own last word as it ended; null: it has not had one. */
+  openAtEnd: number | null
   /** Hardly a file descriptor is left to it, and it does not listen; null while it has room. */
   full: DescriptorUse | null
 }
@@ -181,7 +183,7 @@ export function createFleet(specs: readonly Spec[], conditions: Conditions): Fle
   }
 }
 
-/** It ends now, and has not said that its drain is over: nobody knows what it had open. Asked before its exit is applied. */
+/** It ends now, and has not said that its drain is over: nobody knows what was under way. Asked before its exit is applied. */
 export function leavesEarly({ state, servingAt, drainReason, report }: Child): boolean {
   return state === 'draining' && servingAt !== null && drainReason !== 'crash' && report === null
 }

@@ -136,11 +136,19 @@ function markTimedOut(fleet: Fleet, child: Child): void {
 
 function lateness(child: Child, state: Child['state']): string {
   const { startTimeoutMs } = child
-  if (state === 'starting') return `not ready ${startTimeoutMs} ms after its start (startTimeoutMs)`
+  if (state === 'starting')
+    return `not ready ${startTimeoutMs} ms after its start (startTimeoutMs): ${whereItIs(child)}`
   if (state === 'admitted') return `did not listen within ${startTimeoutMs} ms (startTimeoutMs)`
   if (state === 'hung' && child.failure) return child.failure.message
   if (state === 'killed') return 'still there after SIGKILL'
   return 'did not leave after its drain'
+}
+
+/** What it said last is that it has read the start file. */
+function whereItIs({ name, specs }: Child): string {
+  if (specs === null) return 'the start file was not read to its end, runAll()'
+  const hasCheck = specs.find((spec) => spec.name === name)?.healthCheck != null
+  return `the start file was read, ${hasCheck ? 'onWorkerStart or the health check' : 'onWorkerStart'} has not settled`
 }
 
 // ---- the first start -----------------------------------------------------------------------------------------------

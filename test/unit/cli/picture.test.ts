@@ -251,7 +251,10 @@ describe('the top', () => {
     const more = { heapUsedBytes: null, eventLoopUtilization: null }
     const blank = { startedAt: null, rssBytes: null, cpuPercent: null, connections: null, requestsPerSecond: null }
     const process = row(0, { ...blank, requests: null, eventLoopDelayMs: null, leader: false, ...more })
-    const table = status([group('web', [process], { listen: [] })], { state: 'frozen', startedAt: '', node: '' })
+    const { master, ...rest } = status([], { state: 'frozen' })
+    const unknown = { listen: null, count: null, reloadable: null, after: null, state: null }
+    const web = { ...group('web', []), ...unknown, processes: [{ ...process, state: null }] }
+    const table = { ...rest, master: { ...master, startedAt: null, node: null }, groups: [web] }
     const problem = ['The master (pid 9) does not answer: a signal has stopped it', 'kill -CONT 9 lets it go on']
     expect(picture(scene(table, { master: 'silent', problem }), 80, 10)).toMatchInlineSnapshot(`
       "Shiftwork frozen  master 1234500  60 MB                                 12:00:00
@@ -259,8 +262,8 @@ describe('the top', () => {
       kill -CONT 9 lets it go on
 
         ID      PID  STATE         GEN
-      web  ok  1 worker
-         0  1234560  serving         3
+      web  1 process
+         0  1234560  ?               3
 
 
       q quits   every 1 s"

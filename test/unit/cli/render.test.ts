@@ -6,7 +6,15 @@ import { describeProgress, ProgressBoard } from '../../../src/cli/progress.ts'
 import { bannerLines, reloadLines, statusLines } from '../../../src/cli/render.ts'
 import { describeFailure, printError } from '../../../src/cli/terminal.ts'
 import { ShiftworkError } from '../../../src/errors.ts'
-import type { GroupStatus, ProcessStatus, ReloadSummary, Standing, Status } from '../../../src/ipc/status.ts'
+import type { Progress } from '../../../src/ipc/messages.ts'
+import type {
+  GroupStatus,
+  ProcessStatus,
+  ReloadSummary,
+  SeenStatus,
+  Standing,
+  Status,
+} from '../../../src/ipc/status.ts'
 
 const PLAIN = pc.createColors(false)
 const COLOURS = pc.createColors(true)
@@ -79,6 +87,7 @@ function status(changes: Partial<Status> = {}): Status {
       watching: false,
       rssBytes: 60 * 1024 * 1024,
       metrics: null,
+      logsOpenedAt: '2026-03-04T04:55:00Z',
       warnings: [],
     },
     lastReload: null,
@@ -200,8 +209,33 @@ describe('statusLines', () => {
 
   it('shows what is known of a frozen master', () => {
     const { master } = status()
-    const frozen = status({ master: { ...master, state: 'frozen', startedAt: '', node: '', rssBytes: null } })
-    expect(statusLines(frozen, NOW, PLAIN)[0]).toBe('Shiftwork frozen  master 1234500')
+    const unknown = { startedAt: null, generation: null, node: null, daemon: null, watching: null, rssBytes: null }
+    const web = { listen: null, count: null, reloadable: null, after: null, user: null, state: null }
+    const blank = { leader: null, restarts: null, startedAt: null, rssBytes: null, cpuPercent: null, connections: null }
+    const rates = { requests: null, requestsPerSecond: null, eventLoopDelayMs: null }
+    const frozen: SeenStatus = {
+      ...status(),
+      master: { ...master, state: 'frozen', ...unknown },
+      groups: [
+        {
+          ...group(),
+          ...web,
+          processes: [
+            { ...row(0), ...blank, ...rates, state: null },
+            { ...row(1), ...blank, ...rates, state: 'stopped' },
+          ],
+        },
+      ],
+    }
+    expect(statusLines(frozen, NOW, PLAIN)).toEqual([
+      'Shiftwork frozen  master 1234500',
+      '/srv/app/current/start.ts',
+      '',
+      'web  2 processes',
+      '  ID      PID  STATE    GEN',
+      '   0  1234560  ?         12',
+      '   1  1234561  stopped   12',
+    ])
   })
 
   it('shows what the user’s code says of a process, a line below the table, as wide as there is room', () => {
@@ -340,7 +374,33 @@ describe('colours', () => {
 const HOSTILE = '\u0007\u001b[2J\u001b[31mbad\u0008 news\rgood\u009b2K\u001b]0;mine\u0007'
 const FAILURE = { ...ERROR, stack: `Error: ${HOSTILE}\n    at start.js:1`, output: `${HOSTILE}\n${HOSTILE}` }
 const EXIT = { code: 1, signal: null, reason: HOSTILE, at: '2026-03-04T11:59:58.123Z' }
-const STEP = { type: 'progress', name: 'web', id: 0, state: 'failed', pid: 7, generation: 2, ms: 10 } as const
+const PLACE = { name: 'web', id: 0, pid: 7, generation: 2 } as const
+const STEP = { type: 'progress', ...PLACE, state: 'failed', ms: 10, hasServed: false } as const
+
+describe('ProgressBoard', () => {
+  const PID_8 = { ...STEP, pid: 8, hasServed: true, detail: null } as const
+  const TRIED = { ...STEP, state: 'left', detail: null } as const
+
+  function shown(isTTY: boolean, steps: readonly Progress[]): string[] {
+    const written: string[] = []
+    const stream = { isTTY, write: (text: string) => written.push(text) } as unknown as NodeJS.WriteStream
+    const board = new ProgressBoard(stream, describeProgress)
+    for (const step of steps) board.show(step)
+    return written.map((text) => stripVTControlCharacters(text).trimEnd())
+  }
+
+  it('tells one that was only tried from one that served', () => {
+    expect(shown(false, [TRIED, { ...PID_8, state: 'left' }])).toEqual([
+      'web/0 pid 7, which had not served, left after 10 ms',
+      'web/0 pid 8 left after 10 ms',
+    ])
+  })
+
+  it('shows it in the place of the new one: the old one serves on', () => {
+    const steps: Progress[] = [{ ...TRIED, state: 'prepared' }, { ...TRIED, state: 'draining' }, TRIED]
+    expect(shown(true, steps).at(-1)).toBe('web/0 pid 7, which had not served, left after 10 ms')
+  })
+})
 
 describe('text of user code moves no cursor', () => {
   const exited = status({ groups: [group({ processes: [row(0, { ...EMPTY, lastExit: EXIT })] })] })

@@ -5,6 +5,7 @@ import {
   type GroupStatus,
   type ProcessStatus,
   type ReloadSummary,
+  type SeenStatus,
   type Status,
 } from '../../../src/ipc/status.ts'
 
@@ -53,6 +54,7 @@ export function status(groups: GroupStatus[], master: Partial<Status['master']> 
       daemon: true,
       watching: false,
       metrics: null,
+      logsOpenedAt: '2026-03-04T04:55:00Z',
       rssBytes: 60 * 1024 * 1024,
       warnings: [],
       ...master,
@@ -67,7 +69,7 @@ export function reload(changes: Partial<ReloadSummary> = {}): ReloadSummary {
   return { ...fixed, replaced: [], kept: [], applied: [], needsRestart: [], standing: [], ...changes }
 }
 
-export function scene(of: Status, changes: Partial<Scene> = {}): Scene {
+export function scene(of: SeenStatus, changes: Partial<Scene> = {}): Scene {
   const times = { nowMs: NOW, stateSinceMs: null, reloadedAtMs: null }
   return { status: of, master: 'speaks', problem: [], footer: 'q quits   every 1 s', ...times, ...changes }
 }

@@ -8,6 +8,7 @@ import { Stage } from '../stage.ts'
 
 const FACTS = {
   ...{ entry: '/srv/start.js', startedAt: new Date(0), daemon: false, watching: false, metrics: null },
+  logsOpenedAt: () => new Date(0),
   warnings: () => [],
   lastReload: () => null,
 }

@@ -8,7 +8,7 @@ import { temporaryDirectory } from '../tempdir.ts'
 it('appends, and goes on in a new file when it was moved and opened again', () => {
   const path = join(temporaryDirectory(), 'a.log')
   const file = new AppendFile(path)
-  file.write('1\n')
+  expect(file.write('1\n')).toBeNull()
   renameSync(path, `${path}.1`)
   file.write('2\n')
   expect(file.reopen()).toBeNull()
@@ -40,9 +40,9 @@ it('keeps the file that is open while it cannot be opened again', () => {
   expect(readFileSync(path, 'utf8')).toBe('3\n')
 })
 
-it.skipIf(process.platform !== 'linux')('a full disk loses the line and throws nothing', () => {
+it.skipIf(process.platform !== 'linux')('a full disk loses the line, says why and throws nothing', () => {
   const file = new AppendFile('/dev/full')
-  file.write('1\n')
-  file.write('2\n')
+  expect(file.write('1\n')).toBe('no space left on device')
+  expect(file.write('2\n')).toBe('no space left on device')
   file.close()
 })

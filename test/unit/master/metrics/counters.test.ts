@@ -22,6 +22,7 @@ function child(changes: Partial<Child> = {}): Child {
     hangTimeoutMs: 10_000,
     wasKilled: false,
     leftEarly: false,
+    openAtEnd: null,
     silentSince: null,
     isDebugged: false,
     isBack: false,

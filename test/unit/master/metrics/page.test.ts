@@ -60,6 +60,7 @@ function status(groups: GroupStatus[]): Status {
       watching: false,
       rssBytes: 60_000_000,
       metrics: 'http://127.0.0.1:9100',
+      logsOpenedAt: '2026-03-04T04:55:00Z',
       warnings: ['one'],
     },
     lastReload: null,

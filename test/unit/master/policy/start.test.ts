@@ -46,8 +46,23 @@ it('is given up at the first deadline: trying again would wait for it again', ()
   stage.run()
   expect(stage.after(4_999)).toEqual([])
   expect(stage.after(1)).toEqual(['kill web/0 g1', 'start-failed'])
-  expect(stage.fleet.startFailure?.message).toBe('not ready 5000 ms after its start (startTimeoutMs)')
+  expect(stage.fleet.startFailure?.message).toBe(
+    'not ready 5000 ms after its start (startTimeoutMs): the start file was not read to its end, runAll()',
+  )
   expect(stage.exit(stage.child('web'), null, 'SIGKILL')).toEqual(['stopped'])
+})
+
+it.each([
+  [{}, 'onWorkerStart has not settled'],
+  [{ healthCheck: () => true }, 'onWorkerStart or the health check has not settled'],
+])('says where one that is late is, as far as it has said it', (changes, what) => {
+  const stage = new Stage([spec('web', { startTimeoutMs: 5_000, ...changes })])
+  stage.run()
+  stage.load(stage.child('web'))
+  stage.after(5_000)
+  expect(stage.fleet.startFailure?.message).toBe(
+    `not ready 5000 ms after its start (startTimeoutMs): the start file was read, ${what}`,
+  )
 })
 
 it('is given up when a worker is told to listen and does not', () => {

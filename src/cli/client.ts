@@ -197,7 +197,8 @@ function noAnswer(pid: number | null): ShiftworkError {
   })
 }
 
-function pidText(pid: number | null): string {
+/** Names one whose pid is known, behind its noun. */
+export function pidText(pid: number | null): string {
   return pid === null ? '' : ` (pid ${pid})`
 }
 

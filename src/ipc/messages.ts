@@ -161,6 +161,8 @@ export type Reply =
   | { type: 'listed'; missing: number[] }
   /** `killed` of the processes had to be, `leftEarly` ended in the middle of their drain: what they had open is not in `connectionsCut`. */
   | { type: 'stopped'; processes: number; connectionsCut: number; killed: number; leftEarly: number }
+  /** Its log says how it went. */
+  | { type: 'reopened' }
   | { type: 'error'; code: 'usage' | 'cancelled' | 'failed'; message: string; hint: string | null }
 
 /** The master has read the request: it lives. Comes before anything else. */

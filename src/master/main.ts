@@ -178,7 +178,11 @@ class Master {
     }
     this.#status = new StatusReporter(this.#supervisor, facts)
     metrics?.attend(this.#supervisor, facts)
-    this.#requests = new Requests(this.#supervisor, this.#status)
+    this.#requests = new Requests({
+      supervisor: this.#supervisor,
+      status: this.#status,
+      reopenLog: () => this.#logFiles.reopen(),
+    })
     // for the static hooks, which run here
     provideBroadcast(async (group, data) => resultOf(group, await this.#supervisor.broadcasts.broadcast(group, data)))
   }

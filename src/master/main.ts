@@ -206,6 +206,7 @@ class Master {
       reload: () => this.#supervisor.reload(PLAIN_RELOAD, () => undefined),
       scale: (by) => this.#supervisor.scale(by, () => undefined),
       reopenLog: () => this.#logFiles.reopen(),
+      outliveTerminal: () => this.#log.info('the terminal went away: started with nohup, the fleet goes on'),
     })
     process.on('uncaughtException', this.#onUncaught)
     const { warnings, inheritance } = this.#options

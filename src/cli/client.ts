@@ -9,8 +9,9 @@ import type { ConnectionRow } from '../ipc/connections.ts'
 import { encodeLine, LineDecoder } from '../ipc/lines.ts'
 import type { ConnectionRows, ControlMessage, HookOutput, Progress, Reply } from '../ipc/messages.ts'
 import { type ControlRequest, type Question, WIRE_VERSION } from '../ipc/requests.ts'
-import { readPidFile } from '../os/pidfile.ts'
-import { isAlive, isStopped, type ProcessId, startedAtOf } from '../os/processes.ts'
+import { isHeld } from '../os/occupancy.ts'
+import { type Holder, livingHolder, readPidFile } from '../os/pidfile.ts'
+import { isStopped, type ProcessId, startedAtOf } from '../os/processes.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
 import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
 import { waitAwake } from '../patience.ts'
@@ -25,6 +26,8 @@ const APPEAR_TIMEOUT_MS = 1_000
 /** and may wait for an address that a worker of an earlier one still has. */
 const YOUNG_MS = 10_000
 const RETRY_MS = 20
+/** A master looks after its pid file every two seconds. */
+const FOUND_AGAIN_MS = 3_000
 /** One with too many connections, or too few descriptors, may have room in a moment. */
 const ROOM_TIMEOUT_MS = 600
 /** A master may be stopped by a signal while it is waited for: so often in a row it must be found so. */
@@ -34,11 +37,31 @@ const LOOK_MS = 1_000
 const ROWS_SILENCE_MS = 3_000
 const MAX_REPLY_BYTES = 16 * 1024 * 1024
 
-/** The living master of a state directory, or null. @throws ShiftworkError when it is another user's. */
+/**
+ * The living master of a state directory, or null: there is none in our process table. One that answers all the same
+ * (in another container) is asked as any other; it has no pid that means anything here.
+ * @throws ShiftworkError when it is another user's.
+ */
 export function findMaster(stateDir: StateDir): ProcessId | null {
   assertOwnStateDir(stateDir)
-  const holder = readPidFile(stateDir.pidFile)
-  return holder && isAlive(holder) ? holder : null
+  return livingHolder(stateDir.pidFile)
+}
+
+/**
+ * The same, and `unseen` for one that answers and that our process table does not show.
+ * @throws ShiftworkError when it is another user's.
+ */
+export async function findHolder(stateDir: StateDir): Promise<Holder | null> {
+  const giveUpAt = performance.now() + FOUND_AGAIN_MS
+  for (;;) {
+    const named = readPidFile(stateDir.pidFile)
+    const master = findMaster(stateDir)
+    if (master) return master
+    if (!(await isHeld(stateDir))) return null
+    // a pid file that was removed is made again at its master's next look, and tells whether we see that one
+    if (named || performance.now() >= giveUpAt) return 'unseen'
+    await delay(RETRY_MS)
+  }
 }
 
 export function notRunning(
@@ -89,7 +112,8 @@ interface Matter {
 async function talk(stateDir: StateDir, matter: Matter): Promise<Reply> {
   const master = findMaster(stateDir)
   if (master && isStopped(master.pid)) throw frozen(master.pid)
-  const isGone = (): boolean => findMaster(stateDir) === null
+  // one that we do not see is asked again, and is gone when nobody listens any more
+  const isGone = (): boolean => master !== null && findMaster(stateDir) === null
   const giveUpAt = performance.now() + ROOM_TIMEOUT_MS
   for (;;) {
     const socket = await open(stateDir)
@@ -123,9 +147,9 @@ async function open(stateDir: StateDir): Promise<Socket> {
       if (systemCode(error) === 'EACCES')
         throw new ShiftworkError('ERR_STATE_DIR', `${stateDir.controlSocket} belongs to another user`, { cause: error })
       const master = findMaster(stateDir)
-      if (!master) throw notRunning()
-      if (performance.now() >= giveUpAt && !isYoung(master))
-        throw isStopped(master.pid) ? frozen(master.pid) : noAnswer(master.pid)
+      if (!master && !(await isHeld(stateDir))) throw notRunning()
+      if (performance.now() >= giveUpAt && !(master && isYoung(master)))
+        throw master && isStopped(master.pid) ? frozen(master.pid) : noAnswer(master?.pid ?? null)
     }
     await delay(RETRY_MS)
   }
@@ -164,13 +188,17 @@ export function frozen(pid: number, how: { isAccepted: boolean } = { isAccepted:
   })
 }
 
+/** No signal reaches it from here. */
+const UNSEEN_HINT = 'It is in another process table, perhaps in another container: look after it there.'
+
 function noAnswer(pid: number | null): ShiftworkError {
   return new ShiftworkError('ERR_NO_ANSWER', `The master${pidText(pid)} does not answer`, {
-    hint: 'It may be blocked; stop --force ends it and its workers.',
+    hint: pid === null ? UNSEEN_HINT : 'It may be blocked; stop --force ends it and its workers.',
   })
 }
 
-function pidText(pid: number | null): string {
+/** Names one whose pid is known, behind its noun. */
+export function pidText(pid: number | null): string {
   return pid === null ? '' : ` (pid ${pid})`
 }
 

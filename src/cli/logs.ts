@@ -10,7 +10,7 @@ import { decodeEntry, type Entry, EntryReader, encodeEntry, type LogLine, printa
 import { logPath } from '../os/loglink.ts'
 import { isStopped, signal } from '../os/processes.ts'
 import { assertOwnStateDir, type StateDir } from '../os/statedir.ts'
-import { findMaster, frozen, notRunning } from './client.ts'
+import { ask, findHolder, findMaster, frozen, notRunning, pidText } from './client.ts'
 import { fetchStatus } from './look.ts'
 import type { CommandLine } from './parse.ts'
 import { readerGone } from './readergone.ts'
@@ -123,13 +123,15 @@ function paintLevel(level: LogLine['level'], paint: Paint): string {
 async function reopen(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
   if (line.follow || line.lines !== null)
     throw new ShiftworkError('ERR_USAGE', '--reopen shows nothing', { hint: 'Type it without -f and -n.' })
-  const master = findMaster(stateDir)
-  if (!master) throw notRunning()
-  if (isStopped(master.pid)) throw frozen(master.pid)
+  const holder = await findHolder(stateDir)
+  if (!holder) throw notRunning()
+  const master = holder === 'unseen' ? null : holder
+  if (master && isStopped(master.pid)) throw frozen(master.pid)
   const tail = new Tail(() => logPath(stateDir))
   if (existsSync(logPath(stateDir))) open(tail, stateDir, 0)
   const askedAtMs = Date.now()
-  signal(master, 'SIGUSR1')
+  if (master) signal(master, 'SIGUSR1')
+  else await ask(stateDir, { command: 'reopen' })
   const giveUpAt = performance.now() + REOPEN_TIMEOUT_MS
   let askAt = performance.now() + REOPEN_ASK_MS
   for (let isLast = false; !isLast; await delay(LOOK_MS / 10)) {
@@ -142,11 +144,11 @@ async function reopen(stateDir: StateDir, line: CommandLine): Promise<ExitCode> 
       askAt = performance.now() + REOPEN_ASK_MS
     }
     if (!isDone) continue
-    if (line.json) printJson({ reopened: true, pid: master.pid })
+    if (line.json) printJson({ reopened: true, pid: master?.pid ?? null })
     else printLine(REOPENED)
     return EXIT.done
   }
-  throw new ShiftworkError('ERR_NO_ANSWER', `The master (pid ${master.pid}) has not opened its log again`, {
+  throw new ShiftworkError('ERR_NO_ANSWER', `The master${pidText(master?.pid ?? null)} has not opened its log again`, {
     hint: `Is ${logPath(stateDir)} where it may write? What it says about it is in the file that was moved.`,
   })
 }

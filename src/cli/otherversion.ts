@@ -11,7 +11,10 @@ export class OtherVersion extends ShiftworkError {
   constructor(pid: number | null) {
     const who = pid === null ? 'The master' : `The master (pid ${pid})`
     super('ERR_NO_ANSWER', `${who} is of another version of Shiftwork and does not know this request`, {
-      hint: 'restart begins anew with this version; stop ends it gracefully.',
+      hint:
+        pid === null
+          ? 'It is in another process table, perhaps in another container: restart it there.'
+          : 'restart begins anew with this version; stop ends it gracefully.',
     })
   }
 }

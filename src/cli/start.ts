@@ -14,6 +14,7 @@ import type { LaunchMessage } from '../ipc/messages.ts'
 import { type Orphan, orphanHint } from '../ipc/orphan.ts'
 import type { StopFault } from '../ipc/status.ts'
 import { printable } from '../log.ts'
+import { occupied } from '../os/occupancy.ts'
 import { alreadyRunning } from '../os/pidfile.ts'
 import type { ProcessId } from '../os/processes.ts'
 import { loaderArgs } from '../os/startfile.ts'
@@ -23,7 +24,7 @@ import type { Spec } from '../spec/spec.ts'
 import { DAEMON_VARIABLE } from '../variables.ts'
 import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
-import { findMaster } from './client.ts'
+import { findHolder, findMaster } from './client.ts'
 import { findElsewhere } from './elsewhere.ts'
 import { formerMode } from './formermode.ts'
 import { endOrphans } from './orphans.ts'
@@ -76,9 +77,15 @@ export async function restart(context: StartContext): Promise<ExitCode> {
   return daemon ? launchDaemon(again) : startForeground(again)
 }
 
-/** Also one whose pid file was removed a moment ago. @throws ShiftworkError when that one cannot be asked. */
+/**
+ * Also one whose pid file was removed a moment ago.
+ * @throws ShiftworkError when that one cannot be asked, and for one that answers from another process table: it
+ * cannot be begun anew from here.
+ */
 async function findLiving(stateDir: StateDir): Promise<ProcessId | null> {
-  return findMaster(stateDir) ?? ((await findElsewhere(stateDir, null)) && findMaster(stateDir))
+  const holder = (await findHolder(stateDir)) ?? ((await findElsewhere(stateDir, null)) && findMaster(stateDir))
+  if (holder === 'unseen') throw occupied(stateDir, holder)
+  return holder
 }
 
 /** Types the same once more in a process that carries no worker's mark; what becomes of this one is no matter then. */

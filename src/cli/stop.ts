@@ -2,16 +2,19 @@
  * `stop`: done when every process is verified dead. With `--force` also a master that cannot hear, and what
  * one that was killed has left.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import { orphanStatus } from '../ipc/orphan.ts'
 import type { Question } from '../ipc/requests.ts'
 import type { StopFault } from '../ipc/status.ts'
 import { workersOf } from '../ipc/workersof.ts'
+import { isHeld } from '../os/occupancy.ts'
+import { isSameProcess, readPidFile } from '../os/pidfile.ts'
 import { isStopped, type ProcessId, signal, waitUntilGone } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
 import { plural } from '../words.ts'
-import { ask, findMaster, frozen, notRunning } from './client.ts'
+import { ask, findHolder, frozen, notRunning } from './client.ts'
 import { endedSentence, endOrphans, stillThere } from './orphans.ts'
 import { OtherVersion } from './otherversion.ts'
 import type { CommandLine } from './parse.ts'
@@ -22,6 +25,7 @@ import { paintFor, printJson, printLine } from './terminal.ts'
 
 /** From a master's last reply to its end. */
 const LAST_STEPS_MS = 5_000
+const LEAVE_LOOK_MS = 20
 /** A master that drains may be stopped by a signal while it is waited for. */
 const FREEZE_LOOK_MS = 1_000
 
@@ -39,9 +43,10 @@ export interface Stopped {
 }
 
 export async function stop(stateDir: StateDir, line: CommandLine): Promise<ExitCode> {
-  const master = findMaster(stateDir)
-  if (!master && !line.force) throw notRunning()
-  const stopped = master && (await stopMaster(stateDir, master, line))
+  const holder = await findHolder(stateDir)
+  if (!holder && !line.force) throw notRunning()
+  const master = holder === 'unseen' ? null : holder
+  const stopped = holder && (await stopMaster(stateDir, master, line))
   // workers of an earlier master, and what the workers of one that was killed have started
   const orphans = line.force ? await endOrphans(stateDir) : []
   if (!stopped && orphans.length === 0) throw notRunning()
@@ -56,47 +61,56 @@ export async function stop(stateDir: StateDir, line: CommandLine): Promise<ExitC
     }
     printJson({ stopped: true, pid: master?.pid ?? null, ...counts, orphans: orphans.map(orphanStatus) })
   } else {
-    if (master && stopped) printLine(sentence(master, stopped))
+    if (stopped) printLine(sentence(master, stopped))
     for (const text of stopFaultLines(stopped?.stopFaults ?? [], paintFor(process.stdout))) printLine(text)
     if (orphans.length > 0) printLine(endedSentence(orphans))
   }
   return EXIT.done
 }
 
-function sentence(master: ProcessId, stopped: Stopped): string {
+function sentence(master: ProcessId | null, stopped: Stopped): string {
   const { forced, processes, connectionsCut, killed, leftEarly } = stopped
   const paint = paintFor(process.stdout)
   const remark = (count: number | null, noun: string, rest: string): string =>
     count === null || count === 0 ? '' : `, ${paint.yellow(`${plural(count, noun)} ${rest}`)}`
   const workers = processes > 0 ? ` and ${plural(processes, 'worker')}` : ''
   return [
-    `${forced ? 'killed' : 'stopped'}: master ${master.pid}${workers}`,
+    `${forced ? 'killed' : 'stopped'}: ${master ? `master ${master.pid}` : UNSEEN}${workers}`,
     remark(connectionsCut, 'connection', 'cut'),
     remark(forced ? 0 : killed, 'worker', 'killed with what they had'),
     remark(leftEarly, 'worker', 'left before the drain was over'),
   ].join('')
 }
 
-/** Stops it gracefully, or by force when that was asked and it does not hear; returns when all are dead. */
+/** Its pid means nothing here. */
+const UNSEEN = 'the master that answered'
+
+/**
+ * Stops it gracefully, or by force when that was asked and it does not hear; returns when all are dead.
+ * @param master null: one that our process table does not show. No signal is for it; its word is all there is.
+ */
 export async function stopMaster(
   stateDir: StateDir,
-  master: ProcessId,
+  master: ProcessId | null,
   how: Pick<CommandLine, 'graceful' | 'force' | 'timeoutMs' | 'json'>,
 ): Promise<Stopped> {
   // a stop may take its time; a log needs only what it came to
   const board = process.stdout.isTTY && !how.json ? new ProgressBoard(process.stdout, describeProgress) : null
   // remembered now: once their master is dead, nothing tells whose they were
-  const workers = workersOf(master)
+  const workers = master ? workersOf(master) : []
+  const named = readPidFile(stateDir.pidFile)
   try {
     const { graceful, timeoutMs } = how
     const question: Question = { command: 'stop', graceful, timeoutMs }
     const reply = await ask(stateDir, question, (progress) => board?.show(progress))
     board?.end()
     if (reply.type !== 'stopped') throw refusal(reply)
-    await verifyGone([master, ...workers])
+    if (master) await verifyGone([master, ...workers])
+    else await verifyLeft(stateDir, named)
     const { processes, connectionsCut, killed, leftEarly, stopFaults } = reply
     return { processes, connectionsCut, killed, leftEarly, stopFaults, forced: false }
   } catch (error) {
+    if (!master) throw error
     if (error instanceof OtherVersion) return stopBySignal(master, workers, how)
     const isLost = error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER'
     if (!isLost || !how.force) throw error
@@ -138,6 +152,20 @@ async function killAll(master: ProcessId, workers: readonly ProcessId[]): Promis
   for (const worker of [...workers, ...late]) signal(worker, 'SIGKILL')
   signal(master, 'SIGKILL')
   await verifyGone([master, ...workers, ...late])
+}
+
+/** One that we do not see has let go of the state directory; the next one may have it already. */
+async function verifyLeft(stateDir: StateDir, former: ProcessId | null): Promise<void> {
+  const giveUpAt = performance.now() + LAST_STEPS_MS
+  while (isSame(readPidFile(stateDir.pidFile), former) && (await isHeld(stateDir))) {
+    if (performance.now() >= giveUpAt)
+      throw new ShiftworkError('ERR_WORKER_FAILED', `The master that answered in ${stateDir.path} is still there`)
+    await delay(LEAVE_LOOK_MS)
+  }
+}
+
+function isSame(one: ProcessId | null, other: ProcessId | null): boolean {
+  return one && other ? isSameProcess(one, other) : one === other
 }
 
 async function verifyGone(processes: readonly ProcessId[]): Promise<void> {

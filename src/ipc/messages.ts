@@ -172,6 +172,8 @@ export type Reply =
       leftEarly: number
       stopFaults: StopFault[]
     }
+  /** Its log says how it went. */
+  | { type: 'reopened' }
   | { type: 'error'; code: 'usage' | 'cancelled' | 'failed'; message: string; hint: string | null }
 
 /** The master has read the request: it lives. Comes before anything else. */

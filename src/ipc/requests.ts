@@ -41,11 +41,13 @@ export type Question =
   | { command: 'scale'; counts: Count[] }
   /** Of these groups; none: of all. */
   | { command: 'connections'; groups: string[] }
+  /** What SIGUSR1 means, for one that no signal reaches. */
+  | { command: 'reopen' }
 
 export type ControlRequest = Question & { version: number }
 
-/** A question of its own on the wire, though it is typed as `reload --dry-run`. */
-export type AskedCommand = WireCommand | 'plan'
+/** Questions of their own on the wire, though they are typed as `reload --dry-run` and `logs --reopen`. */
+export type AskedCommand = WireCommand | 'plan' | 'reopen'
 
 /** The request, or null for anything else. */
 export function parseRequest(value: unknown): ControlRequest | null {
@@ -61,6 +63,7 @@ type Fields = Record<string, unknown>
 
 const PARSERS = {
   status: () => ({ command: 'status' }),
+  reopen: () => ({ command: 'reopen' }),
   stop: ({ graceful, timeoutMs }) =>
     typeof graceful === 'boolean' && isTimeout(timeoutMs) ? { command: 'stop', graceful, timeoutMs } : null,
   reload: (fields) => parseOrder('reload', fields),

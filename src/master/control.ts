@@ -3,7 +3,7 @@
  * of JSON each way. A request gets exactly one reply, with lines of progress before it. Garbage,
  * silence and floods end that connection and disturb nothing else.
  */
-import { renameSync, rmSync } from 'node:fs'
+import { lstatSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { ShiftworkError, systemCode } from '../errors.ts'
@@ -11,7 +11,10 @@ import { type Decoded, encodeLine, LineDecoder } from '../ipc/lines.ts'
 import type { ControlMessage, Reply } from '../ipc/messages.ts'
 import { type ControlRequest, parseRequest, UNKNOWN_REQUEST } from '../ipc/requests.ts'
 import { debug } from '../log.ts'
+import { firstSocket } from '../os/occupancy.ts'
+import { ownName } from '../os/pidfile.ts'
 import { shortSocketPath } from '../os/socketpath.ts'
+import type { StateDir } from '../os/statedir.ts'
 
 /** Of progress that its asker does not read. */
 const MAX_UNREAD_BYTES = 1024 * 1024
@@ -30,35 +33,60 @@ export interface Asker {
 }
 
 export interface ControlServer {
+  /** Moves it to where commands look for it, in place of whatever a dead master left there. @throws ShiftworkError */
+  show(onRequest: (request: ControlRequest, asker: Asker) => void): void
+  /** It is what commands find. */
+  isShown(): boolean
   /** Nobody finds it any more: while we have the lock, since the next to have it opens its own in this place. */
   hide(): void
   /** Takes nothing new, and waits for the replies under way, but not for long. */
   close(): Promise<void>
 }
 
-/** Opens the socket at `path`, in place of whatever a dead master left there. */
-export async function openControl(
-  path: string,
-  onRequest: (request: ControlRequest, asker: Asker) => void,
-): Promise<ControlServer> {
-  const server = createServer((socket) => serve(socket, onRequest))
+/**
+ * Listens, on a name that only those look for who ask whether this process lives.
+ * @throws ShiftworkError
+ */
+export async function openControl(stateDir: StateDir): Promise<ControlServer> {
+  let onRequest: ((request: ControlRequest, asker: Asker) => void) | null = null
+  const server = createServer((socket) => {
+    if (onRequest) serve(socket, onRequest)
+    else socket.destroy()
+  })
   server.maxConnections = MAX_CONNECTIONS
+  const path = stateDir.controlSocket
   // closing a server unlinks the path it was bound to: bound elsewhere, it cannot unlink a successor's socket
-  const own = `${path}.${process.pid}`
+  const own = firstSocket(stateDir, ownName())
   rmSync(own, { force: true })
-  await listen(server, own)
-  try {
-    moveTo(path, own)
-  } catch (error) {
-    server.close()
-    throw error
-  }
+  await listen(server, own).catch((cause: unknown) => {
+    throw cannotOpen(path, cause, 'Choose a directory on a local file system with --state-dir.')
+  })
+  const inode = inodeOf(own)
   return {
+    show: (answer) => {
+      onRequest = answer
+      moveTo(path, own)
+    },
+    isShown: () => {
+      const found = inodeOf(path)
+      return found === 'unknown' || found === inode
+    },
     hide: () => rmSync(path, { force: true }),
     close: async () => {
+      // one that was never shown
+      rmSync(own, { force: true })
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       await Promise.race([closed, delay(CLOSE_TIMEOUT_MS, undefined, { ref: false })])
     },
+  }
+}
+
+/** Null when nothing is there. */
+function inodeOf(path: string): number | 'unknown' | null {
+  try {
+    return lstatSync(path).ino
+  } catch (error) {
+    return systemCode(error) === 'ENOENT' ? null : 'unknown'
   }
 }
 
@@ -68,11 +96,13 @@ function moveTo(path: string, own: string): void {
     renameSync(own, path)
   } catch (cause) {
     rmSync(own, { force: true })
-    throw new ShiftworkError('ERR_STATE_DIR', `Cannot open the control socket ${path}: ${systemCode(cause) ?? ''}`, {
-      hint: 'Move away what is there, then start again.',
-      cause,
-    })
+    throw cannotOpen(path, cause, 'Move away what is there, then start again.')
   }
+}
+
+function cannotOpen(path: string, cause: unknown, hint: string): ShiftworkError {
+  const why = systemCode(cause) ?? String(cause)
+  return new ShiftworkError('ERR_STATE_DIR', `Cannot open the control socket ${path}: ${why}`, { hint, cause })
 }
 
 function listen(server: Server, path: string): Promise<void> {

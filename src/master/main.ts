@@ -11,13 +11,15 @@ import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { ReloadFailure, ReloadSummary, Status } from '../ipc/status.ts'
 import type { Log, LogLine } from '../log.ts'
 import { linkLog } from '../os/loglink.ts'
-import { alreadyRunning, releasePidFile, takePidFile } from '../os/pidfile.ts'
+import { occupied, takeStateDir } from '../os/occupancy.ts'
+import { releasePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { assertUser } from '../os/users.ts'
 import { lostDirectory } from '../os/workingdirectory.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
 import { packageVersion } from '../version.ts'
+import { type ControlServer, openControl } from './control.ts'
 import { type DescriptorWatch, watchDescriptors } from './descriptors.ts'
 import { Inheritance } from './inherited.ts'
 import { assertNodeInternals, bindListener, type Listener } from './listeners.ts'
@@ -67,6 +69,10 @@ export interface MasterOptions {
   screen: MasterScreen
 }
 
+interface HolderOptions extends MasterOptions {
+  control: ControlServer
+}
+
 /**
  * Runs a master until it has stopped.
  * @returns the exit code: done, or failed when the first start was given up.
@@ -76,8 +82,19 @@ export async function runMaster(options: MasterOptions): Promise<ExitCode> {
   assertNodeInternals()
   for (const spec of options.specs) assertUser(spec)
   createStateDir(options.stateDir)
-  const holder = await takePidFile(options.stateDir.pidFile)
-  if (holder) throw alreadyRunning(holder)
+  const control = await openControl(options.stateDir)
+  try {
+    const holder = await takeStateDir(options.stateDir, () => false)
+    if (holder) throw occupied(options.stateDir, holder)
+    return await runHolder({ ...options, control })
+  } catch (error) {
+    await control.close()
+    throw error
+  }
+}
+
+/** It has the lock. */
+async function runHolder(options: HolderOptions): Promise<ExitCode> {
   const listeners = new Map<string, Listener>()
   let metrics: MetricsServer | null = null
   try {
@@ -109,7 +126,7 @@ async function openMetrics({ settings, specs }: MasterOptions): Promise<MetricsS
 const STOP_HOOK_TIMEOUT_MS = 5_000
 
 class Master {
-  readonly #options: MasterOptions & { inheritance: Inheritance }
+  readonly #options: HolderOptions & { inheritance: Inheritance }
   readonly #logFiles: LogFiles
   readonly #log: Log
   readonly #supervisor: Supervisor
@@ -127,7 +144,7 @@ class Master {
   #end: (code: ExitCode) => void = () => undefined
 
   constructor(
-    options: MasterOptions & { inheritance: Inheritance },
+    options: HolderOptions & { inheritance: Inheritance },
     listeners: Map<string, Listener>,
     metrics: MetricsServer | null,
   ) {
@@ -165,7 +182,11 @@ class Master {
     }
     this.#status = new StatusReporter(this.#supervisor, facts)
     metrics?.attend(this.#supervisor, facts)
-    this.#requests = new Requests(this.#supervisor, this.#status)
+    this.#requests = new Requests({
+      supervisor: this.#supervisor,
+      status: this.#status,
+      reopenLog: () => this.#logFiles.reopen(),
+    })
     // for the static hooks, which run here
     provideBroadcast(async (group, data) => resultOf(group, await this.#supervisor.broadcasts.broadcast(group, data)))
   }
@@ -174,8 +195,9 @@ class Master {
     const ended = new Promise<ExitCode>((resolve) => {
       this.#end = resolve
     })
-    this.#presence = await Presence.open({
+    this.#presence = Presence.open({
       stateDir: this.#options.stateDir,
+      control: this.#options.control,
       log: this.#log,
       onRequest: (request, asker) => this.#requests.answer(request, asker),
       onRestored: () => {
@@ -188,6 +210,7 @@ class Master {
       reload: () => this.#supervisor.reload(PLAIN_RELOAD, () => undefined),
       scale: (by) => this.#supervisor.scale(by, () => undefined),
       reopenLog: () => this.#logFiles.reopen(),
+      outliveTerminal: () => this.#log.info('the terminal went away: started with nohup, the fleet goes on'),
     })
     process.on('uncaughtException', this.#onUncaught)
     const { warnings, inheritance } = this.#options

@@ -7,7 +7,8 @@ import { lstatSync } from 'node:fs'
 import { describeError, systemCode } from '../errors.ts'
 import type { ControlRequest } from '../ipc/requests.ts'
 import type { Log } from '../log.ts'
-import { isOwnPidFile, readPidFile, releasePidFile, takePidFile } from '../os/pidfile.ts'
+import { takeStateDir } from '../os/occupancy.ts'
+import { type Holder, isOwnPidFile, readPidFile, releasePidFile } from '../os/pidfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
 import { type Asker, type ControlServer, openControl } from './control.ts'
 
@@ -15,6 +16,8 @@ const LOOK_MS = 2_000
 
 export interface PresenceOptions {
   stateDir: StateDir
+  /** Opened before the lock was taken, and not shown yet. */
+  control: ControlServer
   log: Log
   onRequest: (request: ControlRequest, asker: Asker) => void
   /** The directory is there again: what else was in it may be made anew. */
@@ -34,10 +37,10 @@ export class Presence {
     this.#options = options
   }
 
-  /** This process has the lock already. @throws ShiftworkError when the control socket cannot be opened. */
-  static async open(options: PresenceOptions): Promise<Presence> {
+  /** This process has the lock already. @throws ShiftworkError when the control socket cannot be shown. */
+  static open(options: PresenceOptions): Presence {
     const presence = new Presence(options)
-    await presence.#listen()
+    presence.#show(options.control)
     presence.#timer = setInterval(() => presence.#look(), LOOK_MS).unref()
     return presence
   }
@@ -64,39 +67,50 @@ export class Presence {
     await Promise.all(this.#controls.map((control) => control.close()))
   }
 
-  async #listen(): Promise<void> {
-    const { stateDir, onRequest } = this.#options
-    this.#controls.push(await openControl(stateDir.controlSocket, onRequest))
+  #show(control: ControlServer): void {
+    control.show(this.#options.onRequest)
+    // the former one goes when this one is in its place, and not before
+    for (const former of this.#controls.splice(0)) void former.close()
+    this.#controls.push(control)
+  }
+
+  #isShown(): boolean {
+    return this.#controls.at(-1)?.isShown() === true
   }
 
   #look(): void {
-    const { pidFile, controlSocket } = this.#options.stateDir
+    const { pidFile } = this.#options.stateDir
     const holder = readPidFile(pidFile)
     // one that cannot be read tells nothing
     const isOurs = holder === null ? isThere(pidFile) : isOwnPidFile(pidFile)
-    if (isOurs && isThere(controlSocket)) return
+    if (isOurs && this.#isShown()) return
     this.#restoring = this.#restoring.then(() => this.#restore())
   }
 
   async #restore(): Promise<void> {
     if (!this.#timer) return
     const { stateDir, log, onRestored } = this.#options
+    let control: ControlServer | null = null
     try {
       createStateDir(stateDir)
-      const holder = await takePidFile(stateDir.pidFile)
-      if (holder) throw new Error(`another master (pid ${holder.pid}) has its place`)
-      await this.#listen()
-      // the former one goes when this one is in its place, and not before
-      for (const control of this.#controls.splice(0, this.#controls.length - 1)) void control.close()
+      control = await openControl(stateDir)
+      const holder = await takeStateDir(stateDir, () => this.#isShown())
+      if (holder) throw new Error(`another master (${whereabouts(holder)}) has its place`)
+      this.#show(control)
       this.#problem = null
       onRestored()
       log.warn(`the pid file or the control socket in ${stateDir.path} was removed: made again`)
     } catch (error) {
+      void control?.close()
       const problem = `no command finds this master: ${describeError(error).message}; kill -TERM ${process.pid} stops it`
       if (problem !== this.#problem) log.error(problem)
       this.#problem = problem
     }
   }
+}
+
+function whereabouts(holder: Holder): string {
+  return holder === 'unseen' ? 'perhaps in another container' : `pid ${holder.pid}`
 }
 
 function isThere(path: string): boolean {

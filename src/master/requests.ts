@@ -20,9 +20,17 @@ import type { Supervisor } from './supervisor.ts'
 
 type Refusal = Extract<Reply, { type: 'error' }>
 
+/** Who does what is asked. */
+interface Obeying {
+  supervisor: Supervisor
+  status: StatusReporter
+  reopenLog: () => void
+}
+
 export class Requests {
   readonly #supervisor: Supervisor
   readonly #status: StatusReporter
+  readonly #reopenLog: () => void
   readonly #watchers = new Set<Asker>()
   readonly #stopAskers = new Set<Asker>()
   #connectionsCut = 0
@@ -32,9 +40,10 @@ export class Requests {
   #stopFaults: StopFault[] = []
   #isOver = false
 
-  constructor(supervisor: Supervisor, status: StatusReporter) {
+  constructor({ supervisor, status, reopenLog }: Obeying) {
     this.#supervisor = supervisor
     this.#status = status
+    this.#reopenLog = reopenLog
   }
 
   answer(request: ControlRequest, asker: Asker): void {
@@ -53,6 +62,10 @@ export class Requests {
         return
       case 'connections':
         void this.#answer(asker, () => this.#list(request.groups, asker))
+        return
+      case 'reopen':
+        this.#reopenLog()
+        asker.reply({ type: 'reopened' })
         return
       case 'stop':
         this.#watchers.add(asker)

@@ -5,6 +5,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { systemCode } from '../errors.ts'
 import type { CommandName } from '../ipc/commands.ts'
+import { isUnderNohup } from '../os/nohup.ts'
 
 export interface SignalActions {
   stop(how: { graceful: boolean; force: boolean }): void
@@ -12,6 +13,8 @@ export interface SignalActions {
   /** One worker more (1) or less (-1) in every reloadable group. */
   scale(by: 1 | -1): void
   reopenLog(): void
+  /** The terminal went away, and nothing is done for it. */
+  outliveTerminal(): void
 }
 
 interface SignalRow {
@@ -22,10 +25,13 @@ interface SignalRow {
 
 /** Ctrl-C under a loader's parent process arrives twice, 30 ms apart: only a later one means "now". */
 const SECOND_SIGNAL_MS = 500
+/** The kernel and the shell both tell of a terminal that went away. */
+const TERMINAL_SIGNALS_MS = 1_000
 
 /** Binds every row. @returns a function that unbinds them. */
 export function bindSignals(actions: SignalActions): () => void {
   const hadTerminal = hasTerminal()
+  const isImmune = isUnderNohup()
   let firstStopAt: number | null = null
   const stopSoft = (): void => {
     const now = performance.now()
@@ -33,9 +39,16 @@ export function bindSignals(actions: SignalActions): () => void {
     firstStopAt ??= now
     actions.stop({ graceful: false, force: isSecond })
   }
+  let lostAt: number | null = null
   const hangup = (): void => {
-    if (hadTerminal && !hasTerminal()) stopSoft()
-    else actions.reload()
+    const now = performance.now()
+    const isLost = hadTerminal && !hasTerminal()
+    const sinceLossMs = isLost && lostAt !== null ? now - lostAt : null
+    if (isLost) lostAt ??= now
+    const meaning = meaningOfHangup({ isLost, isImmune, sinceLossMs })
+    if (meaning === 'stop') stopSoft()
+    else if (meaning === 'reload') actions.reload()
+    else if (sinceLossMs === null) actions.outliveTerminal()
   }
   const rows: readonly SignalRow[] = [
     { signal: 'SIGTERM', command: 'stop', act: stopSoft },
@@ -53,6 +66,20 @@ export function bindSignals(actions: SignalActions): () => void {
   return () => {
     for (const { signal, listener } of bound) process.off(signal, listener)
   }
+}
+
+/**
+ * What a SIGHUP means: it comes when the terminal goes away, and when somebody asks for a reload.
+ * @param how `isImmune`: started with nohup. `sinceLossMs`: since the first that came without the terminal; null: this one.
+ */
+export function meaningOfHangup(how: {
+  isLost: boolean
+  isImmune: boolean
+  sinceLossMs: number | null
+}): 'stop' | 'reload' | 'nothing' {
+  if (!how.isLost) return 'reload'
+  if (!how.isImmune) return 'stop'
+  return how.sinceLossMs !== null && how.sinceLossMs >= TERMINAL_SIGNALS_MS ? 'reload' : 'nothing'
 }
 
 /** A process whose terminal is gone cannot open it any more (ENXIO, tty(4)). */

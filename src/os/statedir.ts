@@ -5,8 +5,7 @@
 import { accessSync, constants, existsSync, lstatSync, mkdirSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname, join, relative, sep } from 'node:path'
 import { ShiftworkError, systemCode } from '../errors.ts'
-import { readPidFile } from './pidfile.ts'
-import { isAlive } from './processes.ts'
+import { livingHolder } from './pidfile.ts'
 import { absoluteStartFile } from './startfile.ts'
 
 export interface StateDir {
@@ -103,8 +102,7 @@ export function stateDirOf(startFile: string): string {
 }
 
 function livesIn(path: string): boolean {
-  const holder = readPidFile(stateDirAt(path).pidFile)
-  return holder !== null && isAlive(holder)
+  return livingHolder(stateDirAt(path).pidFile) !== null
 }
 
 function isCreatable(path: string): boolean {

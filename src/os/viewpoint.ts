@@ -4,6 +4,11 @@
  */
 import { readlinkSync, statSync } from 'node:fs'
 
+/** Names the process table that this process is in, on this machine; null where there is but one. */
+export function ownTable(): string | null {
+  return namespaceOf('self')?.replace(/\D/g, '') ?? null
+}
+
 /** It is in the same process table (pid_namespaces(7)). */
 export function sharesPids(pid: number): boolean {
   const own = namespaceOf('self')

@@ -11,6 +11,7 @@ import { type Identity, type MasterMessage, seal, unseal, type WorkerMessage } f
 import { noteStateDir } from '../ipc/ownstatedir.ts'
 import { WIRE_VERSION } from '../ipc/requests.ts'
 import { IDENTITY_VARIABLE, WORKER_VARIABLE } from '../variables.ts'
+import { packageVersion } from '../version.ts'
 
 export interface ParentLink {
   readonly identity: Identity
@@ -97,9 +98,16 @@ function takeIdentity(): Identity {
   delete process.env[IDENTITY_VARIABLE]
   if (text === undefined) throw new Error('This module is the first of a worker process and cannot be started by hand')
   const identity = JSON.parse(text) as Identity
-  if (identity.wireVersion !== WIRE_VERSION)
-    throw new Error('This version of Shiftwork does not understand the master that runs: restart it')
+  if (identity.wireVersion !== WIRE_VERSION) refuse(identity)
   return identity
+}
+
+/** In the envelope of the master that runs: it would drop ours, and say no more than that we were gone. */
+function refuse({ wireVersion }: Identity): never {
+  const message = `another version of Shiftwork (${packageVersion()}) was installed under the running master: restart it`
+  const body: WorkerMessage = { type: 'failed', failure: { message, stack: message }, output: '' }
+  process.send?.({ shiftwork: wireVersion, body })
+  throw new Error(message)
 }
 
 function report(message: WorkerMessage, done?: () => void): void {

@@ -30,13 +30,30 @@ export class Container {
 
   /** Resolves when every worker serves; its end is the end of the test. */
   static async start(project: Project): Promise<Container> {
+    const running = Container.launch(project)
+    await running.line(/^ready in /m)
+    return new Container(project, running, childrenOf(running.pid)[0]?.pid ?? 0)
+  }
+
+  /** `start` as the first process of a namespace; ended with the test. */
+  static launch(project: Project): Running {
     const running = project.launch('unshare', [...UNSHARE, process.execPath, project.startFile, 'start'])
     onTestFinished(async () => {
       running.kill('SIGKILL')
       await running.ended
     })
-    await running.line(/^ready in /m)
-    return new Container(project, running, childrenOf(running.pid)[0]?.pid ?? 0)
+    return running
+  }
+
+  /** A command in a namespace of its own. */
+  static exec(project: Project, command: string, ...args: string[]): Promise<Result> {
+    return project.exec('unshare', [...UNSHARE, process.execPath, BIN, command, project.startFile, ...args])
+  }
+
+  /** As when the machine takes it down: nobody in there has a last word. */
+  async kill(): Promise<void> {
+    process.kill(this.pid, 'SIGKILL')
+    await this.ended
   }
 
   /** A command, typed inside. */

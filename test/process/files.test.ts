@@ -50,7 +50,7 @@ async function expectStale(project: Project, commands = ALL): Promise<void> {
   const start = await shiftwork(project, ['start', '-d'])
   expect({ code: start.code, stderr: start.stderr }).toEqual({ code: 0, stderr: '' })
   const { master } = await project.status()
-  expect(readFileSync(pidFile(project), 'utf8')).toMatch(new RegExp(`^${master.pid} \\S.*\n$`))
+  expect(readFileSync(pidFile(project), 'utf8')).toMatch(new RegExp(`^${master.pid}\nstarted=\\S.*\n`))
   expect((await shiftwork(project, ['stop'])).code).toBe(0)
   expect(existsSync(pidFile(project))).toBe(false)
   expect(existsSync(join(project.stateDir, 'control.sock'))).toBe(false)

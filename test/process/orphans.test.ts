@@ -160,7 +160,7 @@ it('F4 an orphan that lets go of an address while that is tried is no reason to 
 
 function masterIn(project: Project): number {
   try {
-    return Number(readFileSync(`${project.stateDir}/master.pid`, 'utf8').split(' ')[0])
+    return Number(readFileSync(`${project.stateDir}/master.pid`, 'utf8').split('\n')[0])
   } catch {
     // it is being replaced
     return 0

@@ -5,11 +5,14 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { readPidFile, releasePidFile, takePidFile } from '../../../src/os/pidfile.ts'
+import { livingHolder, readPidFile, releasePidFile, takePidFile } from '../../../src/os/pidfile.ts'
 import { startTimeOf } from '../../../src/os/processes.ts'
+import { ownTable } from '../../../src/os/viewpoint.ts'
 import { temporaryDirectory } from '../tempdir.ts'
 
-const OWN = { pid: process.pid, startTime: startTimeOf(process.pid) ?? '' }
+const OWN = { pid: process.pid, startTime: startTimeOf(process.pid) ?? '', table: ownTable() }
+/** The process that has started this one, in a table that is not ours: a stranger of the same pid. */
+const STRANGER = `${process.ppid}\nstarted=${startTimeOf(process.ppid)}\ntable=1\n`
 
 function pidFile(text?: string): string {
   const path = join(temporaryDirectory(), 'master.pid')
@@ -18,16 +21,20 @@ function pidFile(text?: string): string {
 }
 
 describe('takePidFile', () => {
-  it('writes pid and start time, and nothing else is left in the directory', async () => {
+  it('writes the pid on a line of its own, start time and process table, and nothing else is left', async () => {
     const path = pidFile()
     expect(await takePidFile(path)).toBeNull()
-    expect(readFileSync(path, 'utf8')).toBe(`${OWN.pid} ${OWN.startTime}\n`)
+    const table = OWN.table === null ? '' : `table=${OWN.table}\n`
+    expect(readFileSync(path, 'utf8')).toBe(`${OWN.pid}\nstarted=${OWN.startTime}\n${table}`)
     expect(readdirSync(join(path, '..'))).toEqual(['master.pid'])
   })
 
-  it('names a living holder and leaves its file alone', async () => {
+  it.each([
+    ['in the form of today', '\nstarted='],
+    ['as an older master wrote it', ' '],
+  ])('names a living holder and leaves its file alone, %s', async (_, between) => {
     const parent = { pid: process.ppid, startTime: startTimeOf(process.ppid) ?? '' }
-    const text = `${parent.pid} ${parent.startTime}\n`
+    const text = `${parent.pid}${between}${parent.startTime}\n`
     const path = pidFile(text)
     expect(await takePidFile(path)).toEqual(parent)
     expect(readFileSync(path, 'utf8')).toBe(text)
@@ -75,6 +82,49 @@ describe('takePidFile', () => {
     mkdirSync(path)
     await expect(takePidFile(path)).rejects.toMatchObject({ code: 'ERR_STATE_DIR', message: `${path} is a directory` })
     expect(readdirSync(join(path, '..'))).toEqual(['master.pid'])
+  })
+})
+
+describe.skipIf(OWN.table === null)('a holder that our process table does not show', () => {
+  it('is dead when it does not answer, though a stranger of ours has its pid', async () => {
+    const path = pidFile(STRANGER)
+    expect(await takePidFile(path)).toBeNull()
+    expect(readPidFile(path)).toEqual(OWN)
+  })
+
+  it('is named when it answers, also where a stranger of ours has its pid, and keeps its file', async () => {
+    for (const text of [STRANGER, '4194304\nstarted=1\ntable=1\n', '4194304 1\n']) {
+      const path = pidFile(text)
+      expect(await takePidFile(path, async () => true)).toBe('unseen')
+      expect(livingHolder(path)).toBeNull()
+      releasePidFile(path)
+      expect(readFileSync(path, 'utf8')).toBe(text)
+    }
+  })
+
+  it('is no copy of ours, though pid and start time are the same', async () => {
+    const path = pidFile(`${OWN.pid}\nstarted=${OWN.startTime}\ntable=1\n`)
+    releasePidFile(path)
+    expect(await takePidFile(path, async () => true)).toBe('unseen')
+  })
+
+  it('is waited for while it is about to take the lock', async () => {
+    const path = pidFile('4194304 1\n')
+    writeFileSync(`${path}.guard`, STRANGER)
+    const answers = async ({ pid }: { pid: number }): Promise<boolean> => pid === process.ppid
+    await expect(takePidFile(path, answers)).rejects.toMatchObject({ hint: `If none is, remove ${path}.guard.` })
+  })
+
+  it('has the lock when it takes it between the look at a stale file and the guard', async () => {
+    const path = pidFile('4194304 1\n')
+    const asked: number[] = []
+    const answers = async ({ pid }: { pid: number }): Promise<boolean> => {
+      asked.push(pid)
+      writeFileSync(path, STRANGER)
+      return pid === process.ppid
+    }
+    expect(await takePidFile(path, answers)).toBe('unseen')
+    expect(asked).toEqual([4194304, process.ppid])
   })
 })
 

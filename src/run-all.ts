@@ -109,6 +109,11 @@ async function runMain(described: readonly Described[], options: RunOptions, hoo
     program: program(startFile),
     options: absolutePaths(places),
     check: () => check(described, options),
+    tryAddresses: async (former) => {
+      const { specs, settings } = check(described, options)
+      const { tryAddresses } = await import('./master/tryaddresses.ts')
+      await tryAddresses({ specs, metrics: settings.metrics }, former)
+    },
     startHere: async ({ keepStdoutPure, ...files }, screen) => {
       const checked = check(described, options)
       const { runMaster } = await import('./master/main.ts')

@@ -1,11 +1,12 @@
 /**
- * `start` and `restart`: in the foreground this process becomes the master; with `-d` a daemon is
- * launched and waited for until every worker serves, or the start has failed and is told why.
+ * `start`, and the second half of `restart`: in the foreground this process becomes the master; with `-d` a
+ * daemon is launched and waited for until every worker serves, or the start has failed and is told why.
  */
 
 import { spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { Address } from '../address.ts'
 import { ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
 import type { DaemonSettings } from '../ipc/daemon.ts'
@@ -17,19 +18,15 @@ import { alreadyRunning } from '../os/pidfile.ts'
 import type { ProcessId } from '../os/processes.ts'
 import { loaderArgs } from '../os/startfile.ts'
 import { createStateDir, type StateDir } from '../os/statedir.ts'
-import { assertUser } from '../os/users.ts'
 import type { Spec } from '../spec/spec.ts'
 import { DAEMON_VARIABLE } from '../variables.ts'
 import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
 import { findMaster } from './client.ts'
 import { findElsewhere } from './elsewhere.ts'
-import { formerMode } from './formermode.ts'
-import { endOrphans } from './orphans.ts'
 import type { CommandLine } from './parse.ts'
 import { bannerLines } from './render.ts'
 import { failedJson, jsonScreen, type Screen, terminalScreen } from './screen.ts'
-import { stopMaster } from './stop.ts'
 import { describeFailure, paintFor, printJson, printLine } from './terminal.ts'
 
 /** From a master's death to that of its workers, which have nothing to finish before they serve. */
@@ -44,6 +41,11 @@ export interface StartContext {
   stdoutFile: string
   /** Checks what the start file describes. @throws ShiftworkError */
   check: () => { specs: Spec[]; warnings: string[] }
+  /**
+   * Binds what it wants to listen on, for a moment, but for what the former master `has`.
+   * @throws ShiftworkError for the first that cannot be had, where not the former master alone `isInTheWay`.
+   */
+  tryAddresses: (former: Record<'has' | 'isInTheWay', (address: Address) => boolean>) => Promise<void>
   /** Becomes the master, in this process. */
   startHere: (
     files: { stateDir: StateDir; logFile: string; stdoutFile: string; watch: boolean; keepStdoutPure: boolean },
@@ -55,27 +57,22 @@ export async function start(context: StartContext): Promise<ExitCode> {
   context.check()
   const master = await findLiving(context.stateDir)
   if (master) throw alreadyRunning(master)
-  return context.line.daemon ? launchDaemon(context) : startForeground(context)
+  return begin(context, { former: null })
 }
 
-/** What can be found out is found out before anything is stopped; the start file was read to come here. */
-export async function restart(context: StartContext): Promise<ExitCode> {
-  const { specs } = context.check()
-  const { stateDir, line } = context
-  const master = await findLiving(stateDir)
-  const former = master && (await formerMode(stateDir, master, line))
-  const daemon = line.daemon || former?.daemon === true
-  const watch = line.watch ?? (former?.watching === true ? { everyMs: 0 } : null)
-  const again = { ...context, line: { ...line, watch, daemon } }
-  assertFiles(again)
-  for (const spec of specs) assertUser(spec)
-  if (master) await unlessGone(stopMaster(stateDir, master, line))
-  if (line.force) await endOrphans(stateDir)
-  return daemon ? launchDaemon(again) : startForeground(again)
+/** What a start comes after. */
+export interface Before {
+  /** The pid of the master that was stopped for it; null: nothing ran. */
+  former: number | null
+}
+
+/** Starts in the mode that the line says. @throws ShiftworkError `ERR_ALREADY_RUNNING`, where another start was faster. */
+export function begin(context: StartContext, before: Before): Promise<ExitCode> {
+  return context.line.daemon ? launchDaemon(context, before) : startForeground(context, before)
 }
 
 /** Also one whose pid file was removed a moment ago. @throws ShiftworkError when that one cannot be asked. */
-async function findLiving(stateDir: StateDir): Promise<ProcessId | null> {
+export async function findLiving(stateDir: StateDir): Promise<ProcessId | null> {
   return findMaster(stateDir) ?? ((await findElsewhere(stateDir, null)) && findMaster(stateDir))
 }
 
@@ -89,19 +86,13 @@ export function startOver({ startFile, argv }: { startFile: string; argv: readon
   })
 }
 
-/** It has ended by itself since it was looked for: nothing is to be stopped. */
-async function unlessGone(stopped: Promise<unknown>): Promise<void> {
-  await stopped.catch((error: unknown) => {
-    if (!(error instanceof ShiftworkError) || error.code !== 'ERR_NOT_RUNNING') throw error
-  })
-}
-
 // ---- foreground ----------------------------------------------------------------------------------------------------
 
-async function startForeground(context: StartContext): Promise<ExitCode> {
+async function startForeground(context: StartContext, { former }: Before): Promise<ExitCode> {
   const { stateDir, logFile, stdoutFile, line } = context
   assertFiles(context)
-  const screen = line.json ? jsonScreen() : terminalScreen()
+  const outcome = outcomeOf('Nothing is left running.', former)
+  const screen = line.json ? jsonScreen(former === null ? null : outcome) : terminalScreen(outcome)
   const files = { stateDir, logFile, stdoutFile, watch: line.watch !== null }
   const code = await context.startHere({ ...files, keepStdoutPure: line.json }, screen)
   screen.ended()
@@ -109,15 +100,25 @@ async function startForeground(context: StartContext): Promise<ExitCode> {
 }
 
 /** Before a master is there: what it could not write to is this command's own error. */
-function assertFiles({ stateDir, logFile, stdoutFile, line }: StartContext): void {
+export function assertFiles({ stateDir, logFile, stdoutFile, line }: StartContext): void {
   createStateDir(stateDir)
   closeSync(openFile('logFile', logFile))
   if (line.daemon) closeSync(openFile('stdoutFile', stdoutFile))
 }
 
+/** What is, when a start has failed: a restart has stopped what ran. */
+function outcomeOf(sentence: string, former: number | null): string {
+  return former === null ? sentence : formerSentence(former)
+}
+
+/** Of a restart whose start has failed. */
+export function formerSentence(former: number): string {
+  return `The former fleet (master ${former}) was stopped: nothing runs now.`
+}
+
 // ---- daemon --------------------------------------------------------------------------------------------------------
 
-async function launchDaemon(context: StartContext): Promise<ExitCode> {
+async function launchDaemon(context: StartContext, { former }: Before): Promise<ExitCode> {
   assertFiles(context)
   const out = openFile('stdoutFile', context.stdoutFile)
   const outputFrom = fstatSync(out).size
@@ -128,7 +129,7 @@ async function launchDaemon(context: StartContext): Promise<ExitCode> {
       return EXIT.done
     }
     const orphans = message.hint === null ? await leftBehind(context.stateDir) : []
-    showFailed(message, context, { tail: tailOf(context.stdoutFile, outputFrom), orphans })
+    showFailed(message, context, { tail: tailOf(context.stdoutFile, outputFrom), orphans, former })
     return EXIT.failed
   } finally {
     closeSync(out)
@@ -213,15 +214,17 @@ interface Remains {
   /** The last of its output. */
   tail: string
   orphans: readonly Orphan[]
+  former: number | null
 }
 
 function showFailed(
   message: Extract<LaunchMessage, { type: 'failed' }>,
   context: StartContext,
-  { tail, orphans }: Remains,
+  { tail, orphans, former }: Remains,
 ): void {
   if (context.line.json) {
-    printJson(failedJson(message.message, message.hint, message.failure, orphans))
+    const said = former === null ? message.hint : [message.hint ?? [], formerSentence(former)].flat().join('\n')
+    printJson(failedJson(message.message, said, message.failure, orphans))
     return
   }
   const paint = paintFor(process.stderr)
@@ -231,8 +234,8 @@ function showFailed(
   // a hint is the master's own, before it has forked
   const hint = orphans.length > 0 ? orphanHint(orphans, Date.now()) : message.hint
   if (hint !== null) lines.push(`      ${hint.replaceAll('\n', '\n      ')}`)
-  const outcome = message.hint === null ? 'Nothing is left running. ' : 'Nothing was started. '
-  lines.push(`      ${orphans.length > 0 ? '' : outcome}Its output: ${context.stdoutFile}`)
+  const outcome = message.hint === null ? 'Nothing is left running.' : 'Nothing was started.'
+  lines.push(`      ${orphans.length > 0 ? '' : `${outcomeOf(outcome, former)} `}Its output: ${context.stdoutFile}`)
   process.stderr.write(`${lines.join('\n')}\n`)
 }
 

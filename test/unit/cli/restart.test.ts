@@ -6,11 +6,12 @@ import { ask } from '../../../src/cli/client.ts'
 import { modeShownBy } from '../../../src/cli/formermode.ts'
 import { lookAt } from '../../../src/cli/look.ts'
 import { parseCommandLine } from '../../../src/cli/parse.ts'
-import { restart, type StartContext } from '../../../src/cli/start.ts'
+import { restart } from '../../../src/cli/restart.ts'
+import type { StartContext } from '../../../src/cli/start.ts'
 import { assertMortal, stopMaster } from '../../../src/cli/stop.ts'
 import type { Reply } from '../../../src/ipc/messages.ts'
 import { UNKNOWN_REQUEST } from '../../../src/ipc/requests.ts'
-import type { Status } from '../../../src/ipc/status.ts'
+import type { GroupStatus, Status } from '../../../src/ipc/status.ts'
 import { isAlive } from '../../../src/os/processes.ts'
 import { stateDirAt } from '../../../src/os/statedir.ts'
 import type { Spec } from '../../../src/spec/spec.ts'
@@ -19,7 +20,10 @@ import { temporaryDirectory } from '../tempdir.ts'
 import { fakeMaster } from './fakemaster.ts'
 import { OWN, sleeper } from './processes.ts'
 
-const STATUS: Reply = { type: 'status', status: { master: { daemon: false, watching: false } } as Status }
+const STATUS: Reply = {
+  type: 'status',
+  status: { master: { daemon: false, watching: false, metrics: null }, groups: [] as GroupStatus[] } as Status,
+}
 const UNKNOWN: Reply = { type: 'error', code: 'usage', message: UNKNOWN_REQUEST, hint: null }
 
 async function contextIn(root: string, more: Partial<StartContext> = {}): Promise<StartContext> {
@@ -32,6 +36,7 @@ async function contextIn(root: string, more: Partial<StartContext> = {}): Promis
     logFile: join(root, 'log'),
     stdoutFile: join(root, 'out'),
     check: () => ({ specs: [], warnings: [] }),
+    tryAddresses: () => Promise.resolve(),
     startHere: () => Promise.resolve(0),
     ...more,
   }

@@ -187,7 +187,8 @@ async function runAsDaemon(
   } catch (error) {
     const hint = error instanceof ShiftworkError ? (error.hint ?? null) : null
     const message = error instanceof ShiftworkError ? error.message : describeError(error).stack
-    tellLauncher({ type: 'failed', message, hint, failure: null }, () => process.exit(1))
+    const code = error instanceof ShiftworkError ? error.code : null
+    tellLauncher({ type: 'failed', code, message, hint, failure: null }, () => process.exit(1))
   }
 }
 
@@ -199,7 +200,7 @@ function daemonScreen(): MasterScreen {
       tellLauncher({ type: 'started', status: await status, durationMs }, () => undefined),
     failed: (failure) => {
       const message = failure ? `${failure.worker} did not start` : 'the workers could not be started'
-      tellLauncher({ type: 'failed', message, hint: null, failure }, () => undefined)
+      tellLauncher({ type: 'failed', code: null, message, hint: null, failure }, () => undefined)
     },
   }
 }

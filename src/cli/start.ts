@@ -24,6 +24,7 @@ import { packageVersion } from '../version.ts'
 import { duration } from '../words.ts'
 import { findMaster } from './client.ts'
 import { findElsewhere } from './elsewhere.ts'
+import { FIRST_ENDS, type Interrupts } from './interrupts.ts'
 import type { CommandLine } from './parse.ts'
 import { bannerLines } from './render.ts'
 import { failedJson, jsonScreen, type Screen, terminalScreen } from './screen.ts'
@@ -57,13 +58,16 @@ export async function start(context: StartContext): Promise<ExitCode> {
   context.check()
   const master = await findLiving(context.stateDir)
   if (master) throw alreadyRunning(master)
-  return begin(context, { former: null })
+  return begin(context, { former: null, interrupts: FIRST_ENDS, bound: () => undefined })
 }
 
 /** What a start comes after. */
 export interface Before {
   /** The pid of the master that was stopped for it; null: nothing ran. */
   former: number | null
+  interrupts: Interrupts
+  /** Called when a master in this process heeds the signals itself. */
+  bound(): void
 }
 
 /** Starts in the mode that the line says. @throws ShiftworkError `ERR_ALREADY_RUNNING`, where another start was faster. */
@@ -88,13 +92,17 @@ export function startOver({ startFile, argv }: { startFile: string; argv: readon
 
 // ---- foreground ----------------------------------------------------------------------------------------------------
 
-async function startForeground(context: StartContext, { former }: Before): Promise<ExitCode> {
+async function startForeground(context: StartContext, { former, bound }: Before): Promise<ExitCode> {
   const { stateDir, logFile, stdoutFile, line } = context
   assertFiles(context)
   const outcome = outcomeOf('Nothing is left running.', former)
   const screen = line.json ? jsonScreen(former === null ? null : outcome) : terminalScreen(outcome)
   const files = { stateDir, logFile, stdoutFile, watch: line.watch !== null }
-  const code = await context.startHere({ ...files, keepStdoutPure: line.json }, screen)
+  const showBound: Screen['bound'] = (status) => {
+    bound()
+    screen.bound(status)
+  }
+  const code = await context.startHere({ ...files, keepStdoutPure: line.json }, { ...screen, bound: showBound })
   screen.ended()
   return code
 }
@@ -118,16 +126,18 @@ export function formerSentence(former: number): string {
 
 // ---- daemon --------------------------------------------------------------------------------------------------------
 
-async function launchDaemon(context: StartContext, { former }: Before): Promise<ExitCode> {
+async function launchDaemon(context: StartContext, { former, interrupts }: Before): Promise<ExitCode> {
   assertFiles(context)
   const out = openFile('stdoutFile', context.stdoutFile)
   const outputFrom = fstatSync(out).size
   try {
-    const message = await launch(context, out)
+    const message = await launch(context, { out, interrupts })
     if (message.type === 'started') {
       showStarted(message, context)
       return EXIT.done
     }
+    if (message.code === 'ERR_ALREADY_RUNNING')
+      throw new ShiftworkError(message.code, message.message, { hint: message.hint ?? undefined })
     const orphans = message.hint === null ? await leftBehind(context.stateDir) : []
     showFailed(message, context, { tail: tailOf(context.stdoutFile, outputFrom), orphans, former })
     return EXIT.failed
@@ -151,7 +161,10 @@ function openFile(option: keyof typeof PURPOSE, path: string): number {
 }
 
 /** Starts the process that will be the master, in a session of its own, and waits for its word. */
-function launch(context: StartContext, out: number): Promise<LaunchMessage> {
+function launch(
+  context: StartContext,
+  { out, interrupts }: { out: number; interrupts: Interrupts },
+): Promise<LaunchMessage> {
   const { startFile, stateDir, logFile, stdoutFile, line } = context
   const settings: DaemonSettings = { stateDir: stateDir.path, logFile, stdoutFile, watch: line.watch !== null }
   const args = [...loaderArgs(process.execArgv, process.cwd()), startFile, 'start', '-d']
@@ -160,8 +173,7 @@ function launch(context: StartContext, out: number): Promise<LaunchMessage> {
     stdio: ['ignore', out, out, 'ipc'],
     env: { ...process.env, [DAEMON_VARIABLE]: JSON.stringify(settings) },
   })
-  const interrupt = (): void => void child.kill('SIGTERM')
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
+  const unheed = interrupts.heed(() => void child.kill('SIGTERM'))
   return new Promise<LaunchMessage>((resolve) => {
     let failure: LaunchMessage | null = null
     child.on('message', (message) => {
@@ -175,16 +187,18 @@ function launch(context: StartContext, out: number): Promise<LaunchMessage> {
       child.unref()
       resolve(word)
     })
-    child.once('error', (error) => resolve({ type: 'failed', message: error.message, hint: null, failure: null }))
+    child.once('error', (error) => resolve(failed(error.message)))
     child.once('exit', (code, signal) => resolve(failure ?? ended(code, signal)))
-  }).finally(() => {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
-  })
+  }).finally(unheed)
 }
 
 function ended(code: number | null, signal: string | null): LaunchMessage {
   const how = signal ? `was ended by ${signal}` : code === 0 ? 'was stopped' : `ended with code ${code ?? 'unknown'}`
-  return { type: 'failed', message: `The master ${how} before every worker served`, hint: null, failure: null }
+  return failed(`The master ${how} before every worker served`)
+}
+
+function failed(message: string): LaunchMessage {
+  return { type: 'failed', code: null, message, hint: null, failure: null }
 }
 
 function showStarted(message: Extract<LaunchMessage, { type: 'started' }>, context: StartContext): void {

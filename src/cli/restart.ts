@@ -17,7 +17,8 @@ import { followFaster } from './faster.ts'
 import { formerMode, type Mode } from './formermode.ts'
 import { FIRST_ENDS, SecondEnds } from './interrupts.ts'
 import { endOrphans } from './orphans.ts'
-import { assertFiles, begin, findLiving, formerSentence, type StartContext } from './start.ts'
+import { begin, findLiving } from './start.ts'
+import { assertFiles, formerSentence, type StartContext } from './startcontext.ts'
 import { stopMaster } from './stop.ts'
 
 /** The start file was read to come here. */

@@ -18,17 +18,18 @@ export interface Mode {
 
 /** @throws ShiftworkError as `ask` does, but for one that is to be ended though it cannot be asked. */
 export async function formerMode(stateDir: StateDir, master: ProcessId, how: { force: boolean }): Promise<Mode> {
+  // while it is there
+  const shown = modeShownBy(master)
   try {
-    const { master, groups } = await fetchStatus(stateDir)
-    const texts = [...groups.flatMap(({ listen }) => listen), master.metrics ?? []].flat()
-    return { daemon: master.daemon, watching: master.watching, addresses: texts.flatMap(addressOf) }
+    const { master: told, groups } = await fetchStatus(stateDir)
+    const texts = [...groups.flatMap(({ listen }) => listen), told.metrics ?? []].flat()
+    return { daemon: told.daemon, watching: told.watching, addresses: texts.flatMap(addressOf) }
   } catch (error) {
     const code = error instanceof ShiftworkError ? error.code : null
-    // it has ended by itself since it was looked for
-    if (code === 'ERR_NOT_RUNNING') return { daemon: false, watching: false, addresses: [] }
+    // one that has ended since it was looked for, by another restart for instance, is gone without having been asked
     const isToEnd = error instanceof OtherVersion || (code === 'ERR_NO_ANSWER' && how.force)
-    if (!isToEnd) throw error
-    return { ...modeShownBy(master), addresses: [] }
+    if (!isToEnd && code !== 'ERR_NOT_RUNNING') throw error
+    return { ...shown, addresses: [] }
   }
 }
 

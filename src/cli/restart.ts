@@ -95,7 +95,8 @@ async function replace(context: StartContext, master: ProcessId): Promise<ExitCo
   const interrupts = new SecondEnds(() => void process.stderr.write(`${note}\n`))
   const work = async (): Promise<ExitCode> => {
     assertNotReplaced(context, master)
-    const isStopped = await stopUnlessGone(context, master)
+    // what is asked of one that is gone would reach the next one
+    const isStopped = isAlive(master) && (await stopUnlessGone(context, master))
     return beginAgain(context, { former: isStopped ? master.pid : null, interrupts })
   }
   try {

@@ -71,7 +71,7 @@ Worker.runAll()`,
 /** Restarts that have asked the same master to stop, or are about to, while that lasts. */
 async function restarting(project: Project, count: number): Promise<Running[]> {
   const restarts = Array.from({ length: count }, () => {
-    return project.launch(process.execPath, [BIN, 'restart', project.startFile])
+    return project.launch(process.execPath, [BIN, 'restart', '-d', project.startFile])
   })
   await until('it stops', async () => (await project.status()).master.state === 'stopping')
   await until('all have asked', () => openRequests(project) >= count)

@@ -14,6 +14,8 @@ export interface Mode {
   watching: boolean
   /** Where it listens; none where it cannot be asked. */
   addresses: Address[]
+  /** In ms since 1970, NaN where it cannot be asked. */
+  startedAt: number
 }
 
 /** @throws ShiftworkError as `ask` does, but for one that is to be ended though it cannot be asked. */
@@ -23,13 +25,14 @@ export async function formerMode(stateDir: StateDir, master: ProcessId, how: { f
   try {
     const { master: told, groups } = await fetchStatus(stateDir)
     const texts = [...groups.flatMap(({ listen }) => listen), told.metrics ?? []].flat()
-    return { daemon: told.daemon, watching: told.watching, addresses: texts.flatMap(addressOf) }
+    const { daemon, watching, startedAt } = told
+    return { daemon, watching, addresses: texts.flatMap(addressOf), startedAt: Date.parse(startedAt) }
   } catch (error) {
     const code = error instanceof ShiftworkError ? error.code : null
     // one that has ended since it was looked for, by another restart for instance, is gone without having been asked
     const isToEnd = error instanceof OtherVersion || (code === 'ERR_NO_ANSWER' && how.force)
     if (!isToEnd && code !== 'ERR_NOT_RUNNING') throw error
-    return { ...shown, addresses: [] }
+    return { ...shown, addresses: [], startedAt: Number.NaN }
   }
 }
 
@@ -44,7 +47,7 @@ function addressOf(text: string): Address[] {
 }
 
 /** A daemon began with what its launcher handed to it. Elsewhere than on Linux nothing is shown. */
-export function modeShownBy({ pid }: ProcessId): Omit<Mode, 'addresses'> {
+export function modeShownBy({ pid }: ProcessId): Pick<Mode, 'daemon' | 'watching'> {
   const environ = environOf(pid)
   const settings = environ && valueIn(environ, DAEMON_VARIABLE)
   const words = argumentsOf(pid)

@@ -42,6 +42,8 @@ async function prepare(context: StartContext): Promise<ExitCode> {
   const master = await findLiving(stateDir)
   if (master) assertSameUser(master, specs)
   const former = master && (await formerMode(stateDir, master, line))
+  // since this command was typed: it runs what this one would start
+  if (master && former && former.startedAt >= performance.timeOrigin) throw alreadyRunning(master)
   const daemon = line.daemon || former?.daemon === true
   const watch = line.watch ?? (former?.watching === true ? { everyMs: 0 } : null)
   const again = { ...context, line: { ...line, watch, daemon } }

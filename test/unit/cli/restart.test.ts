@@ -120,7 +120,7 @@ it('a start that fails after the stop says that nothing runs any more', async ()
 describe('a restart that another one has overtaken', () => {
   const statusOf = (startedAt: Date, state: string): Reply => {
     const master = { pid: OWN.pid, startedAt: startedAt.toISOString(), state }
-    return { type: 'status', status: { master } as Status }
+    return { type: 'status', status: { master, groups: [] as GroupStatus[] } as Status }
   }
   const overtaken = async (replies: Reply[]): Promise<{ restarted: Promise<number>; printed: () => string }> => {
     const startHere = (): Promise<never> => {
@@ -148,7 +148,16 @@ describe('a restart that another one has overtaken', () => {
     })
   })
 
-  it('does not stop the new master either', async () => {
+  it('does not stop a master that began after it was typed', async () => {
+    const context = await contextIn(temporaryDirectory())
+    const asked = await fakeMaster(context.stateDir, OWN, () => statusOf(new Date(), 'running'))
+    vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    onTestFinished(() => void vi.restoreAllMocks())
+    expect(await restart(context)).toBe(0)
+    expect(asked).toEqual(['status', 'status'])
+  })
+
+  it('does not stop one that has come while it looked around either', async () => {
     const context = await contextIn(temporaryDirectory())
     const tryAddresses = (): Promise<void> => {
       writeFileSync(context.stateDir.pidFile, `${OWN.pid} ${OWN.startTime}\n`)

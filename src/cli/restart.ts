@@ -101,14 +101,12 @@ async function replace(context: StartContext, master: ProcessId): Promise<ExitCo
     const isStopped = isAlive(master) && (await stopUnlessGone(context, master))
     return beginAgain(context, { former: isStopped ? master.pid : null, interrupts })
   }
-  try {
-    return await new Promise<ExitCode>((resolve, reject) => {
-      interrupts.heed(() => reject(givenUp(master)))
-      work().then(resolve, reject)
-    })
-  } finally {
-    interrupts.end()
-  }
+  return new Promise((resolve, reject) => {
+    interrupts.heed(() => reject(givenUp(master)))
+    // one that is given up heeds them until it has said so
+    const done = work().finally(() => interrupts.end())
+    done.then(resolve, reject)
+  })
 }
 
 function givenUp(master: ProcessId): ShiftworkError {

@@ -110,6 +110,11 @@ async function runMain(described: readonly Described[], options: RunOptions, hoo
     program: program(startFile),
     options: absolutePaths(places),
     check: () => check(described, options),
+    tryAddresses: async (former) => {
+      const { specs, settings } = check(described, options)
+      const { tryAddresses } = await import('./master/tryaddresses.ts')
+      await tryAddresses({ specs, metrics: settings.metrics }, former)
+    },
     startHere: async ({ keepStdoutPure, ...files }, screen) => {
       const checked = check(described, options)
       const { runMaster } = await import('./master/main.ts')
@@ -183,7 +188,8 @@ async function runAsDaemon(
   } catch (error) {
     const hint = error instanceof ShiftworkError ? (error.hint ?? null) : null
     const message = error instanceof ShiftworkError ? error.message : describeError(error).stack
-    tellLauncher({ type: 'failed', message, hint, failure: null }, () => process.exit(1))
+    const code = error instanceof ShiftworkError ? error.code : null
+    tellLauncher({ type: 'failed', code, message, hint, failure: null }, () => process.exit(1))
   }
 }
 
@@ -195,7 +201,7 @@ function daemonScreen(): MasterScreen {
       tellLauncher({ type: 'started', status: await status, durationMs }, () => undefined),
     failed: (failure) => {
       const message = failure ? `${failure.worker} did not start` : 'the workers could not be started'
-      tellLauncher({ type: 'failed', message, hint: null, failure }, () => undefined)
+      tellLauncher({ type: 'failed', code: null, message, hint: null, failure }, () => undefined)
     },
   }
 }

@@ -3,20 +3,21 @@
  * it as if it had been typed; every other command works also when it is broken.
  */
 import { existsSync, statSync } from 'node:fs'
-import { extname, resolve } from 'node:path'
+import { extname, isAbsolute, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describeError, ShiftworkError } from '../errors.ts'
 import { COMMAND_NAMES, COMMANDS, type ExitCode, takesWords } from '../ipc/commands.ts'
-import { absoluteStartFile, loaderArgs, missingLoader } from '../os/startfile.ts'
+import { loaderArgs, missingLoader } from '../os/startfile.ts'
 import { watchSyntax } from '../os/syntax.ts'
 import { notRunning } from './client.ts'
 import { choosePlace, goesOn, runAsking } from './main.ts'
 import { namesOrphans } from './orphans.ts'
 import { type CommandLine, parseCommandLine, type Usage, wantsJson } from './parse.ts'
+import { DEFAULT_FILES, findLivingIn, findStart, type StartPlace } from './startplace.ts'
 import { keepStdoutPure, outputTaken, printError, surviveLostOutput } from './terminal.ts'
 
-const DEFAULT_FILES = ['start.ts', 'start.mts', 'start.js', 'start.mjs', 'start.cjs', 'dist/start.js']
 const SCRIPT = new Set(['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'])
+const LOOKED_FOR = `Without a name it is one of\n${DEFAULT_FILES.join(', ')}.`
 const USAGE: Usage = { program: 'shiftwork', takesStartFile: true }
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -45,10 +46,13 @@ async function end(code: ExitCode, how: { isToldToEnd: boolean }): Promise<void>
 async function obey(line: CommandLine, argv: readonly string[]): Promise<ExitCode | null> {
   if (line.command === 'help' || line.command === 'version') return runAsking(line, choosePlace(line, '/'), USAGE)
   const named = takeStartFile(line)
-  const file = named ?? DEFAULT_FILES.find((name) => existsSync(resolve(name))) ?? null
-  const startFile = file === null ? null : absoluteStartFile(file, process.cwd(), process.env['PWD'])
-  if (!COMMANDS[line.command].readsStartFile) return askAbout(startFile, line)
-  await evaluate(startFile, withoutFile(argv, named), line.json)
+  // whichever start file it is: also in a directory that is gone
+  if (named === null && !COMMANDS[line.command].readsStartFile && line.stateDir !== null && isAbsolute(line.stateDir))
+    return runAsking(line, choosePlace(line, '/'), USAGE)
+  const place = findStart(named)
+  if (!COMMANDS[line.command].readsStartFile) return askAbout(place, line)
+  assertStartFile(place, line)
+  await evaluate(place.startFile, withoutFile(argv, named), line.json)
   return null
 }
 
@@ -67,7 +71,10 @@ function assertCommandFirst(argv: readonly string[]): void {
 /** Takes the start file off the names: what is left are names of workers, which have no ending as a rule. */
 function takeStartFile(line: CommandLine): string | null {
   const isNamed = (word: string): boolean =>
-    SCRIPT.has(extname(word)) || word.includes('/') || (!takesWords(line.command) && isFile(word))
+    SCRIPT.has(extname(word)) ||
+    word.includes('/') ||
+    /^\.\.?$/.test(word) ||
+    (!takesWords(line.command) && isFile(word))
   // before or behind the names of workers
   const named = line.names.find(isNamed) ?? null
   const rest = line.names.filter((word) => word !== named)
@@ -84,18 +91,40 @@ function isFile(path: string): boolean {
 }
 
 /** A master may run though its start file is gone; only when none does is that worth a word. */
-async function askAbout(startFile: string | null, line: CommandLine): Promise<ExitCode> {
+async function askAbout(place: StartPlace, line: CommandLine): Promise<ExitCode> {
+  const { startFile, directory } = place
+  if (startFile === null && line.stateDir === null) {
+    const living = findLivingIn(directory)
+    if (living) return runAsking(line, { stateDir: living, startFile: null }, USAGE)
+    if (place.isNamed) throw withoutStartFile(place, line)
+  }
   try {
     return await runAsking(line, choosePlace(line, startFile ?? resolve('start.ts')), USAGE)
   } catch (error) {
     const isIdle = error instanceof ShiftworkError && error.code === 'ERR_NOT_RUNNING' && !namesOrphans(error)
     if (!isIdle || line.stateDir !== null || (startFile !== null && existsSync(startFile))) throw error
-    throw notRunning(`${noStartFile(startFile)}. Name it: shiftwork ${line.command} path/to/start.ts`, error.facts)
+    throw notRunning(`${missing(place)}. Name it: shiftwork ${line.command} path/to/start.ts`, error.facts)
   }
 }
 
-function noStartFile(startFile: string | null): string {
-  return startFile === null ? `There is no start file in ${process.cwd()}` : `There is no ${startFile}`
+function missing({ startFile, directory }: StartPlace): string {
+  return startFile === null ? `There is no start file in ${directory}` : `There is no ${startFile}`
+}
+
+/** Nothing is known of it: neither a start file nor a master is in it. */
+function withoutStartFile({ directory }: StartPlace, { command }: CommandLine): ShiftworkError {
+  return new ShiftworkError('ERR_USAGE', `${directory} is a directory, and there is no start file in it`, {
+    hint: `Name the file: shiftwork ${command} ${directory}/server.js. ${LOOKED_FOR}`,
+  })
+}
+
+/** @throws ShiftworkError where there is none to be evaluated. */
+function assertStartFile(place: StartPlace, line: CommandLine): asserts place is StartPlace & { startFile: string } {
+  if (place.startFile === null && place.isNamed) throw withoutStartFile(place, line)
+  if (place.startFile !== null && existsSync(place.startFile)) return
+  throw new ShiftworkError('ERR_USAGE', missing(place), {
+    hint: `Name it: shiftwork start path/to/start.ts. ${LOOKED_FOR}`,
+  })
 }
 
 function withoutFile(argv: readonly string[], file: string | null): string[] {
@@ -104,11 +133,7 @@ function withoutFile(argv: readonly string[], file: string | null): string[] {
 }
 
 /** Runs the start file in this process: its `runAll` reads the words again and does the rest. */
-async function evaluate(startFile: string | null, argv: readonly string[], json: boolean): Promise<void> {
-  if (startFile === null || !existsSync(startFile))
-    throw new ShiftworkError('ERR_USAGE', noStartFile(startFile), {
-      hint: `Name it: shiftwork start path/to/start.ts. Without a name it is one of\n${DEFAULT_FILES.join(', ')}.`,
-    })
+async function evaluate(startFile: string, argv: readonly string[], json: boolean): Promise<void> {
   const args = loaderArgs(process.execArgv, process.cwd())
   const loader = missingLoader(startFile, args, process.env['NODE_OPTIONS'])
   process.execArgv = loader === null ? args : [...args, '--import', loader]

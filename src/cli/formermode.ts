@@ -1,4 +1,5 @@
 /** How the master that is to be restarted was started: as it says, or as the process table shows. For `restart`. */
+import { type Address, parseAddress } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import type { DaemonSettings } from '../ipc/daemon.ts'
 import { environOf, valueIn } from '../os/environ.ts'
@@ -11,25 +12,42 @@ import { OtherVersion } from './otherversion.ts'
 export interface Mode {
   daemon: boolean
   watching: boolean
+  /** Where it listens; none where it cannot be asked. */
+  addresses: Address[]
+  /** In ms since 1970, NaN where it cannot be asked. */
+  startedAt: number
 }
 
 /** @throws ShiftworkError as `ask` does, but for one that is to be ended though it cannot be asked. */
 export async function formerMode(stateDir: StateDir, master: ProcessId, how: { force: boolean }): Promise<Mode> {
+  // while it is there
+  const shown = modeShownBy(master)
   try {
-    const { daemon, watching } = (await fetchStatus(stateDir)).master
-    return { daemon, watching }
+    const { master: told, groups } = await fetchStatus(stateDir)
+    const texts = [...groups.flatMap(({ listen }) => listen), told.metrics ?? []].flat()
+    const { daemon, watching, startedAt } = told
+    return { daemon, watching, addresses: texts.flatMap(addressOf), startedAt: Date.parse(startedAt) }
   } catch (error) {
     const code = error instanceof ShiftworkError ? error.code : null
-    // it has ended by itself since it was looked for
-    if (code === 'ERR_NOT_RUNNING') return { daemon: false, watching: false }
+    // one that has ended since it was looked for, by another restart for instance, is gone without having been asked
     const isToEnd = error instanceof OtherVersion || (code === 'ERR_NO_ANSWER' && how.force)
-    if (!isToEnd) throw error
-    return modeShownBy(master)
+    if (!isToEnd && code !== 'ERR_NOT_RUNNING') throw error
+    return { ...shown, addresses: [], startedAt: Number.NaN }
+  }
+}
+
+/** None for what this version does not know. */
+function addressOf(text: string): Address[] {
+  try {
+    return [parseAddress(text)]
+  } catch {
+    // a master of a later version may speak protocols that this one does not
+    return []
   }
 }
 
 /** A daemon began with what its launcher handed to it. Elsewhere than on Linux nothing is shown. */
-export function modeShownBy({ pid }: ProcessId): Mode {
+export function modeShownBy({ pid }: ProcessId): Pick<Mode, 'daemon' | 'watching'> {
   const environ = environOf(pid)
   const settings = environ && valueIn(environ, DAEMON_VARIABLE)
   const words = argumentsOf(pid)

@@ -14,8 +14,10 @@ import { logs } from './logs.ts'
 import { withOrphans } from './orphans.ts'
 import { type CommandLine, helpText, parseCommandLine, type Usage, wantsJson } from './parse.ts'
 import { reload } from './reload.ts'
+import { restart } from './restart.ts'
 import { scale } from './scale.ts'
-import { restart, type StartContext, start, startOver } from './start.ts'
+import { start, startOver } from './start.ts'
+import type { StartContext } from './startcontext.ts'
 import { status } from './status.ts'
 import { stop } from './stop.ts'
 import { outputTaken, printError, printJson, printLine, surviveLostOutput } from './terminal.ts'
@@ -64,10 +66,10 @@ async function runStarting(line: CommandLine, context: CommandContext, usage: Us
     logFile: options.logFile ?? stateDir.logFile,
     stdoutFile: options.stdoutFile ?? stateDir.stdoutFile,
   }
-  const { startFile, check, startHere } = context
+  const { startFile, check, tryAddresses, startHere } = context
   // it stops the worker that it belongs to, and goes on after that
   if (line.command === 'restart' && context.isOfWorker) return startOver(context)
-  const ready: StartContext = { line, startFile, check, startHere, ...files }
+  const ready: StartContext = { line, startFile, check, tryAddresses, startHere, ...files }
   return line.command === 'start' ? start(ready) : restart(ready)
 }
 

@@ -182,7 +182,8 @@ export async function helpText(usage: Usage): Promise<string> {
 async function build(usage: Usage): Promise<Argv> {
   const { default: yargs } = await import('yargs')
   const file = usage.takesStartFile ? ' [start file]' : ''
-  const parser = yargs([])
+  // it would ask for the working directory, which may have been removed
+  const parser = yargs([], '/')
     // its sentences are read below, and the others here are English, too
     .detectLocale(false)
     .scriptName('')

@@ -20,8 +20,8 @@ export interface Screen {
 /** A screen that tells why the start failed when all is over, so that it is the last thing to be read. */
 export type LastingScreen = Screen & { ended(): void }
 
-/** The banner, then a line for each event. */
-export function terminalScreen(): LastingScreen {
+/** The banner, then a line for each event. @param outcome what is, when the start has failed. */
+export function terminalScreen(outcome: string): LastingScreen {
   const paint = paintFor(process.stdout)
   let early: LogLine[] | null = []
   let isStarting = true
@@ -43,7 +43,7 @@ export function terminalScreen(): LastingScreen {
     },
     failed: (failure, isWaiting) => {
       if (!isWaiting) {
-        failed = () => printFailed(failure)
+        failed = () => printFailed(failure, outcome)
         return
       }
       printWaiting(failure)
@@ -66,10 +66,10 @@ function printWaiting(failure: ReloadFailure | null): void {
   process.stderr.write(`${lines.join('\n')}\n`)
 }
 
-function printFailed(failure: ReloadFailure | null): void {
+function printFailed(failure: ReloadFailure | null, outcome: string): void {
   const paint = paintFor(process.stderr)
   const lines = failure ? ['', describeFailure(failure, paint), ''] : []
-  lines.push(`${paint.red('error')} ${failedMessage(failure)}`, '      Nothing is left running.')
+  lines.push(`${paint.red('error')} ${failedMessage(failure)}`, `      ${outcome}`)
   process.stderr.write(`${lines.join('\n')}\n`)
 }
 
@@ -77,8 +77,8 @@ function failedMessage(failure: ReloadFailure | null): string {
   return failure ? `${failure.worker} did not start` : 'The workers could not be started'
 }
 
-/** With `--json`: one value when it is known how the start went; the log goes to stderr. */
-export function jsonScreen(): LastingScreen {
+/** With `--json`: one value when it is known how the start went; the log goes to stderr. @param hint of a failed start. */
+export function jsonScreen(hint: string | null): LastingScreen {
   let failed: (() => void) | null = null
   return {
     bound: () => undefined,
@@ -88,7 +88,7 @@ export function jsonScreen(): LastingScreen {
       printJson(await status)
     },
     failed: (failure) => {
-      failed = () => printJson(failedJson(failedMessage(failure), null, failure))
+      failed = () => printJson(failedJson(failedMessage(failure), hint, failure))
     },
     ended: () => failed?.(),
   }

@@ -1,80 +1,31 @@
 /**
- * `start` and `restart`: in the foreground this process becomes the master; with `-d` a daemon is
- * launched and waited for until every worker serves, or the start has failed and is told why.
+ * `start`, and the second half of `restart`: in the foreground this process becomes the master; with `-d` a
+ * daemon is launched.
  */
-
 import { spawn } from 'node:child_process'
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
-import { ShiftworkError, systemCode } from '../errors.ts'
 import { EXIT, type ExitCode } from '../ipc/commands.ts'
-import type { DaemonSettings } from '../ipc/daemon.ts'
-import { findOrphans } from '../ipc/findorphans.ts'
-import type { LaunchMessage } from '../ipc/messages.ts'
-import { type Orphan, orphanHint } from '../ipc/orphan.ts'
-import type { StopFault } from '../ipc/status.ts'
-import { printable } from '../log.ts'
 import { occupied } from '../os/occupancy.ts'
 import { alreadyRunning } from '../os/pidfile.ts'
 import type { ProcessId } from '../os/processes.ts'
 import { loaderArgs } from '../os/startfile.ts'
-import { createStateDir, type StateDir } from '../os/statedir.ts'
-import { assertUser } from '../os/users.ts'
-import type { Spec } from '../spec/spec.ts'
-import { DAEMON_VARIABLE } from '../variables.ts'
-import { packageVersion } from '../version.ts'
-import { duration } from '../words.ts'
+import type { StateDir } from '../os/statedir.ts'
 import { findHolder, findMaster } from './client.ts'
 import { findElsewhere } from './elsewhere.ts'
-import { formerMode } from './formermode.ts'
-import { endOrphans } from './orphans.ts'
-import type { CommandLine } from './parse.ts'
-import { bannerLines, stopFaultLines } from './render.ts'
-import { failedJson, jsonScreen, type Screen, terminalScreen } from './screen.ts'
-import { type Stopped, stopMaster } from './stop.ts'
-import { describeFailure, paintFor, printJson, printLine } from './terminal.ts'
-
-/** From a master's death to that of its workers, which have nothing to finish before they serve. */
-const LEAVE_TIMEOUT_MS = 2_000
-const LEAVE_LOOK_MS = 100
-
-export interface StartContext {
-  line: CommandLine
-  startFile: string
-  stateDir: StateDir
-  logFile: string
-  stdoutFile: string
-  /** Checks what the start file describes. @throws ShiftworkError */
-  check: () => { specs: Spec[]; warnings: string[] }
-  /** Becomes the master, in this process. */
-  startHere: (
-    files: { stateDir: StateDir; logFile: string; stdoutFile: string; watch: boolean; keepStdoutPure: boolean },
-    screen: Screen,
-  ) => Promise<ExitCode>
-}
+import { FIRST_ENDS } from './interrupts.ts'
+import { launchDaemon } from './launch.ts'
+import { jsonScreen, type Screen, terminalScreen } from './screen.ts'
+import { assertFiles, type Before, outcomeOf, type StartContext } from './startcontext.ts'
 
 export async function start(context: StartContext): Promise<ExitCode> {
   context.check()
   const master = await findLiving(context.stateDir)
   if (master) throw alreadyRunning(master)
-  return context.line.daemon ? launchDaemon(context) : startForeground(context)
+  return begin(context, { former: null, interrupts: FIRST_ENDS, bound: () => undefined })
 }
 
-/** What can be found out is found out before anything is stopped; the start file was read to come here. */
-export async function restart(context: StartContext): Promise<ExitCode> {
-  const { specs } = context.check()
-  const { stateDir, line } = context
-  const master = await findLiving(stateDir)
-  const former = master && (await formerMode(stateDir, master, line))
-  const daemon = line.daemon || former?.daemon === true
-  const watch = line.watch ?? (former?.watching === true ? { everyMs: 0 } : null)
-  const again = { ...context, line: { ...line, watch, daemon } }
-  assertFiles(again)
-  for (const spec of specs) assertUser(spec)
-  const stopped = master && (await unlessGone(stopMaster(stateDir, master, line)))
-  if (stopped) showStopFaults(stopped.stopFaults ?? [], line)
-  if (line.force) await endOrphans(stateDir)
-  return daemon ? launchDaemon(again) : startForeground(again)
+/** Starts in the mode that the line says. @throws ShiftworkError `ERR_ALREADY_RUNNING`, where another start was faster. */
+export function begin(context: StartContext, before: Before): Promise<ExitCode> {
+  return context.line.daemon ? launchDaemon(context, before) : startForeground(context, before)
 }
 
 /**
@@ -82,7 +33,7 @@ export async function restart(context: StartContext): Promise<ExitCode> {
  * @throws ShiftworkError when that one cannot be asked, and for one that answers from another process table: it
  * cannot be begun anew from here.
  */
-async function findLiving(stateDir: StateDir): Promise<ProcessId | null> {
+export async function findLiving(stateDir: StateDir): Promise<ProcessId | null> {
   const holder = (await findHolder(stateDir)) ?? ((await findElsewhere(stateDir, null)) && findMaster(stateDir))
   if (holder === 'unseen') throw occupied(stateDir, holder)
   return holder
@@ -98,172 +49,17 @@ export function startOver({ startFile, argv }: { startFile: string; argv: readon
   })
 }
 
-/** It has ended by itself since it was looked for: nothing is to be stopped. */
-async function unlessGone(stopped: Promise<Stopped>): Promise<Stopped | null> {
-  return stopped.catch((error: unknown) => {
-    if (!(error instanceof ShiftworkError) || error.code !== 'ERR_NOT_RUNNING') throw error
-    return null
-  })
-}
-
-/** What a program reads is what was started. */
-function showStopFaults(faults: readonly StopFault[], { json }: CommandLine): void {
-  const stream = json ? process.stderr : process.stdout
-  for (const text of stopFaultLines(faults, paintFor(stream))) stream.write(`${text}\n`)
-}
-
-// ---- foreground ----------------------------------------------------------------------------------------------------
-
-async function startForeground(context: StartContext): Promise<ExitCode> {
+async function startForeground(context: StartContext, { former, bound }: Before): Promise<ExitCode> {
   const { stateDir, logFile, stdoutFile, line } = context
   assertFiles(context)
-  const screen = line.json ? jsonScreen() : terminalScreen()
+  const outcome = outcomeOf('Nothing is left running.', former)
+  const screen = line.json ? jsonScreen(former === null ? null : outcome) : terminalScreen(outcome)
   const files = { stateDir, logFile, stdoutFile, watch: line.watch !== null }
-  const code = await context.startHere({ ...files, keepStdoutPure: line.json }, screen)
+  const showBound: Screen['bound'] = (status) => {
+    bound()
+    screen.bound(status)
+  }
+  const code = await context.startHere({ ...files, keepStdoutPure: line.json }, { ...screen, bound: showBound })
   screen.ended()
   return code
-}
-
-/** Before a master is there: what it could not write to is this command's own error. */
-function assertFiles({ stateDir, logFile, stdoutFile, line }: StartContext): void {
-  createStateDir(stateDir)
-  closeSync(openFile('logFile', logFile))
-  if (line.daemon) closeSync(openFile('stdoutFile', stdoutFile))
-}
-
-// ---- daemon --------------------------------------------------------------------------------------------------------
-
-async function launchDaemon(context: StartContext): Promise<ExitCode> {
-  assertFiles(context)
-  const out = openFile('stdoutFile', context.stdoutFile)
-  const outputFrom = fstatSync(out).size
-  try {
-    const message = await launch(context, out)
-    if (message.type === 'started') {
-      showStarted(message, context)
-      return EXIT.done
-    }
-    const orphans = message.hint === null ? await leftBehind(context.stateDir) : []
-    showFailed(message, context, { tail: tailOf(context.stdoutFile, outputFrom), orphans })
-    return EXIT.failed
-  } finally {
-    closeSync(out)
-  }
-}
-
-const PURPOSE = { logFile: "It is the runtime's own log", stdoutFile: 'It is where a daemon prints to' } as const
-
-/** Opens a file to append to. @throws ShiftworkError that names the option which chooses another one. */
-function openFile(option: keyof typeof PURPOSE, path: string): number {
-  try {
-    return openSync(path, 'a', 0o640)
-  } catch (cause) {
-    throw new ShiftworkError('ERR_STATE_DIR', `Cannot write to ${path}: ${systemCode(cause) ?? String(cause)}`, {
-      hint: `${PURPOSE[option]}: choose another one with Worker.runAll({ ${option} }).`,
-      cause,
-    })
-  }
-}
-
-/** Starts the process that will be the master, in a session of its own, and waits for its word. */
-function launch(context: StartContext, out: number): Promise<LaunchMessage> {
-  const { startFile, stateDir, logFile, stdoutFile, line } = context
-  const settings: DaemonSettings = { stateDir: stateDir.path, logFile, stdoutFile, watch: line.watch !== null }
-  const args = [...loaderArgs(process.execArgv, process.cwd()), startFile, 'start', '-d']
-  const child = spawn(process.execPath, args, {
-    detached: true,
-    stdio: ['ignore', out, out, 'ipc'],
-    env: { ...process.env, [DAEMON_VARIABLE]: JSON.stringify(settings) },
-  })
-  const interrupt = (): void => void child.kill('SIGTERM')
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt)
-  return new Promise<LaunchMessage>((resolve) => {
-    let failure: LaunchMessage | null = null
-    child.on('message', (message) => {
-      const word = message as LaunchMessage
-      if (word.type === 'failed') {
-        // it ends by itself: nothing is left when this command returns
-        failure = word
-        return
-      }
-      if (child.connected) child.disconnect()
-      child.unref()
-      resolve(word)
-    })
-    child.once('error', (error) => resolve({ type: 'failed', message: error.message, hint: null, failure: null }))
-    child.once('exit', (code, signal) => resolve(failure ?? ended(code, signal)))
-  }).finally(() => {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt)
-  })
-}
-
-function ended(code: number | null, signal: string | null): LaunchMessage {
-  const how = signal ? `was ended by ${signal}` : code === 0 ? 'was stopped' : `ended with code ${code ?? 'unknown'}`
-  return { type: 'failed', message: `The master ${how} before every worker served`, hint: null, failure: null }
-}
-
-function showStarted(message: Extract<LaunchMessage, { type: 'started' }>, context: StartContext): void {
-  if (context.line.json) {
-    printJson(message.status)
-    return
-  }
-  const paint = paintFor(process.stdout)
-  for (const text of bannerLines(message.status, packageVersion(), paint)) printLine(text)
-  for (const warning of message.status.master.warnings) printLine(`${paint.yellow('warning')} ${warning}`)
-  printLine(paint.dim(`log     ${context.logFile}`))
-  printLine(paint.dim(`output  ${context.stdoutFile}`))
-  printLine(`${paint.green('ready')} in ${duration(message.durationMs)}, in the background`)
-}
-
-/** Workers of a master that was killed meanwhile leave by themselves as a rule. */
-async function leftBehind(stateDir: StateDir): Promise<Orphan[]> {
-  const giveUpAt = performance.now() + LEAVE_TIMEOUT_MS
-  for (;;) {
-    const orphans = await findOrphans(stateDir.path)
-    if (orphans.length === 0 || performance.now() >= giveUpAt) return orphans
-    await delay(LEAVE_LOOK_MS)
-  }
-}
-
-interface Remains {
-  /** The last of its output. */
-  tail: string
-  orphans: readonly Orphan[]
-}
-
-function showFailed(
-  message: Extract<LaunchMessage, { type: 'failed' }>,
-  context: StartContext,
-  { tail, orphans }: Remains,
-): void {
-  if (context.line.json) {
-    printJson(failedJson(message.message, message.hint, message.failure, orphans))
-    return
-  }
-  const paint = paintFor(process.stderr)
-  const lines = message.failure ? [describeFailure(message.failure, paint), ''] : []
-  if (!message.failure && message.hint === null && tail !== '') lines.push(printable(tail), '')
-  lines.push(`${paint.red('error')} ${printable(message.message)}`)
-  // a hint is the master's own, before it has forked
-  const hint = orphans.length > 0 ? orphanHint(orphans, Date.now()) : message.hint
-  if (hint !== null) lines.push(`      ${hint.replaceAll('\n', '\n      ')}`)
-  const outcome = message.hint === null ? 'Nothing is left running. ' : 'Nothing was started. '
-  lines.push(`      ${orphans.length > 0 ? '' : outcome}Its output: ${context.stdoutFile}`)
-  process.stderr.write(`${lines.join('\n')}\n`)
-}
-
-const TAIL_BYTES = 4 * 1024
-
-/** What was written to a file since `from`, at most its last 4 KB. */
-function tailOf(path: string, from: number): string {
-  const fd = openSync(path, 'r')
-  try {
-    const { size } = fstatSync(fd)
-    const at = Math.max(from, size - TAIL_BYTES)
-    const buffer = Buffer.alloc(Math.max(0, size - at))
-    const read = readSync(fd, buffer, 0, buffer.length, at)
-    return buffer.toString('utf8', 0, read)
-  } finally {
-    closeSync(fd)
-  }
 }

@@ -45,6 +45,13 @@ export function isHeldBy(address: Address, pids: readonly number[]): boolean {
   return pids.some((pid) => inodes.some((inode) => socketsOf(pid)?.has(inode)))
 }
 
+/** These processes listen there, and nobody else does. False where that cannot be told. */
+export function isHeldOnlyBy(address: Address, pids: readonly number[]): boolean {
+  const inodes = rowsAt(address).map((row) => row.inode)
+  const theirs = pids.map(socketsOf)
+  return inodes.length > 0 && inodes.every((inode) => theirs.some((sockets) => sockets?.has(inode)))
+}
+
 function rowsAt(address: Address): SocketRow[] {
   const rows = socketRows().filter((row) => row.isListening && row.kind === address.kind)
   if (address.kind === 'unix') return rows.filter((row) => row.address === address.path)

@@ -3,6 +3,7 @@
  * line ↔ master over the control socket, daemon → launcher. One envelope marks ours, so that user
  * code may send its own messages over the same channel.
  */
+import type { ErrorCode } from '../errors.ts'
 import type { DescriptorUse } from '../os/descriptors.ts'
 import type { Settings } from '../spec/settings.ts'
 import type { Spec } from '../spec/spec.ts'
@@ -187,4 +188,5 @@ export type ControlMessage = Accepted | Progress | HookOutput | ConnectionRows |
 
 export type LaunchMessage =
   | { type: 'started'; status: Status; durationMs: number }
-  | { type: 'failed'; message: string; hint: string | null; failure: ReloadFailure | null }
+  /** `code` of an error of ours. */
+  | { type: 'failed'; code: ErrorCode | null; message: string; hint: string | null; failure: ReloadFailure | null }

@@ -5,7 +5,7 @@ import { stripVTControlCharacters } from 'node:util'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { type JsonError, oneJson, shiftwork } from '../helpers/cli.ts'
-import { BIN, Project } from '../helpers/project.ts'
+import { BIN, Project, type Result } from '../helpers/project.ts'
 
 function web(options: Record<string, unknown> = {}): Project {
   return Project.create({ 'start.js': webStart(options), 'app.js': app('1') })
@@ -120,21 +120,75 @@ it('G3 a command is a command, whatever lies in the directory', async () => {
   expect((await shiftwork(project, ['stop'])).code).toBe(0)
 })
 
-it('G3 a directory that was removed is one sentence, for the program and through the start file', async () => {
+it('G3 a directory that was removed is one sentence, and no matter to who names a start file or a state directory', async () => {
   const project = web()
-  for (const words of [
-    [BIN, 'status', project.startFile],
-    [project.startFile, 'status'],
-  ]) {
+  await project.shiftwork('start', '-d')
+  const inRemoved = (words: string[]): Promise<Result> => {
     const gone = join(project.dir, 'gone')
     mkdirSync(gone)
     const args = ['-c', 'rmdir "$(pwd -P)"; exec "$@"', 'sh', process.execPath, ...words]
-    const result = await project.exec('sh', args, { cwd: gone })
-    expect({ code: result.code, stderr: result.stderr }).toEqual({
+    return project.exec('sh', args, { cwd: gone })
+  }
+  for (const words of [
+    [BIN, 'status'],
+    [BIN, 'status', 'start.js'],
+    [project.startFile, 'status'],
+  ])
+    expect(await inRemoved(words)).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(/^error The directory that you are in does not exist any more\n.*\n$/) as string,
     })
+  for (const words of [
+    [BIN, 'status', project.startFile],
+    [BIN, 'status', '--state-dir', project.stateDir],
+    [BIN, 'reload', project.startFile],
+    [BIN, 'stop', project.startFile],
+  ]) {
+    const { code, stderr } = await inRemoved(words)
+    expect({ words, code, stderr }).toEqual({ words, code: 0, stderr: '' })
   }
+})
+
+it('G3 without a start file, or in a directory that was named, the one master that lives there is meant', async () => {
+  const project = Project.create({ 'server.js': webStart(), 'app.js': app('1') }, { startFile: 'server.js' })
+  mkdirSync(join(project.dir, 'empty'))
+  const none = await shiftwork(project, ['stop', '.'])
+  expect(none).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining(`${project.dir} is a directory, and`) as string,
+  })
+  await project.shiftwork('start', '-d')
+  for (const [words, cwd] of [
+    [['status'], project.dir],
+    [['status', '../'], join(project.dir, 'empty')],
+    [['reload', project.dir], project.dir],
+    [['reload', './', 'web'], project.dir],
+  ] as const) {
+    const { code, stderr } = await shiftwork(project, words, { cwd })
+    expect({ words, code, stderr }).toEqual({ words, code: 0, stderr: '' })
+  }
+  // also of a start file that is gone, and never where there are two
+  project.write('other.js', webStart())
+  expect((await shiftwork(project, ['start', '-d', 'other.js'])).code).toBe(0)
+  const two = await shiftwork(project, ['stop'])
+  expect({ code: two.code, stdout: two.stdout }).toEqual({ code: 2, stdout: '' })
+  expect(two.stderr).toMatch(
+    /^error Several masters run in .*\n.*\n( +--state-dir \S+(server|other)\.js \(pid \d+\)\n){2}$/,
+  )
+  expect((await shiftwork(project, ['stop', 'other.js'])).code).toBe(0)
+  expect((await shiftwork(project, ['stop', '..'], { cwd: join(project.dir, 'empty') })).code).toBe(0)
+  expect(project.processes).toEqual([])
+  for (const command of ['start', 'status', 'stop']) {
+    const result = await shiftwork(project, [command, './empty'])
+    expect({ command, code: result.code, stdout: result.stdout }).toEqual({ command, code: 2, stdout: '' })
+    expect(result.stderr).toMatch(
+      /^error .*empty is a directory, and there is no start file in it\n +Name the file: shiftwork /,
+    )
+  }
+  // where one of the usual names is there, it is meant
+  project.write('start.js', webStart())
+  expect((await shiftwork(project, ['start', '-d', '../'], { cwd: join(project.dir, 'empty') })).code).toBe(0)
+  expect((await shiftwork(project, ['stop', `${project.dir}/start.js`])).code).toBe(0)
 })
 
 it('G3 a master that was started with another state directory is named where none runs', async () => {

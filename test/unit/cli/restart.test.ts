@@ -1,17 +1,24 @@
 /** What `restart` and `stop` do with a master before, and without, its help. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { parseAddress } from '../../../src/address.ts'
 import { ask } from '../../../src/cli/client.ts'
 import { modeShownBy } from '../../../src/cli/formermode.ts'
 import { lookAt } from '../../../src/cli/look.ts'
 import { parseCommandLine } from '../../../src/cli/parse.ts'
-import { restart, type StartContext } from '../../../src/cli/start.ts'
+import { restart } from '../../../src/cli/restart.ts'
+import type { StartContext } from '../../../src/cli/startcontext.ts'
 import { assertMortal, stopMaster } from '../../../src/cli/stop.ts'
+import { ShiftworkError } from '../../../src/errors.ts'
 import type { Reply } from '../../../src/ipc/messages.ts'
 import { UNKNOWN_REQUEST } from '../../../src/ipc/requests.ts'
-import type { Status } from '../../../src/ipc/status.ts'
-import { isAlive } from '../../../src/os/processes.ts'
+import type { GroupStatus, Status } from '../../../src/ipc/status.ts'
+import { alreadyRunning } from '../../../src/os/pidfile.ts'
+import { isAlive, type ProcessId, startTimeOf, userOf } from '../../../src/os/processes.ts'
 import { stateDirAt } from '../../../src/os/statedir.ts'
 import type { Spec } from '../../../src/spec/spec.ts'
 import { DAEMON_VARIABLE } from '../../../src/variables.ts'
@@ -19,7 +26,10 @@ import { temporaryDirectory } from '../tempdir.ts'
 import { fakeMaster } from './fakemaster.ts'
 import { OWN, sleeper } from './processes.ts'
 
-const STATUS: Reply = { type: 'status', status: { master: { daemon: false, watching: false } } as Status }
+const STATUS: Reply = {
+  type: 'status',
+  status: { master: { daemon: false, watching: false, metrics: null }, groups: [] as GroupStatus[] } as Status,
+}
 const UNKNOWN: Reply = { type: 'error', code: 'usage', message: UNKNOWN_REQUEST, hint: null }
 
 async function contextIn(root: string, more: Partial<StartContext> = {}): Promise<StartContext> {
@@ -32,6 +42,7 @@ async function contextIn(root: string, more: Partial<StartContext> = {}): Promis
     logFile: join(root, 'log'),
     stdoutFile: join(root, 'out'),
     check: () => ({ specs: [], warnings: [] }),
+    tryAddresses: () => Promise.resolve(),
     startHere: () => Promise.resolve(0),
     ...more,
   }
@@ -61,6 +72,129 @@ describe('restart stops nothing', () => {
     await expect(restart(context)).rejects.toThrow(/Cannot write to .*no\/out/)
     expect(asked).toEqual(['status'])
   })
+})
+
+/** A master that is stopped by a signal, so that it need not be a master. */
+async function stoppable(context: StartContext, then: () => Reply = () => UNKNOWN): Promise<ProcessId> {
+  const master = await sleeper()
+  await fakeMaster(context.stateDir, master, () => (isAlive(master) ? UNKNOWN : then()))
+  vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+  onTestFinished(() => void vi.restoreAllMocks())
+  return master
+}
+
+it('restart stops nothing for an address that another program has', async () => {
+  const taken = new ShiftworkError('ERR_ADDRESS_IN_USE', 'Cannot listen on http://127.0.0.1:1')
+  const context = await contextIn(temporaryDirectory(), { tryAddresses: () => Promise.reject(taken) })
+  const asked = await fakeMaster(context.stateDir, OWN, () => STATUS)
+  await expect(restart(context)).rejects.toThrow(taken)
+  expect(asked).toEqual(['status'])
+})
+
+it('what the former master has, and is in the way of, is no reason to refuse', async () => {
+  const server = createServer().listen(0, '127.0.0.1')
+  onTestFinished(() => void server.close())
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const tryAddresses: StartContext['tryAddresses'] = (former) => {
+    expect(former.has(parseAddress(`http://127.0.0.1:${port}`))).toBe(true)
+    expect(former.has(parseAddress(`http://0.0.0.0:${port}`))).toBe(false)
+    expect(former.isInTheWay(parseAddress(`http://0.0.0.0:${port}`))).toBe(true)
+    expect(former.isInTheWay(parseAddress('http://127.0.0.1:1'))).toBe(false)
+    return Promise.reject(new Error('enough'))
+  }
+  const context = await contextIn(temporaryDirectory(), { tryAddresses })
+  const groups = [{ listen: [`http://127.0.0.1:${port}`, 'gopher://127.0.0.1:70'] } as GroupStatus]
+  await fakeMaster(context.stateDir, OWN, () => ({ ...STATUS, status: { ...STATUS.status, groups } }))
+  await expect(restart(context)).rejects.toThrow('enough')
+})
+
+it('a start that fails after the stop says that nothing runs any more', async () => {
+  const failed = new ShiftworkError('ERR_ADDRESS', 'Cannot listen', { hint: 'Choose another.' })
+  const context = await contextIn(temporaryDirectory(), { startHere: () => Promise.reject(failed) })
+  const { pid } = await stoppable(context)
+  const hint = `Choose another.\nThe former fleet (master ${pid}) was stopped: nothing runs now.`
+  await expect(restart(context)).rejects.toMatchObject({ code: 'ERR_ADDRESS', message: 'Cannot listen', hint })
+})
+
+describe('a restart that another one has overtaken', () => {
+  const statusOf = (startedAt: Date, state: string): Reply => {
+    const master = { pid: OWN.pid, startedAt: startedAt.toISOString(), state }
+    return { type: 'status', status: { master, groups: [] as GroupStatus[] } as Status }
+  }
+  const overtaken = async (replies: Reply[]): Promise<{ restarted: Promise<number>; printed: () => string }> => {
+    const startHere = (): Promise<never> => {
+      writeFileSync(context.stateDir.pidFile, `${OWN.pid} ${OWN.startTime}\n`)
+      return Promise.reject(alreadyRunning(OWN))
+    }
+    const context = await contextIn(temporaryDirectory(), { startHere })
+    await stoppable(context, () => replies.shift() ?? UNKNOWN)
+    const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    return { restarted: restart(context), printed: () => write.mock.calls.join('') }
+  }
+
+  it('is done when the other’s workers serve', async () => {
+    const now = new Date()
+    const { restarted, printed } = await overtaken([statusOf(now, 'starting'), statusOf(now, 'running')])
+    expect(await restarted).toBe(0)
+    expect(printed()).toContain(`Another restart was faster: master ${OWN.pid} is new\n`)
+  })
+
+  it('has failed where that master is an older one', async () => {
+    const { restarted } = await overtaken([statusOf(new Date(0), 'running')])
+    await expect(restarted).rejects.toMatchObject({
+      code: 'ERR_ALREADY_RUNNING',
+      hint: expect.not.stringMatching(/stopped/),
+    })
+  })
+
+  it('does not stop a master that began after it was typed', async () => {
+    const context = await contextIn(temporaryDirectory())
+    const asked = await fakeMaster(context.stateDir, OWN, () => statusOf(new Date(), 'running'))
+    vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    onTestFinished(() => void vi.restoreAllMocks())
+    expect(await restart(context)).toBe(0)
+    expect(asked).toEqual(['status', 'status'])
+  })
+
+  it('does not stop one that has come while it looked around either', async () => {
+    const context = await contextIn(temporaryDirectory())
+    const tryAddresses = (): Promise<void> => {
+      writeFileSync(context.stateDir.pidFile, `${OWN.pid} ${OWN.startTime}\n`)
+      return Promise.resolve()
+    }
+    const former = await sleeper()
+    const isNew = (): boolean => readFileSync(context.stateDir.pidFile, 'utf8').startsWith(`${OWN.pid} `)
+    const asked = await fakeMaster(context.stateDir, former, () => (isNew() ? statusOf(new Date(), 'running') : STATUS))
+    vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    onTestFinished(() => void vi.restoreAllMocks())
+    expect(await restart({ ...context, tryAddresses })).toBe(0)
+    expect(asked).toEqual(['status', 'status'])
+    expect(isAlive(former)).toBe(true)
+  })
+})
+
+it.runIf(process.getuid?.() === 0)('root does not take over the fleet of another user by a restart', async () => {
+  const child = spawn('sleep', ['600'], { stdio: 'ignore', uid: 65_534 })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const pid = child.pid ?? 0
+  await expect.poll(() => userOf(pid)).toBe(65_534)
+  const master = { pid, startTime: startTimeOf(pid) ?? '' }
+  const specs = (user: string | null): StartContext['check'] => {
+    return () => ({ specs: [{ name: 'web', user, group: null } as Spec], warnings: [] })
+  }
+  const refused = await contextIn(temporaryDirectory(), { check: specs(null) })
+  const asked = await fakeMaster(refused.stateDir, master, () => STATUS)
+  await expect(restart(refused)).rejects.toMatchObject({
+    code: 'ERR_USER',
+    message: expect.stringMatching(/^The master \(pid \d+\) runs as \S+, and worker "web" would run as root$/),
+  })
+  expect(asked).toEqual([])
+  // whose workers are somebody of their own in any case
+  const enough = { tryAddresses: () => Promise.reject(new Error('enough')), check: specs('nobody') }
+  const taken = await contextIn(temporaryDirectory(), enough)
+  await fakeMaster(taken.stateDir, master, () => STATUS)
+  await expect(restart(taken)).rejects.toThrow('enough')
 })
 
 describe('a master of another version', () => {

@@ -1,5 +1,6 @@
 /** Workers that die: same place, same generation, counted, with backoff; others' requests. Group E, and a lost master. */
-import { readdirSync, rmSync } from 'node:fs'
+import { copyFileSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Client, get } from '../helpers/client.ts'
@@ -161,11 +162,13 @@ for (const [where, files] of [
 
 it('a worker that cannot be forked is tried again, and a stop ends it all', async () => {
   const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': app('1') })
-  project.write('away/.keep', '')
-  const running = project.launch(process.execPath, [project.startFile, 'start'], { cwd: `${project.dir}/away` })
+  // Node.js itself, which an upgrade may take away for a while
+  const node = join(project.dir, 'node')
+  copyFileSync(process.execPath, node)
+  const running = project.launch(node, [project.startFile, 'start'])
   await running.line(/^ready in /m)
   const [first = 0, second = 0] = await project.pids()
-  rmSync(`${project.dir}/away`, { recursive: true })
+  rmSync(node)
   await kill(project, first)
   await until('it was tried twice', () => project.log.split('the process could not be started').length > 2)
   expect(await project.pids()).toEqual([second])

@@ -134,21 +134,23 @@ function serve(socket: Socket, onRequest: (request: ControlRequest, asker: Asker
     if (!line) return
     isAsked = true
     socket.setTimeout(0)
-    setImmediate(() => {
-      // it gave up before it was accepted, and has told its user so: to obey now would make that a lie
-      if (socket.destroyed || socket.readableEnded) return
-      obey(socket, line, onRequest)
-    })
+    obey(socket, line, onRequest)
   })
 }
 
 function obey(socket: Socket, line: Decoded, onRequest: (request: ControlRequest, asker: Asker) => void): void {
   const request = line.ok ? parseRequest(line.value) : null
   const asker = askerOf(socket)
-  if (request) {
-    asker.progress({ type: 'accepted' })
+  if (!request) {
+    asker.reply({ type: 'error', code: 'usage', message: UNKNOWN_REQUEST, hint: null })
+    return
+  }
+  // a client that gave up before it was accepted has told its user so, and to obey now would make that a lie: its end
+  // may still be unread (Node.js 24 reads it in a later turn than what came before it), but nothing can be written to it
+  socket.write(encodeLine({ type: 'accepted' }), (error) => {
+    if (error || socket.destroyed || socket.readableEnded) return
     onRequest(request, asker)
-  } else asker.reply({ type: 'error', code: 'usage', message: UNKNOWN_REQUEST, hint: null })
+  })
 }
 
 function askerOf(socket: Socket): Asker {

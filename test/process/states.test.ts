@@ -1,8 +1,12 @@
 /** Each command in each state a master can be in: the exit code, and the truth. Group G. */
+import { once } from 'node:events'
 import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { type Look, lookAt } from '../../src/cli/look.ts'
+import { encodeLine } from '../../src/ipc/lines.ts'
+import { WIRE_VERSION } from '../../src/ipc/requests.ts'
 import type { SeenStatus, Status } from '../../src/ipc/status.ts'
 import { findStateDir } from '../../src/os/statedir.ts'
 import { app, webStart } from '../helpers/apps.ts'
@@ -88,6 +92,24 @@ it('G1 a frozen master: every command exits 4, start 1, and nothing is changed b
     await thaw(project, pid)
   }
   await expectCodes(project, { status: 0, reload: 0, stop: 0 })
+})
+
+it('G1 what was asked of a frozen master by one who has given up since is not done when it goes on', async () => {
+  const project = web()
+  await project.shiftwork('start', '-d')
+  const pid = await masterPid(project)
+  await freeze(project, pid)
+  const asker = connect(join(project.stateDir, 'control.sock'))
+  await once(asker, 'connect')
+  const request = { version: WIRE_VERSION, command: 'stop', graceful: false, timeoutMs: null }
+  await new Promise((resolve) => asker.write(encodeLine(request), resolve))
+  asker.destroy()
+  await once(asker, 'close')
+  await thaw(project, pid)
+  await expectCodes(project, { status: 0, reload: 0 })
+  expect((await project.status()).master).toMatchObject({ pid, state: 'running' })
+  expect(project.log).not.toContain('stopping')
+  await expectCodes(project, { stop: 0 })
 })
 
 it('G1 a master that was killed: as not running, and the next start works', async () => {

@@ -14,6 +14,19 @@ export function nearest(word: string, known: readonly string[]): string | undefi
   return lower.length >= 3 ? known.find((candidate) => candidate.toLowerCase().startsWith(lower)) : undefined
 }
 
+/**
+ * The known word of which `word` is a slip of the pen: other capitals, one letter too many or too few, or two swapped.
+ * One letter in place of another makes another word (`onHeader` is no `onLeader`).
+ */
+export function slipOf(word: string, known: readonly string[]): string | undefined {
+  const lower = word.toLowerCase()
+  return known.find((candidate) => {
+    const other = candidate.toLowerCase()
+    const isSameLetters = [...lower].sort().join('') === [...other].sort().join('')
+    return editDistance(lower, other) <= 1 && (isSameLetters || lower.length !== other.length)
+  })
+}
+
 /** Levenshtein's distance with a swap of neighbours counted as one edit (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = []

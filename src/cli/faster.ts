@@ -9,6 +9,8 @@ import type { CommandLine } from './parse.ts'
 import { printJson, printLine } from './terminal.ts'
 
 const LOOK_MS = 100
+/** A master that starts many workers on a busy machine misses a look or two. */
+const SILENCE_MS = 30_000
 
 /**
  * Waits until the other's start has succeeded or failed, for as long as that takes.
@@ -18,8 +20,11 @@ export async function followFaster(
   { stateDir, line }: { stateDir: StateDir; line: CommandLine },
   error: ShiftworkError,
 ): Promise<ExitCode> {
+  let heardAt = performance.now()
   for (;;) {
-    const status = await fetchOf(stateDir)
+    const status = await fetchOf(stateDir, { mayBeSilent: performance.now() - heardAt < SILENCE_MS })
+    if (!status) continue
+    heardAt = performance.now()
     const { pid, startedAt, state } = status.master
     if (Date.parse(startedAt) < performance.timeOrigin) throw error
     if (state !== 'starting' && state !== 'stopping') {
@@ -31,10 +36,15 @@ export async function followFaster(
   }
 }
 
-async function fetchOf(stateDir: StateDir): Promise<Status> {
+/** @returns null: it has not answered this time. */
+async function fetchOf(stateDir: StateDir, { mayBeSilent }: { mayBeSilent: boolean }): Promise<Status | null> {
   try {
     return await fetchStatus(stateDir)
   } catch (error) {
+    if (mayBeSilent && error instanceof ShiftworkError && error.code === 'ERR_NO_ANSWER') {
+      await delay(LOOK_MS)
+      return null
+    }
     if (!(error instanceof ShiftworkError) || error.code !== 'ERR_NOT_RUNNING') throw error
     throw new ShiftworkError('ERR_WORKER_FAILED', 'Another restart was faster, and what it has started is gone again', {
       hint: 'Nothing runs now. Its own output says why.',

@@ -197,7 +197,7 @@ async function build(usage: Usage): Promise<Argv> {
     // the types are cut off again, see helpText
     .wrap(Math.min(MAX_WIDTH, process.stdout.columns || MAX_WIDTH) + '[boolean]'.length)
     .epilogue(
-      'Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 no answer,\n5 reload rejected (nothing was touched), 6 reload stopped halfway.',
+      'Exit codes: 0 done, 1 failed, 2 usage, 3 not running, 4 no answer,\n5 reload rejected (the new code was taken back), 6 reload stopped halfway.',
     )
     .fail((message, error) => {
       throw usageError(message ?? error?.message ?? 'unknown', usage)

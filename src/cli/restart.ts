@@ -6,7 +6,7 @@ import { type Address, addressKey, overlaps } from '../address.ts'
 import { ShiftworkError } from '../errors.ts'
 import type { ExitCode } from '../ipc/commands.ts'
 import { findOrphans } from '../ipc/findorphans.ts'
-import { isHeldOnlyBy } from '../ipc/holder.ts'
+import { isHeldByOthers } from '../ipc/holder.ts'
 import type { StopFault } from '../ipc/status.ts'
 import { workersOf } from '../ipc/workersof.ts'
 import { alreadyRunning, isSameProcess } from '../os/pidfile.ts'
@@ -79,7 +79,7 @@ async function assertAddresses(context: StartContext, master: ProcessId, { addre
   const mayBeOurs = (address: Address): boolean =>
     addresses.length === 0 || addresses.some((held) => overlaps(held, address))
   const isInTheWay = (address: Address): boolean =>
-    process.platform === 'linux' ? isHeldOnlyBy(address, pids) : mayBeOurs(address)
+    process.platform === 'linux' ? !isHeldByOthers(address, pids) : mayBeOurs(address)
   const has = (address: Address): boolean => addresses.some((held) => addressKey(held) === addressKey(address))
   try {
     await context.tryAddresses({ has, isInTheWay })
@@ -115,9 +115,12 @@ async function replace(context: StartContext, master: ProcessId): Promise<ExitCo
 
 function givenUp(master: ProcessId): ShiftworkError {
   const isLeaving = isAlive(master)
-  const state = isLeaving ? 'was told to stop, and stops,' : 'was stopped,'
+  // whether it has heard it is not known by now
+  const state = isLeaving ? 'was asked to stop' : 'was stopped'
   return new ShiftworkError('ERR_WORKER_FAILED', `The master (pid ${master.pid}) ${state} and was NOT started again`, {
-    hint: isLeaving ? 'Start it when it is gone: start, or start -d.' : 'Start it: start, or start -d.',
+    hint: isLeaving
+      ? 'See whether it runs: status. When it is gone: start, or start -d.'
+      : 'Start it: start, or start -d.',
   })
 }
 

@@ -49,7 +49,12 @@ function hasDirectory(): boolean {
 }
 
 function isDirectory(path: string): boolean {
-  return statSync(resolve(path), { throwIfNoEntry: false })?.isDirectory() === true
+  try {
+    return statSync(resolve(path)).isDirectory()
+  } catch {
+    // not there, or behind a directory that is another user's: whose it is, is said when its state is looked for
+    return false
+  }
 }
 
 /**

@@ -53,7 +53,7 @@ export class BusinessWorker implements ClientHooks {
       const places = placesOf(linkDir === undefined ? {} : { linkDir })
       this.#desk = new Desk({ name, places, hooks: this, deadlineMs, bus })
       await this.onWorkerStart?.(worker)
-      checkHookNames(this, owner)
+      if (isOwn) checkHookNames(this, owner)
       this.#checkHooks(name)
       await this.#desk.ready()
     }

@@ -46,7 +46,7 @@ export class Gateway {
 
   /**
    * @param listen an address of any protocol but HTTP and UDP: `websocket://0.0.0.0:7272`, `text+tls://…`.
-   * Never throws; `runAll` checks everything.
+   * Checks nothing; `runAll` checks everything.
    */
   constructor(listen: string, { queue, delivery, maxSessionBytes, linkDir, bus, ...options }: GatewayOptions = {}) {
     const worker = new Worker(listen, { reloadable: false, ...(options as WorkerOptions) }) as Worker
@@ -76,7 +76,7 @@ export class Gateway {
       if (bus !== undefined) this.#post = postOf(opened, bus)
       await this.#post?.ready()
       await this.onWorkerStart?.(worker)
-      checkHookNames(this, owner)
+      if (isOwn) checkHookNames(this, owner)
       // without it, everybody would come in
       checkHooks(`Gateway "${worker.name}"`, { onWebSocketConnect: this.onWebSocketConnect })
     }

@@ -52,7 +52,7 @@ export function checkHookNames(subject: object, owner: Owner): void {
 }
 
 function isHookName(name: string): boolean {
-  return /^on[A-Za-z]/.test(name)
+  return /^on[A-Z]/.test(name)
 }
 
 function refuse(name: string, { name: owner, known, constructed, elsewhere }: Owner): never {

@@ -45,11 +45,15 @@ export function isHeldBy(address: Address, pids: readonly number[]): boolean {
   return pids.some((pid) => inodes.some((inode) => socketsOf(pid)?.has(inode)))
 }
 
-/** These processes listen there, and nobody else does. False where that cannot be told. */
-export function isHeldOnlyBy(address: Address, pids: readonly number[]): boolean {
-  const inodes = rowsAt(address).map((row) => row.inode)
+/** Somebody listens there who is none of these processes. False where that cannot be told. */
+export function isHeldByOthers(address: Address, pids: readonly number[]): boolean {
   const theirs = pids.map(socketsOf)
-  return inodes.length > 0 && inodes.every((inode) => theirs.some((sockets) => sockets?.has(inode)))
+  const users = pids.map(userOf)
+  const left = rowsAt(address).filter(({ inode }) => !theirs.some((sockets) => sockets?.has(inode)))
+  return left.some(({ inode, uid }) => {
+    if (uid !== null && !users.includes(uid)) return true
+    return pidsWith(new Set([inode])).some((pid) => !pids.includes(pid))
+  })
 }
 
 function rowsAt(address: Address): SocketRow[] {

@@ -16,7 +16,9 @@ export function rejectedText({ standing = [] }: Pick<ReloadSummary, 'standing'>)
 }
 
 /** `web/0 run the new code, the others the old`. */
-export function mixedText({ standing = [] }: Pick<ReloadSummary, 'standing'>): string {
+export function mixedText({ standing = [], replaced }: Pick<ReloadSummary, 'standing' | 'replaced'>): string {
+  if (standing.length === 0)
+    return `${replaced.map(({ name, id }) => `${name}/${id}`).join(', ')} run the new code, the others the old`
   const fresh = standing.flatMap(({ name, fresh }) => fresh.map((id) => `${name}/${id}`)).join(', ')
   const isOldThere = standing.some((group) => group.serving > group.fresh.length)
   const who = `${fresh === '' ? 'no worker runs' : `${fresh} run`} the new code${isOldThere ? ', the others the old' : ''}`

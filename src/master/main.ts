@@ -164,7 +164,8 @@ class Master {
     })
     const facts: MasterFacts = {
       entry: options.launcher.startFile,
-      startedAt: new Date(),
+      // of the process, which has read the start file since
+      startedAt: new Date(performance.timeOrigin),
       daemon: options.daemon,
       watching: isWatching,
       warnings: () => [

@@ -40,6 +40,14 @@ export function bindSignals(actions: SignalActions): () => void {
     actions.stop({ graceful: false, force: isSecond })
   }
   let lostAt: number | null = null
+  // a shell may end without a word: what comes later is no news of the terminal
+  const looks = isImmune && hadTerminal ? setInterval(() => noteLoss(), TERMINAL_SIGNALS_MS).unref() : null
+  const noteLoss = (): void => {
+    if (lostAt !== null || hasTerminal()) return
+    clearInterval(looks ?? undefined)
+    lostAt = performance.now()
+    actions.outliveTerminal()
+  }
   const hangup = (): void => {
     const now = performance.now()
     const isLost = hadTerminal && !hasTerminal()
@@ -64,6 +72,7 @@ export function bindSignals(actions: SignalActions): () => void {
   const bound = rows.map((row) => ({ signal: row.signal, listener: () => row.act(actions) }))
   for (const { signal, listener } of bound) process.on(signal, listener)
   return () => {
+    clearInterval(looks ?? undefined)
     for (const { signal, listener } of bound) process.off(signal, listener)
   }
 }

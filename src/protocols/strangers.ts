@@ -7,7 +7,7 @@
 import { ShiftworkError } from '../errors.ts'
 import { hintForProperty, hintForStatic } from '../spec/foreign.ts'
 import { RUN_OPTION_NAMES } from '../spec/settings.ts'
-import { nearest } from '../words.ts'
+import { slipOf } from '../words.ts'
 import { HOOKS } from './callable.ts'
 
 const OF_WORKERS: readonly string[] = [...HOOKS, 'onCheck']
@@ -83,5 +83,5 @@ function guess(meant: string): string {
 function meantHook(property: string): string | undefined {
   const lower = property.toLowerCase()
   if (!lower.startsWith('on')) return undefined
-  return FOREIGN_HOOKS.get(lower) ?? nearest(property, [...OF_WORKERS, ...OF_MASTER])
+  return slipOf(property, [...OF_WORKERS, ...OF_MASTER]) ?? FOREIGN_HOOKS.get(lower)
 }

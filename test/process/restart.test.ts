@@ -115,7 +115,7 @@ it('F3 the second Ctrl-C ends it, and says what is', async () => {
     return code !== undefined
   })
   expect((await restart.ended).stderr).toMatch(
-    new RegExp(`^error The master \\(pid ${master}\\) was told to stop, and stops, and was NOT started again\n`, 'm'),
+    new RegExp(`^error The master \\(pid ${master}\\) was asked to stop and was NOT started again\n`, 'm'),
   )
   expect(code).toBe(1)
   project.write('go-on', '')

@@ -69,7 +69,8 @@ export function checkOptions(options: unknown, names: readonly string[]): void {
   const known = `Say them as { ${names.join(', ')} }.`
   if (typeof options !== 'object' || options === null || Array.isArray(options) || options instanceof Uint8Array)
     throw wrong(`The options of a command are an object, not ${kindOf(options)}`, known)
-  const unknown = Object.keys(options).find((name) => !names.includes(name))
+  const given = Object.entries(options).filter(([, value]) => value !== undefined)
+  const unknown = given.map(([name]) => name).find((name) => !names.includes(name))
   if (unknown !== undefined) throw wrong(`A command has an unknown option "${unknown}"`, known)
 }
 

@@ -63,7 +63,8 @@ export class Commands {
       () => {
         checkId(clientId)
         checkData(data)
-        checkOptions(options, ['deadlineMs'])
+        // who is left out of the others is a matter of the same options, and none of one client
+        checkOptions(options, ['deadlineMs', 'exclude'])
         checkDeadline('deadlineMs', this.#deadlineOf(options))
       },
       () => this.#sendOne(clientId, data, new Deadline(this.#deadlineOf(options))),

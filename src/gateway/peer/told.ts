@@ -44,7 +44,7 @@ function refused<Told>(error: unknown): Promise<Told> {
   Promise.prototype.then.call(promise, undefined, () => undefined)
   setImmediate(() => {
     if (!promise.isLookedAt)
-      console.error(`shiftwork: a command was not given, and nobody waits for it: ${thrownText(error)}`)
+      console.error(`shiftwork: a command was not given, and nobody has waited for it: ${thrownText(error)}`)
   })
   return promise
 }

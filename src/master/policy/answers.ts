@@ -176,12 +176,13 @@ function standingOf(fleet: Fleet, reload: Reload): Standing[] {
   })
 }
 
-/** While its old workers left others may have come and gone; what came of itself stays as it was. */
-function standingNow(fleet: Fleet, { summary }: Reload): Standing[] {
-  return summary.standing.flatMap((row) => {
+/** While its old workers left others may have come and gone; that its code has served stays so. */
+function standingNow(fleet: Fleet, reload: Reload): Standing[] {
+  return reload.summary.standing.flatMap((row) => {
     const group = fleet.groups.get(row.name)
     if (!group || group.isLeaving) return []
-    return [{ ...row, count: group.count, serving: servingOf(fleet, group) }]
+    const isStill = (id: number): boolean => currentOf(fleet, row.name, id)?.generation === reload.next.get(row.name)
+    return [{ ...row, count: group.count, serving: servingOf(fleet, group), fresh: row.fresh.filter(isStill) }]
   })
 }
 

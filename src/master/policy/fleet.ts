@@ -190,8 +190,9 @@ export function leavesEarly({ state, servingAt, drainReason, report }: Child): b
 
 /** What it said that it did not do on its way out; null: it did, or did not say. */
 export function stopFaultOf({ name, id, pid, report }: Child): StopFault | null {
-  if (!report || (report.hookError === null && !report.hookUnfinished)) return null
-  return { worker: slotKey(name, id), pid, error: report.hookError }
+  // a worker of a former release says nothing of what was thrown
+  const error = report?.hookError ?? null
+  return error === null && !report?.hookUnfinished ? null : { worker: slotKey(name, id), pid, error }
 }
 
 /** A group whose slots are all to be filled with this generation. */

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { parseAddress } from '../../../src/address.ts'
-import { type Holder, holderHint, holderOf, holderText, isHeldOnlyBy } from '../../../src/ipc/holder.ts'
+import { type Holder, holderHint, holderOf, holderText, isHeldByOthers } from '../../../src/ipc/holder.ts'
 import { temporaryDirectory } from '../tempdir.ts'
 
 const OURS = { pid: 4711, startFile: '/srv/app/start.ts', stateDir: '/srv/app/.shiftwork/start.ts' }
@@ -50,11 +50,11 @@ it.runIf(process.platform === 'linux').each(['http://127.0.0.1:0', 'http+unix://
     const port = typeof bound === 'object' && bound ? bound.port : 0
     const address = parseAddress(isUnix ? `http+unix://${path}` : `http://127.0.0.1:${port}`)
     expect(holderOf(address)).toMatchObject({ kind: 'program', pid: process.pid, name: 'node' })
-    expect(isHeldOnlyBy(address, [process.ppid, process.pid])).toBe(true)
-    expect(isHeldOnlyBy(address, [process.ppid])).toBe(false)
+    expect(isHeldByOthers(address, [process.ppid, process.pid])).toBe(false)
+    expect(isHeldByOthers(address, [process.ppid])).toBe(true)
     await new Promise((resolve) => server.close(resolve))
     expect(holderOf(address)).toBeNull()
-    expect(isHeldOnlyBy(address, [process.pid])).toBe(false)
+    expect(isHeldByOthers(address, [process.ppid])).toBe(false)
   },
 )
 

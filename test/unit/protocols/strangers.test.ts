@@ -24,7 +24,8 @@ describe('a worker', () => {
     ['onBufferfull', 'onBufferFull'],
     ['onmessage', 'onMessage'],
     ['onMesage', 'onMessage'],
-    ['onWorkerStarted', 'onWorkerStart'],
+    ['onMessages', 'onMessage'],
+    ['onColse', 'onClose'],
     ['onConnection', 'onConnect'],
     ['onOpen', 'onConnect'],
     ['onDisconnect', 'onClose'],
@@ -56,7 +57,10 @@ describe('a worker', () => {
   it.each<[string, object]>([
     ['hooks', { onMessage: run, onCheck: run, onStatus: run, onWebSocketConnect: run, onClose: null }],
     ['what is no hook', { db: {}, uidConnections: {}, send: run, once: run, on: run, online: 5, only: run }],
-    ['a hook of one’s own', { onJoin: run, onOrderPlaced: run, onTick: run }],
+    [
+      'a hook of one’s own',
+      { onJoin: run, onOrderPlaced: run, onTick: run, onHeader: run, onState: run, onBuffer: run },
+    ],
     ['what is no function', { onmessage: null, onOpen: true }],
     ['another thing of the same name', { transport: { sendMail: run }, processes: new Map(), workers: [] }],
   ])('%s: stays the user’s own', (_, properties) => {
@@ -79,7 +83,7 @@ describe('the class', () => {
     ['stopTimeout', 5, 'setting', /"stopTimeoutMs" of each Worker/],
     ['logFile', '/tmp/x', 'setting', /^Give it to runAll: Worker\.runAll\(\{ logFile \}\)\.$/],
     ['pidFile', '/tmp/x', 'setting', /stateDir/],
-    ['onMasterReloaded', run, 'hook', /"onMasterReload"/],
+    ['onMasterReloads', run, 'hook', /"onMasterReload"/],
     ['onWorkerStart', run, 'hook', /^It is each worker's own: worker\.onWorkerStart = …$/],
     ['onmessage', run, 'hook', /^It is each worker's own: worker\.onMessage = …$/],
   ])('%s is refused', (name, value, kind, hint) => {

@@ -94,7 +94,7 @@ function isFile(path: string): boolean {
 async function askAbout(place: StartPlace, line: CommandLine): Promise<ExitCode> {
   const { startFile, directory } = place
   if (startFile === null && line.stateDir === null) {
-    const living = findLivingIn(directory)
+    const living = await findLivingIn(directory)
     if (living) return runAsking(line, { stateDir: living, startFile: null }, USAGE)
     if (place.isNamed) throw withoutStartFile(place, line)
   }

@@ -5,8 +5,8 @@
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { dirname, isAbsolute, join, normalize, resolve } from 'node:path'
 import { ShiftworkError } from '../errors.ts'
-import { readPidFile } from '../os/pidfile.ts'
-import { isAlive } from '../os/processes.ts'
+import { isHeld } from '../os/occupancy.ts'
+import { livingHolder } from '../os/pidfile.ts'
 import { absoluteStartFile } from '../os/startfile.ts'
 import { type StateDir, stateDirAt } from '../os/statedir.ts'
 
@@ -62,13 +62,15 @@ function isDirectory(path: string): boolean {
  * @returns null where there is none.
  * @throws ShiftworkError `ERR_USAGE` that names them where there are several.
  */
-export function findLivingIn(directory: string): StateDir | null {
-  const [found, ...others] = stateDirsIn(directory).flatMap((stateDir) => {
-    const master = readPidFile(stateDir.pidFile)
-    return master && isAlive(master) ? { stateDir, master } : []
-  })
-  if (!found || others.length === 0) return found?.stateDir ?? null
-  const names = [found, ...others].map(({ stateDir, master }) => `--state-dir ${stateDir.path} (pid ${master.pid})`)
+export async function findLivingIn(directory: string): Promise<StateDir | null> {
+  const living: { stateDir: StateDir; pid: number | null }[] = []
+  for (const stateDir of stateDirsIn(directory)) {
+    const pid = livingHolder(stateDir.pidFile)?.pid ?? null
+    // one of another process table is there when it answers
+    if (pid !== null || (await isHeld(stateDir))) living.push({ stateDir, pid })
+  }
+  if (living.length < 2) return living[0]?.stateDir ?? null
+  const names = living.map(({ stateDir, pid }) => `--state-dir ${stateDir.path}${pid === null ? '' : ` (pid ${pid})`}`)
   throw new ShiftworkError('ERR_USAGE', `Several masters run in ${directory}`, {
     hint: ['Name the start file of the one that is meant, or:', ...names].join('\n'),
   })

@@ -26,8 +26,8 @@ export interface Found {
   readonly missing: Missing[]
   /** A directory with gateways that are another user's. */
   readonly forbidden?: string | null
-  /** Where was looked, for people. */
-  readonly searched?: string
+  /** Where was looked, for people; reads directories, so that only an error asks. */
+  readonly searched?: () => string
 }
 
 /** The name under which those are missing that nobody can name. */
@@ -132,7 +132,7 @@ export class Asker {
       throw new ShiftworkError('ERR_STATE_DIR', `The gateways of ${found.forbidden} are another user's`, {
         hint: 'Ask as that user, or give everybody a linkDir that both may use.',
       })
-    throw notRunning(found.searched)
+    throw notRunning(found.searched?.())
   }
 }
 

@@ -56,7 +56,7 @@ export class LocalReach implements Reach {
     const unseen = blindness === null ? [] : [{ gateway: UNSEEN, reason: blindness }]
     const missing = [...failing, ...awaited, ...unseen]
     const [forbidden = null] = targets.length === 0 ? this.#links.forbidden : []
-    return { targets, missing, forbidden, searched: this.#links.searched }
+    return { targets, missing, forbidden, searched: () => this.#links.searched }
   }
 
   /** Until it is known who is there, or that has taken its share of the time: those that are there get the rest. */

@@ -245,16 +245,19 @@ export class Client {
 
   #try(event: Event): Trial {
     const trial: Trial = { isKnown: false, end: () => undefined }
-    const announce = (): void => {
-      this.#link.write({ type: 'begin', client: this.#number, event: event.event })
+    const tell = (type: 'begin' | 'outlived', onKnown: () => void): void => {
+      if (this.#link.isOpen) this.#link.write({ type, client: this.#number, event: event.event })
       void this.#link.confirm().then(() => {
-        // given up meanwhile, with its link
-        if (this.#trial !== trial) return
-        trial.isKnown = true
-        this.#advance()
+        // over meanwhile, or given up with its link
+        if (this.#trial === trial) onKnown()
       })
     }
-    trial.end = this.#home.trials.enter(event.losses, announce)
+    const begin = (onBegun: () => boolean): void =>
+      tell('begin', () => {
+        trial.isKnown = onBegun()
+        this.#advance()
+      })
+    trial.end = this.#home.trials.enter(event.losses, { begin, outlive: (onKnown) => tell('outlived', onKnown) })
     return trial
   }
 

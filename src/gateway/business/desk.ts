@@ -120,6 +120,7 @@ export class Desk implements ClientHome {
    */
   async drain({ isFollowed = false } = {}): Promise<void> {
     this.#phase = 'leaving'
+    if (isFollowed) this.trials.stop()
     for (const link of this.#links.all()) {
       this.#leaving.add(link)
       link.write(isFollowed ? { type: 'leave', isFollowed } : { type: 'leave' })

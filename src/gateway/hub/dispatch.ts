@@ -260,6 +260,12 @@ export class Dispatch {
     if (client?.owner === link) client.line.begin(event)
   }
 
+  /** A worker was not lost by an event that it has begun, and it alone. */
+  outlive(link: BusinessLink, number: number, event: number): void {
+    const client = this.#options.clients.findNumber(number)
+    if (client?.owner === link) client.line.outlive(event)
+  }
+
   #afterAcknowledged(client: HubClient): void {
     this.#options.onRelieved(client)
     if (client.isClosed && client.line.size === 0) {

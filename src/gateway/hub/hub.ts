@@ -177,6 +177,9 @@ export class Hub {
       case 'begin':
         this.#dispatch.begin(link, record.client, record.event)
         return
+      case 'outlived':
+        this.#dispatch.outlive(link, record.client, record.event)
+        return
       case 'send':
       case 'request':
         link.write(this.answer(record))

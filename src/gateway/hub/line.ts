@@ -14,7 +14,7 @@ export interface ClientEvent {
   isRedelivered: boolean
   /** Workers that were lost while they had it, and may have been lost by it. */
   losses: number
-  /** Its worker has said that it begins it; only known of one that was lost with a worker before. */
+  /** Its worker has begun it, and may be lost by it; only known of one that was lost with a worker before. */
   isBegun: boolean
 }
 
@@ -125,8 +125,18 @@ export class Line {
 
   /** Its worker begins an event that was lost before; a number that it was not handed stands for nothing. */
   begin(number: number): void {
-    const event = this.#events.slice(0, this.#handedOver).find((handed) => handed.number === number)
+    const event = this.#findHandedOver(number)
     if (event) event.isBegun = true
+  }
+
+  /** It was tried alone, and its worker lives on: if that is lost later, it was not by this one. */
+  outlive(number: number): void {
+    const event = this.#findHandedOver(number)
+    if (event) event.isBegun = false
+  }
+
+  #findHandedOver(number: number): ClientEvent | undefined {
+    return this.#events.slice(0, this.#handedOver).find((handed) => handed.number === number)
   }
 
   /**

@@ -26,6 +26,8 @@ export type WireRecord =
   | { readonly type: 'ack'; readonly client: number; readonly event: number }
   /** An event with which a worker was lost before is begun: when this one is lost, too, it may be why. */
   | { readonly type: 'begin'; readonly client: number; readonly event: number }
+  /** It was begun alone, and this worker lives on: when that is lost later, it was not by this one. */
+  | { readonly type: 'outlived'; readonly client: number; readonly event: number }
   | { readonly type: 'send'; readonly request: number; readonly to: string; readonly data: Data }
   | { readonly type: 'sent'; readonly request: number; readonly delivery: Delivery }
   | { readonly type: 'request'; readonly request: number; readonly value: unknown; readonly data: Data | null }
@@ -69,6 +71,7 @@ const TYPES = [
   'ping',
   'pong',
   'begin',
+  'outlived',
 ] as const satisfies readonly WireRecord['type'][]
 const KINDS = ['connect', 'text', 'bytes', 'close'] as const satisfies readonly EventKind[]
 const DELIVERIES = ['sent', 'buffered', 'full', 'gone'] as const satisfies readonly Delivery[]
@@ -102,6 +105,7 @@ export function writeRecord(sink: Sink, record: WireRecord): number {
       return write(sink, { type: 'leave', small: record.isFollowed ? 1 : 0 })
     case 'ack':
     case 'begin':
+    case 'outlived':
       return write(sink, { type: record.type, first: record.client, second: record.event })
     case 'sent':
       return write(sink, { type: 'sent', first: record.request, small: DELIVERIES.indexOf(record.delivery) })
@@ -223,6 +227,7 @@ function recordOf(type: WireRecord['type'], packet: Buffer, places: Places): Wir
       return small === 1 ? { type, isFollowed: true } : { type }
     case 'ack':
     case 'begin':
+    case 'outlived':
       return { type, client: first, event: packet.readUInt32BE(at + 5) }
     case 'sent':
       return { type, request: first, delivery: known(DELIVERIES, small) }

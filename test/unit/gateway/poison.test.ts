@@ -18,6 +18,8 @@ const HARMLESS = Uint8Array.of(0)
 const POISON = Uint8Array.of(1)
 /** It is never handled to the end, and harms nobody. */
 const ENDLESS = Uint8Array.of(2)
+/** It is handled to the end after a while, and harms nobody. */
+const SLOW = Uint8Array.of(3)
 
 function is(event: Event, what: Uint8Array): boolean {
   return event.bytes[0] === what[0]
@@ -28,6 +30,9 @@ interface Held {
   readonly event: Event
   readonly link: Link
   phase: 'waits' | 'is tried' | 'may begin' | 'runs'
+  /** On the clock; one that is slow is not over before. */
+  overAt: number
+  onBegun(): boolean
   end(): void
 }
 
@@ -52,7 +57,14 @@ class Link implements BusinessLink {
   write(record: WireRecord): number {
     if (record.type === 'adopt') this.held.set(record.client, [])
     if (record.type === 'event')
-      this.held.get(record.client)?.push({ event: record, link: this, phase: 'waits', end: () => undefined })
+      this.held.get(record.client)?.push({
+        event: record,
+        link: this,
+        phase: 'waits',
+        overAt: 0,
+        onBegun: () => true,
+        end: () => undefined,
+      })
     return 0
   }
 
@@ -77,7 +89,7 @@ class Life {
   readonly random: Random
   readonly gateways: { dispatch: Dispatch; clients: Clients; come(): HubClient }[]
   readonly workers: Worker[] = []
-  /** The numbers of events that harm nobody. */
+  /** The numbers of events that harm nobody, and are handled to the end. */
   readonly said = new Map<HubClient, number[]>()
   readonly handled = new Map<HubClient, number[]>()
   readonly fatal: { client: HubClient; bytes: Uint8Array }[] = []
@@ -112,7 +124,7 @@ class Life {
   #push(dispatch: Dispatch, client: HubClient, bytes: Uint8Array): void {
     const number = (this.#lastNumbers.get(client) ?? 0) + 1
     this.#lastNumbers.set(client, number)
-    if (bytes === HARMLESS) this.said.get(client)?.push(number)
+    if (bytes === HARMLESS || bytes === SLOW) this.said.get(client)?.push(number)
     dispatch.push(client, 'text', bytes)
   }
 
@@ -140,7 +152,10 @@ class Life {
   /** Some event goes one step on. @returns false: there is nothing to do. */
   work(): boolean {
     const heads = this.workers.flatMap(({ links }) => links.flatMap((link) => link.heads))
-    const ready = heads.filter(({ phase, event }) => phase !== 'is tried' && !(phase === 'runs' && is(event, ENDLESS)))
+    const ready = heads.filter(({ phase, event, overAt }) => {
+      if (phase === 'runs') return !is(event, ENDLESS) && overAt <= Date.now()
+      return phase !== 'is tried'
+    })
     if (ready.length > 0) this.#advance(this.random.pick(ready))
     return ready.length > 0
   }
@@ -149,15 +164,15 @@ class Life {
     const { event, link } = held
     switch (held.phase) {
       case 'waits':
-        held.phase = event.losses === 0 ? 'runs' : 'is tried'
-        if (event.losses > 0)
-          held.end = link.worker.trials.enter(event.losses, () => {
-            held.phase = 'may begin'
-          })
+        if (event.losses === 0) this.#run(held)
+        else this.#try(held)
         return
       case 'may begin':
         link.dispatch.begin(link, event.client, event.event)
-        held.phase = 'runs'
+        held.onBegun()
+        this.#run(held)
+        // at once: one that ends its worker after longer than it is tried for is not found
+        if (is(event, POISON)) this.lose(link.worker)
         return
       case 'runs':
         if (is(event, POISON)) this.lose(link.worker)
@@ -168,6 +183,26 @@ class Life {
     }
   }
 
+  #try(held: Held): void {
+    const { event, link } = held
+    held.phase = 'is tried'
+    held.end = link.worker.trials.enter(event.losses, {
+      begin: (onBegun) => {
+        held.phase = 'may begin'
+        held.onBegun = onBegun
+      },
+      outlive: (onKnown) => {
+        link.dispatch.outlive(link, event.client, event.event)
+        onKnown()
+      },
+    })
+  }
+
+  #run(held: Held): void {
+    held.phase = 'runs'
+    if (is(held.event, SLOW)) held.overAt = Date.now() + this.random.int(15_000, 60_000)
+  }
+
   #settle({ event, link, end }: Held): void {
     link.held.get(event.client)?.shift()
     const client = [...link.clients].find(({ number }) => number === event.client) as HubClient
@@ -176,13 +211,30 @@ class Life {
     end()
   }
 
+  /** Clients that wait, and not for one that is never handled. */
+  get stuck(): number[] {
+    const waiting = [...this.said.keys()].filter(({ line }) => line.size > 0)
+    return waiting.filter(({ owner, number }) => !isEndless(owner as Link, number)).map(({ number }) => number)
+  }
+
   /** Until nothing is left to do. */
   settle(): void {
     while (this.work());
   }
+
+  /** And the clock goes on meanwhile. */
+  outlast(ms: number): void {
+    for (let second = 0; second < ms; second += 1_000) {
+      this.settle()
+      vi.advanceTimersByTime(1_000)
+    }
+    this.settle()
+  }
 }
 
-beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] }))
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'Date'] })
+})
 afterEach(() => void vi.useRealTimers())
 
 const SEEDS = Array.from({ length: 100 }, (_, index) => index + 1)
@@ -212,6 +264,26 @@ describe.each([
     expect([...life.handled]).toEqual([...life.said])
   })
 
+  it.each(SEEDS)('nor any message that takes a minute, or for ever, seed %i', (seed) => {
+    const life = new Life(seed, counts)
+    populate(life)
+    for (let bad = 1; bad <= 3; bad++) {
+      life.say(POISON)
+      for (let step = 0; step < 300; step++) {
+        const what = life.random.next()
+        if (what < 0.003) life.say(ENDLESS)
+        else if (what < 0.04) life.say(SLOW)
+        else if (what < 0.4) life.say()
+        else if (what < 0.42) vi.advanceTimersByTime(life.random.int(1, 12_000))
+        else life.work()
+      }
+      life.outlast(600_000)
+    }
+    expect(life.fatal.filter(({ bytes }) => bytes !== POISON).map(({ bytes }) => bytes)).toEqual([])
+    expect(life.losses).toBe(3 * life.fatal.length)
+    expect(life.stuck).toEqual([])
+  })
+
   it.each(SEEDS)(
     'any number of them, beside messages that are never handled, costs three workers each at most, seed %i',
     (seed) => {
@@ -235,8 +307,7 @@ describe.each([
       }
       expect(life.losses).toBeLessThanOrEqual(3 * bad)
       expect(life.losses).toBeGreaterThan(0)
-      const left = [...life.said.keys()].filter(({ line }) => line.size > 0)
-      expect(left.filter(({ owner, number }) => !isEndless(owner as Link, number))).toEqual([])
+      expect(life.stuck).toEqual([])
     },
   )
 })

@@ -53,6 +53,7 @@ function randomRecord(random: Random): WireRecord {
     () => ({ type: 'pong' }),
     () => ({ type: 'ack', client: number(), event: number() }),
     () => ({ type: 'begin', client: number(), event: number() }),
+    () => ({ type: 'outlived', client: number(), event: number() }),
     () => ({ type: 'send', request: number(), to: 'gateway.client', data: data() }),
     () => ({ type: 'sent', request: number(), delivery: random.pick(['sent', 'buffered', 'full', 'gone']) }),
     () => ({ type: 'request', request: number(), value: value(), data: chance ? null : data() }),

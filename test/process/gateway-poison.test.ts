@@ -7,6 +7,7 @@ import { FrameClient } from '../helpers/frames.ts'
 import {
   answeringApp,
   expectHandledInOrder,
+  figuresOf,
   gatewayStart,
   handledIn,
   linesOf,
@@ -16,9 +17,9 @@ import {
 } from '../helpers/gateways.ts'
 import { Project, type Running } from '../helpers/project.ts'
 
-/** Each worker that was lost; those that are asked to leave are none. */
-function lostIn({ log }: Project): number {
-  return log.match(/ business\/\d+ \(pid \d+\) left (with code|by) /g)?.length ?? 0
+/** The pid of each worker that was lost; those that are asked to leave are none. */
+function lostIn({ log }: Project): string[] {
+  return [...log.matchAll(/ business\/\d+ \(pid (\d+)\) left (?:with code|by) /g)].map(([, pid = '']) => pid)
 }
 
 async function start(
@@ -39,7 +40,7 @@ it.each([
 ])(
   '%s: the message is dropped after three workers, and all others are handled and answered, in order',
   async (_, deed, business) => {
-    const app = answeringApp(`if (what === 'die') { note('attempts.txt', attempts); ${deed} }`)
+    const app = answeringApp(`if (what === 'die') { note('attempts.txt', attempts, process.pid); ${deed} }`)
     const { project, running } = await start(app, business)
     const swarm = await openSwarm(project, { clients: 60, messagesPerSecond: 200, isLossy: true })
     swarm.speak()
@@ -47,7 +48,8 @@ it.each([
     const [bad] = swarm.clients
     bad?.say('die')
     for (let message = 0; message < 5; message++) bad?.say()
-    await says(project, { fatal: 1 })
+    // three that hang are missed, ended and replaced, one after the other
+    await expect.poll(() => figuresOf(project), { timeout: 120_000 }).toMatchObject({ fatal: 1 })
     await swarm.more(100)
     await swarm.quiet()
     expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 60 } })
@@ -55,9 +57,14 @@ it.each([
     expect(again).toBeGreaterThanOrEqual(2)
     const sent = swarm.clients.reduce((sum, client) => sum + client.sent, 0)
     expect(swarm.answers - swarm.repeats).toBe(sent - 1)
-    expect(linesOf(project, 'attempts.txt').flat()).toEqual(['1', '2', '3'])
+    const attempts = linesOf(project, 'attempts.txt')
+    expect(attempts.map(([attempt]) => attempt)).toEqual(['1', '2', '3'])
     await says(project, { fatal: 1, dropped: 0, queued: 0, handedOver: 0 })
-    expect(lostIn(project)).toBe(3)
+    const guilty = attempts.map(([, pid]) => pid)
+    const lost = lostIn(project)
+    // a busy machine may stall others for as long as one that hangs
+    if ('hangTimeoutMs' in business) expect(lost).toEqual(expect.arrayContaining(guilty))
+    else expect(lost).toEqual(guilty)
     await running.line(
       /^shiftwork: a message of client \S+ is dropped \(\d+ bytes\): 3 business workers were lost in its onMessage$/m,
     )
@@ -91,7 +98,7 @@ it('a client whose onConnect ends workers is sent away after three, and its mess
   other.send('all the same')
   expect(await other.text()).toBe('heard all the same')
   await running.line(/^shiftwork: client \S+ is sent away: 3 business workers were lost in its onConnect$/m)
-  expect(lostIn(project)).toBe(3)
+  expect(lostIn(project)).toHaveLength(3)
   expect(linesOf(project, 'events.txt').map((words) => words.join(' '))).toEqual(['close', 'message all the same'])
 
   const last = await FrameClient.open(target)
@@ -100,5 +107,5 @@ it('a client whose onConnect ends workers is sent away after three, and its mess
   last.close()
   await says(project, { fatal: 2, clients: 1, queued: 0, handedOver: 0 })
   await running.line(/^shiftwork: onClose of client \S+ is not called again: 3 business workers were lost in it$/m)
-  expect(lostIn(project)).toBe(6)
+  expect(lostIn(project)).toHaveLength(6)
 })

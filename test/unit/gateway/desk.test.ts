@@ -129,7 +129,20 @@ it('a client that is handed on while it leaves is not its own any more: when the
   expect(gone).toEqual(['fake.3'])
 })
 
+/** Hands it a message with which so many workers were lost. */
+function suspect(gateway: FakeGateway, client: number, losses: number): void {
+  const bytes = new Uint8Array()
+  gateway.say({ type: 'event', client, event: 2, kind: 'text', isRedelivered: losses > 0, losses, bytes })
+}
+
+/** Its answers are read, and what they lead to is said. */
+async function quiet(): Promise<void> {
+  for (let turns = 0; turns < 20; turns++) await turn()
+}
+
 it('an event with which others were lost is not begun before its gateway knows that, and one that has cost two is alone', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
   const begun: [string, number][] = []
   const settle: (() => void)[] = []
   const hooks: Partial<ClientHooks> = {
@@ -140,17 +153,13 @@ it('an event with which others were lost is not begun before its gateway knows t
   }
   const { gateway } = await serve(hooks)
   const announced = (): unknown[] => gateway.said.filter(({ type }) => type === 'begin')
-  const quiet = async (): Promise<void> => {
-    for (let turns = 0; turns < 20; turns++) await turn()
-  }
   for (const [client, losses] of [
     [1, 1],
     [2, 2],
     [3, 0],
   ] as const) {
     gateway.give(client)
-    const bytes = new Uint8Array()
-    gateway.say({ type: 'event', client, event: 2, kind: 'text', isRedelivered: losses > 0, losses, bytes })
+    suspect(gateway, client, losses)
   }
   await gateway.until('ping')
   await quiet()
@@ -175,33 +184,80 @@ it('what was to be tried when the link was lost is left to others, and holds up 
   const begun: string[] = []
   const { gateway, desk } = await serve({ onMessage: (client: Client) => void begun.push(client.id) })
   gateway.give(1)
-  gateway.say({
-    type: 'event',
-    client: 1,
-    event: 2,
-    kind: 'text',
-    isRedelivered: true,
-    losses: 2,
-    bytes: new Uint8Array(),
-  })
+  suspect(gateway, 1, 2)
   await gateway.until('begin')
   gateway.cut()
   const hasCome = (): boolean => gateway.said.filter(({ type }) => type === 'serve').length === 2
   while (!hasCome()) await turn()
   gateway.give(2)
-  gateway.say({
-    type: 'event',
-    client: 2,
-    event: 2,
-    kind: 'text',
-    isRedelivered: true,
-    losses: 2,
-    bytes: new Uint8Array(),
-  })
+  suspect(gateway, 2, 2)
   while (gateway.said.filter(({ type }) => type === 'ping').length < 2) await turn()
   gateway.say({ type: 'pong' })
   while (begun.length < 1) await turn()
   expect({ begun, clients: desk.figures()['clients'] }).toEqual({ begun: ['fake.2'], clients: 1 })
+})
+
+/** A worker with two messages that were lost with two others, of which it has begun the first one, and never ends it. */
+async function tryOne(): Promise<{ desk: Desk; gateway: FakeGateway; begun: string[]; answer(): Promise<void> }> {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const begun: string[] = []
+  const hooks: Partial<ClientHooks> = {
+    onMessage: (client: Client) => new Promise(() => void begun.push(client.id)),
+  }
+  const { desk, gateway } = await serve(hooks)
+  for (const client of [1, 2]) {
+    gateway.give(client)
+    suspect(gateway, client, 2)
+  }
+  let answered = 0
+  const pings = (): number => gateway.said.filter(({ type }) => type === 'ping').length
+  const answer = async (): Promise<void> => {
+    while (pings() === answered) await turn()
+    answered++
+    gateway.say({ type: 'pong' })
+    await quiet()
+  }
+  return { desk, gateway, begun, answer }
+}
+
+it('one that is tried alone for long holds up others no more, once its gateway knows that no worker is lost by it', async () => {
+  const { gateway, begun, answer } = await tryOne()
+  const told = (): unknown[] => gateway.said.filter(({ type }) => type === 'begin' || type === 'outlived')
+  vi.advanceTimersByTime(10_000)
+  await answer()
+  vi.advanceTimersByTime(2_999)
+  await quiet()
+  expect(told()).toEqual([{ type: 'begin', client: 1, event: 2 }])
+  vi.advanceTimersByTime(1)
+  await quiet()
+  expect(told().slice(1)).toEqual([{ type: 'outlived', client: 1, event: 2 }])
+  await answer()
+  expect(told().slice(2)).toEqual([{ type: 'begin', client: 2, event: 2 }])
+  await answer()
+  expect(begun).toEqual(['fake.1', 'fake.2'])
+})
+
+it('a worker that is about to end begins none of them any more, and does not clear the one that it has begun', async () => {
+  const { desk, gateway, begun, answer } = await tryOne()
+  await answer()
+  void desk.drain({ isFollowed: true })
+  vi.advanceTimersByTime(10_000)
+  await quiet()
+  expect(gateway.said.slice(-1)).toEqual([{ type: 'leave', isFollowed: true }])
+  expect(begun).toEqual(['fake.1'])
+})
+
+it('nor one that it has announced: its gateway is told that it is not begun', async () => {
+  const { desk, gateway, begun, answer } = await tryOne()
+  await gateway.until('begin')
+  void desk.drain({ isFollowed: true })
+  await answer()
+  expect(gateway.said.slice(-3, -1)).toEqual([
+    { type: 'leave', isFollowed: true },
+    { type: 'outlived', client: 1, event: 2 },
+  ])
+  expect(begun).toEqual([])
 })
 
 it('a worker that was frozen for long handles nothing before its gateway has said that it still has its clients', async () => {

@@ -100,6 +100,16 @@ describe('events with which a worker was lost', () => {
     for (let round = 0; round < 10; round++) expect(loseAgain(line, { begun: false })).toEqual([1])
   })
 
+  it('are kept when those that begin them outlive them, however many are lost later', () => {
+    const line = lost()
+    for (let round = 0; round < 10; round++) {
+      const number = line.handOver()?.number ?? 0
+      line.begin(number)
+      line.outlive(number)
+      expect(line.takeBack({ wasLost: true })).toEqual([])
+    }
+  })
+
   it('are kept when those that begin them leave in order', () => {
     const line = lost()
     for (let round = 0; round < 10; round++) {

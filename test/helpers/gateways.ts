@@ -141,7 +141,7 @@ export async function says(project: Project, figures: Figures): Promise<Figures>
     told = await figuresOf(project)
     return told
   }
-  await expect.poll(look, { timeout: 30_000 }).toMatchObject(figures)
+  await expect.poll(look, { timeout: 120_000 }).toMatchObject(figures)
   return told
 }
 

@@ -13,7 +13,7 @@ import type { Trials } from './trials.ts'
 export interface EventInfo {
   /** Another worker was given it before, and has not acknowledged it: it may have been handled, or a part of it. */
   readonly redelivered: boolean
-  /** 1, and one more for each worker that was lost with it: killed, crashed, or hung. After the third it is dropped. */
+  /** 1, and one more for each worker that was lost with it: killed, crashed, or hung. After the sixth it is dropped. */
   readonly attempts: number
 }
 

@@ -18,8 +18,11 @@ export interface ClientEvent {
   isBegun: boolean
 }
 
-/** An event with which so many workers were lost is given to no other. */
-const MAX_LOSSES = 3
+/**
+ * An event with which so many workers were lost is given to no other. High, since kills from outside count as
+ * well, and must not cost a message that does no harm.
+ */
+const MAX_LOSSES = 6
 
 /** What an event costs beside its bytes. */
 const OVERHEAD_BYTES = 64

@@ -58,7 +58,7 @@ export class FakeLink implements BusinessLink {
 }
 
 /** With so many workers an event is lost at most. */
-const MAX_LOSSES = 3
+const MAX_LOSSES = 6
 
 /** turned away: nobody could handle that its client had come. */
 type Fate = 'waiting' | 'acknowledged' | 'dropped' | 'lost' | 'given up' | 'fatal' | 'turned away'

@@ -249,7 +249,7 @@ describe.each([
     for (const gateway of life.gateways) for (let count = 0; count < 12; count++) gateway.come()
   }
 
-  it.each(SEEDS)('one bad message at a time costs three workers, and no other message of anybody, seed %i', (seed) => {
+  it.each(SEEDS)('one bad message at a time costs six workers, and no other message of anybody, seed %i', (seed) => {
     const life = new Life(seed, counts)
     populate(life)
     for (let bad = 1; bad <= 3; bad++) {
@@ -258,7 +258,7 @@ describe.each([
         if (life.random.chance(0.4)) life.say()
         else life.work()
       life.settle()
-      expect(life.losses).toBe(3 * bad)
+      expect(life.losses).toBe(6 * bad)
     }
     expect(life.fatal.map(({ bytes }) => bytes)).toEqual([POISON, POISON, POISON])
     expect([...life.handled]).toEqual([...life.said])
@@ -280,12 +280,12 @@ describe.each([
       life.outlast(600_000)
     }
     expect(life.fatal.filter(({ bytes }) => bytes !== POISON).map(({ bytes }) => bytes)).toEqual([])
-    expect(life.losses).toBe(3 * life.fatal.length)
+    expect(life.losses).toBe(6 * life.fatal.length)
     expect(life.stuck).toEqual([])
   })
 
   it.each(SEEDS)(
-    'any number of them, beside messages that are never handled, costs three workers each at most, seed %i',
+    'any number of them, beside messages that are never handled, costs six workers each at most, seed %i',
     (seed) => {
       const life = new Life(seed, counts)
       populate(life)
@@ -305,7 +305,7 @@ describe.each([
         life.settle()
         vi.advanceTimersByTime(10_000)
       }
-      expect(life.losses).toBeLessThanOrEqual(3 * bad)
+      expect(life.losses).toBeLessThanOrEqual(6 * bad)
       expect(life.losses).toBeGreaterThan(0)
       expect(life.stuck).toEqual([])
     },

@@ -1,34 +1,13 @@
 /** The start file's path and the loader for it, with real directories and links. */
-import { mkdirSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, realpathSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from 'vitest'
 import { absoluteStartFile, loaderArgs, missingLoader, throughLink } from '../../../src/os/startfile.ts'
+import { releases, write } from '../releases.ts'
 import { temporaryDirectory } from '../tempdir.ts'
 
 const stripsTypes = 'typescript' in process.features && Boolean(process.features.typescript)
-
-function write(path: string, text = ''): void {
-  mkdirSync(join(path, '..'), { recursive: true })
-  writeFileSync(path, text)
-}
-
-/** `releases/one`, `releases/two`, and `current`, which leads to one of them. */
-function releases(): { root: string; current: string; one: string; two: string; switchTo(release: string): void } {
-  const root = temporaryDirectory()
-  const [one, two, current] = [join(root, 'releases/one'), join(root, 'releases/two'), join(root, 'current')]
-  for (const release of [one, two]) {
-    write(join(release, 'src/start.ts'))
-    write(join(release, 'dist/worker/main.js'))
-    write(join(release, 'package.json'), '{"name":"app"}')
-  }
-  const switchTo = (release: string): void => {
-    rmSync(current, { force: true })
-    symlinkSync(release, current)
-  }
-  switchTo(one)
-  return { root, current, one, two, switchTo }
-}
 
 describe('absoluteStartFile', () => {
   it.each([

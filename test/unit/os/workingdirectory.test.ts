@@ -1,31 +1,14 @@
 /** The directory in which processes begin, with real directories and links. */
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { lostDirectory, presentDirectory, workingDirectories } from '../../../src/os/workingdirectory.ts'
-import { temporaryDirectory } from '../tempdir.ts'
-
-/** `releases/one` and `releases/two`, of one package, and `current`, which leads to one of them. */
-function releases(): { root: string; current: string; one: string; two: string; switchTo(release: string): void } {
-  const root = temporaryDirectory()
-  const [one, two, current] = [join(root, 'releases/one'), join(root, 'releases/two'), join(root, 'current')]
-  for (const release of [one, two]) {
-    mkdirSync(join(release, 'src'), { recursive: true })
-    writeFileSync(join(release, 'src/start.js'), '')
-    writeFileSync(join(release, 'package.json'), '{"name":"app"}')
-  }
-  const switchTo = (release: string): void => {
-    rmSync(current, { force: true })
-    symlinkSync(release, current)
-  }
-  switchTo(one)
-  return { root, current, one, two, switchTo }
-}
+import { releases } from '../releases.ts'
 
 describe('workingDirectories', () => {
   it('begins with the release by the name of its link, for whoever is inside and has named the start file so', () => {
     const { current, one } = releases()
-    const startFile = join(current, 'src/start.js')
+    const startFile = join(current, 'src/start.ts')
     const expected = [current, one, join(current, 'src')]
     for (const pwd of [undefined, one, current]) expect(workingDirectories(one, pwd, startFile)).toEqual(expected)
     expect(workingDirectories(join(one, 'src'), undefined, startFile)[0]).toBe(join(current, 'src'))
@@ -34,24 +17,24 @@ describe('workingDirectories', () => {
   it('begins with the release of now for a shell that came before the link was switched', () => {
     const { current, one, two, switchTo } = releases()
     switchTo(two)
-    expect(workingDirectories(one, current, join(current, 'src/start.js'))[0]).toBe(current)
+    expect(workingDirectories(one, current, join(current, 'src/start.ts'))[0]).toBe(current)
   })
 
   it('begins with where the process is, when that is none of the release', () => {
     const { root, current } = releases()
-    const startFile = join(current, 'src/start.js')
+    const startFile = join(current, 'src/start.ts')
     expect(workingDirectories(root, root, startFile)).toEqual([root, join(current, 'src')])
     expect(workingDirectories('/', undefined, startFile)[0]).toBe('/')
   })
 
   it('minds no PWD that leads elsewhere', () => {
     const { root, one } = releases()
-    expect(workingDirectories(one, root, join(one, 'src/start.js'))[0]).toBe(one)
+    expect(workingDirectories(one, root, join(one, 'src/start.ts'))[0]).toBe(one)
   })
 
   it('names each directory once', () => {
     const { one } = releases()
-    expect(workingDirectories(join(one, 'src'), undefined, join(one, 'src/start.js'))).toEqual([join(one, 'src')])
+    expect(workingDirectories(join(one, 'src'), undefined, join(one, 'src/start.ts'))).toEqual([join(one, 'src')])
   })
 })
 

@@ -25,6 +25,8 @@ export function demandHook(owner: string, hooks: Readonly<Record<string, unknown
   })
 }
 
+const HOOK = /^on[A-Z]/
+
 /** Whose properties those are, for people. */
 export interface Owner {
   /** Its class. */
@@ -48,16 +50,22 @@ export function checkProperties(subject: object, owner: Owner): void {
  */
 export function checkHookNames(subject: object, owner: Owner): void {
   for (const [name, value] of Object.entries(subject))
-    if (isHookName(name) && typeof value === 'function' && !owner.known.has(name)) refuse(name, owner)
+    if (isHookName(name, owner) && typeof value === 'function' && !owner.known.has(name)) refuse(name, owner)
 }
 
-function isHookName(name: string): boolean {
-  return /^on[A-Z]/.test(name)
+/** Written as one, or as a known one but for its capitals; `once` and `onlineUsers` are words. */
+function isHookName(name: string, { known }: Pick<Owner, 'known'>): boolean {
+  return HOOK.test(name) || hooksIn(known).some((hook) => hook.toLowerCase() === name.toLowerCase())
 }
 
-function refuse(name: string, { name: owner, known, constructed, elsewhere }: Owner): never {
-  const hooks = [...known].filter(isHookName).join(', ')
-  if (isHookName(name))
+function hooksIn(known: ReadonlySet<string>): string[] {
+  return [...known].filter((name) => HOOK.test(name))
+}
+
+function refuse(name: string, described: Owner): never {
+  const { name: owner, known, constructed, elsewhere } = described
+  const hooks = hooksIn(known).join(', ')
+  if (isHookName(name, described))
     throw new ShiftworkError('ERR_OPTION', `${owner}: ${name} is no hook of it`, {
       hint: `Its hooks are ${hooks}. ${elsewhere}`,
     })

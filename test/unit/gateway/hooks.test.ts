@@ -17,9 +17,12 @@ describe('hooks', () => {
   it('have names that are known, whoever sets them, and properties of the user are his own in a worker', () => {
     const owner: Owner = { name: 'B', known: new Set(['onMessage', 'worker']), constructed: 'new B()', elsewhere: '' }
     expect(() => checkProperties({ worker: 1, onMessage: null }, owner)).not.toThrow()
-    expect(() => checkHookNames({ worker: 1, onMessage: work, database: work, once: 1, on: 1 }, owner)).not.toThrow()
+    expect(() =>
+      checkHookNames({ worker: 1, onMessage: work, database: work, once: work, on: 1, onlineUsers: work }, owner),
+    ).not.toThrow()
     for (const check of [checkProperties, checkHookNames])
-      expect(() => check({ onMesage: work }, owner)).toThrow('B: onMesage is no hook of it')
+      for (const name of ['onMesage', 'onmessage'])
+        expect(() => check({ [name]: work }, owner)).toThrow(`B: ${name} is no hook of it`)
     expect(() => checkProperties({ name: 'b' }, owner)).toThrow('B: name is no property of it')
   })
 

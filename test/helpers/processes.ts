@@ -48,16 +48,6 @@ export function readRow(pid: number): Row | null {
   }
 }
 
-/** What it holds in memory, in bytes; 0: it is gone. */
-export function rssOf(pid: number): number {
-  try {
-    return 1024 * Number(/^VmRSS:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
-  } catch {
-    // gone
-    return 0
-  }
-}
-
 export function isAlive(pid: number): boolean {
   return readRow(pid) !== null
 }

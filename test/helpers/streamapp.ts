@@ -167,7 +167,8 @@ export function serve(worker, isBytes) {
         connection.pipe(of)
         return void of.pipe(connection)
       default:
-        note(connection, 'heard ' + text.slice(0, 20))
+        // a copy: a slice would keep the whole message in memory
+        note(connection, 'heard ' + Buffer.from(text.slice(0, 20)).toString())
         return void answer(text)
     }
   }

@@ -3,18 +3,19 @@ import { connect, type Socket } from 'node:net'
 import { expect, it, onTestFinished } from 'vitest'
 import { freeze, thaw } from '../helpers/faults.ts'
 import { ask, GatewayFleet, type Outcome } from '../helpers/gatewayfleet.ts'
-import { rssOf } from '../helpers/processes.ts'
+import { HELD, heldBytesOf } from '../helpers/held.ts'
 
 const MIB = 1024 * 1024
 /** How long much of something takes is the machine's business. */
 const PATIENT = { business: { deadlineMs: 60_000 }, client: { deadlineMs: 60_000 } }
-const ONE_GATEWAY = "new Gateway('text://127.0.0.1:0', { name: 'gateway' })"
+const ONE_GATEWAY = `${HELD}new Gateway('text://127.0.0.1:0', { name: 'gateway' })`
 
 it('a client that does not read costs what its buffer may hold, and nobody else anything', async () => {
   const fleet = await GatewayFleet.start({ ...PATIENT, gateways: ONE_GATEWAY })
   const [deaf, other] = [await fleet.come(), await fleet.come()]
   const pids = [...(await fleet.project.pids('gateway')), ...(await fleet.project.pids('business'))]
-  const before = pids.map(rssOf)
+  const held = (): Promise<number[]> => Promise.all(pids.map((pid) => heldBytesOf(fleet.project, pid)))
+  const before = await held()
   deaf.lines.socket.pause()
   const told: unknown[] = []
   for (let count = 0; told.at(-1) !== 'full'; count++) {
@@ -30,7 +31,8 @@ it('a client that does not read costs what its buffer may hold, and nobody else 
   }
   expect(await ask(fleet.web, 'sendToAll', 'to all')).toEqual({ sent: 1, buffered: 0, full: 1, missing: [] })
   expect(await other.heard()).toEqual(['to all'])
-  for (const [index, pid] of pids.entries()) expect(rssOf(pid) - (before[index] as number)).toBeLessThan(80 * MIB)
+  for (const [index, bytes] of (await held()).entries())
+    expect(bytes - (before[index] as number)).toBeLessThan(20 * MIB)
 
   const promised = told.slice(0, -1).map((_, count) => `${count}`)
   deaf.lines.socket.resume()
@@ -149,6 +151,7 @@ it('a command carries 32 MiB, and not a byte more; what is refused has not begun
     expect(await caller.try('sendToAll', 'x', { exclude })).toMatchObject(tooMuch)
     expect(await caller.try('sendTo', `${guest.id}${'x'.repeat(1000)}`, 'x')).toEqual({ value: 'gone' })
     expect(await ask(caller, 'sendTo', guest.id, `after all by ${caller.name}`)).toBe('sent')
+    await guest.lines.line((line) => line.startsWith('after all'))
   }
   expect(await guest.heard()).toHaveLength(4)
 })
@@ -210,13 +213,13 @@ it('what is said to a frozen gateway is bounded: beyond 64 MiB it is refused at 
   const [web = 0] = await project.pids('web')
   expect(await ask(fleet.web, 'count')).toBe(1)
   await freeze(project, pid)
-  const before = rssOf(web)
+  const before = await heldBytesOf(project, web)
   const asking = ask(fleet.web, 'many', 200, 'sendTo', guest.id, { repeat: MIB }, { deadlineMs: 1_500 })
   const told = (await asking) as Record<string, number>
   expect(Object.keys(told).sort()).toEqual(['ERR_NO_ANSWER', 'ERR_SEND_BUFFER_FULL'])
   expect(told['ERR_NO_ANSWER']).toBeLessThan(70)
   expect((told['ERR_NO_ANSWER'] ?? 0) + (told['ERR_SEND_BUFFER_FULL'] ?? 0)).toBe(200)
-  expect(rssOf(web) - before).toBeLessThan(160 * MIB)
+  expect((await heldBytesOf(project, web)) - before).toBeLessThan(80 * MIB)
   await thaw(project, pid)
   await expect.poll((): Promise<Outcome> => fleet.web.try('count'), { timeout: 20_000 }).toEqual({ value: 1 })
   // what the gateway could keep for its client may fill its buffer for a while

@@ -7,7 +7,8 @@ import { Outbox } from '../../src/gateway/wire/packets.ts'
 import { type WireRecord, writeRecord } from '../../src/gateway/wire/records.ts'
 import { freeze, signal, thaw } from '../helpers/faults.ts'
 import { ask, type Caller, GatewayFleet, type Guest, type Outcome } from '../helpers/gatewayfleet.ts'
-import { rssOf, until } from '../helpers/processes.ts'
+import { HELD, heldBytesOf } from '../helpers/held.ts'
+import { until } from '../helpers/processes.ts'
 
 it('the clients of a killed gateway are gone at once on every side, and its successor is found, with ids of its own', async () => {
   const fleet = await GatewayFleet.start()
@@ -208,12 +209,12 @@ it('who talks nonsense at the socket of a gateway is sent away, logged once, and
 })
 
 it('a hundred links that say nothing, or half of something, cost little and are in nobody’s way', async () => {
-  const fleet = await GatewayFleet.start({ gateways: "new Gateway('text://127.0.0.1:0', { name: 'gateway' })" })
+  const fleet = await GatewayFleet.start({ gateways: `${HELD}new Gateway('text://127.0.0.1:0', { name: 'gateway' })` })
   const guest = await fleet.come()
   const [path = ''] = socketsIn(fleet)
   const [pid = 0] = await fleet.project.pids('gateway')
   await ask(fleet.web, 'sendToAll', 'warm')
-  const before = rssOf(pid)
+  const before = await heldBytesOf(fleet.project, pid)
   const half = Buffer.concat([head(60 * 1024), Buffer.alloc(59 * 1024)])
   const links = await Promise.all(Array.from({ length: 100 }, () => openLink(path)))
   for (const [index, { socket }] of links.entries()) {
@@ -223,7 +224,7 @@ it('a hundred links that say nothing, or half of something, cost little and are 
   }
   for (let count = 0; count < 100; count++) expect(await ask(fleet.web, 'sendTo', guest.id, `${count}`)).toBe('sent')
   expect((await guest.heard()).slice(1)).toEqual(Array.from({ length: 100 }, (_, count) => `${count}`))
-  expect(rssOf(pid) - before).toBeLessThan(64 * 1024 * 1024)
+  expect((await heldBytesOf(fleet.project, pid)) - before).toBeLessThan(16 * 1024 * 1024)
   // none of them says that it serves: none is given a client
   const another = await fleet.come()
   expect(await ask(fleet.web, 'sendTo', another.id, 'hello')).toBe('sent')
@@ -264,11 +265,11 @@ it('what is no gateway, where gateways are looked for, is named as missing; what
 })
 
 it('who asks and never listens is cut off, and the gateway serves on', async () => {
-  const fleet = await GatewayFleet.start({ gateways: "new Gateway('text://127.0.0.1:0', { name: 'gateway' })" })
+  const fleet = await GatewayFleet.start({ gateways: `${HELD}new Gateway('text://127.0.0.1:0', { name: 'gateway' })` })
   const guest = await fleet.come()
   const [pid = 0] = await fleet.project.pids('gateway')
   await ask(fleet.web, 'setSession', guest.id, { much: 'x'.repeat(15_000) })
-  const before = rssOf(pid)
+  const before = await heldBytesOf(fleet.project, pid)
   const { socket, closed } = await openLink(socketsIn(fleet)[0] ?? '')
   socket.pause()
   const info: WireRecord = { type: 'request', request: 1, value: { do: 'info', client: guest.id }, data: null }
@@ -281,7 +282,7 @@ it('who asks and never listens is cut off, and the gateway serves on', async () 
   clearInterval(flood)
   socket.destroy()
   await closed
-  expect(rssOf(pid) - before).toBeLessThan(220 * 1024 * 1024)
+  expect((await heldBytesOf(fleet.project, pid)) - before).toBeLessThan(16 * 1024 * 1024)
   expect(await ask(fleet.web, 'sendTo', guest.id, 'hello')).toBe('sent')
   expect(await guest.heard()).toEqual(['hello'])
 })

@@ -17,8 +17,9 @@ import {
   startFleet,
   untilLinked,
 } from '../helpers/gateways.ts'
+import { HELD, heldBytesOf } from '../helpers/held.ts'
 import { LineClient } from '../helpers/lines.ts'
-import { rssOf, until } from '../helpers/processes.ts'
+import { until } from '../helpers/processes.ts'
 import { Project, type Running } from '../helpers/project.ts'
 import { Swarm } from '../helpers/swarm.ts'
 
@@ -33,7 +34,7 @@ class Apart {
 
   static async start(queue: Record<string, unknown> = {}, listen?: string): Promise<Apart> {
     const files = {
-      'start.js': gatewayAlone({ queue }, listen),
+      'start.js': HELD + gatewayAlone({ queue }, listen),
       'business.js': businessStart(),
       'app.js': answeringApp(),
     }
@@ -125,14 +126,13 @@ describe('more than the gateway keeps', () => {
     const [client] = swarm.clients
     const filler = 'x'.repeat(20_000)
     const [pid = 0] = await apart.project.pids('gateway')
-    const before = rssOf(pid)
-    expect(before).toBeGreaterThan(0)
+    const before = await heldBytesOf(apart.project, pid)
     for (let number = 0; number < 2_000; number++) client?.say(filler)
     await apart.says({ paused: 1 })
     const { queued } = await figuresOf(apart.project)
     expect(queued).toBeLessThan(75)
     expect(client?.stalledBytes).toBeGreaterThan(20_000_000)
-    expect(rssOf(pid) - before).toBeLessThan(20_000_000)
+    expect((await heldBytesOf(apart.project, pid)) - before).toBeLessThan(4_000_000)
     await apart.startBusiness()
     await expectAllAnswered(apart.project, swarm)
     await apart.says({ queued: 0, handedOver: 0, dropped: 0, paused: 0 })

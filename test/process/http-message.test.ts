@@ -1,6 +1,7 @@
 /** `onMessage` over HTTP: what a handler can ask of a request, in which order requests are handled, what `send` says. */
 import { expect, it } from 'vitest'
 import { type Answer, Client, get } from '../helpers/client.ts'
+import { HELD } from '../helpers/held.ts'
 import { startWeb } from '../helpers/web.ts'
 
 // ---- cookies and forms ---------------------------------------------------------------------------------------------
@@ -327,7 +328,7 @@ worker.onRequest = (request, response) => { void reply(request.url, (text) => re
 it.each(['message', 'request'] as const)(
   'C10 %s: requests without end behind one that is held are not read without end',
   async (style) => {
-    const { running, target } = await startWeb(`
+    const { running, target } = await startWeb(`${HELD}
 let handled = 0
 let release = null
 const reply = async (path, send) => {
@@ -336,13 +337,13 @@ const reply = async (path, send) => {
     await new Promise((resolve) => { release = resolve })
   }
   if (path === '/release') release()
-  if (path === '/rss') return send(String(process.memoryUsage().rss))
+  if (path === '/held-bytes') return send(String(heldBytes()))
   if (path === '/x') handled++
   send(path === '/count' ? String(handled) : path)
 }
 ${HOLDS[style]}`)
     const ask = async (path: string): Promise<number> => Number((await get(target, path)).body)
-    const before = await ask('/rss')
+    const before = await ask('/held-bytes')
     const client = await Client.open(target)
     client.send({ path: '/held' })
     await running.line(/^hook held$/m)
@@ -355,7 +356,7 @@ ${HOLDS[style]}`)
       for (let round = 0; round < 100; round++) await ask('/count')
     }
     expect(left).toBeGreaterThan(10_000_000)
-    expect((await ask('/rss')) - before).toBeLessThan(60_000_000)
+    expect((await ask('/held-bytes')) - before).toBeLessThan(20_000_000)
     // and it goes on where it has stopped
     await get(target, '/release')
     expect((await client.answer()).body).toBe('/held')

@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { makeCertificate } from '../helpers/certificate.ts'
 import type { Target } from '../helpers/client.ts'
+import { HELD, heldBytesOf } from '../helpers/held.ts'
 import { Peer } from '../helpers/peer.ts'
 import { until } from '../helpers/processes.ts'
 import { Project, type Running } from '../helpers/project.ts'
@@ -53,7 +54,7 @@ describe.each(SPEECHES)('$name', (speech) => {
   let names = 0
 
   beforeAll(async () => {
-    project = new Project({ 'start.js': streamStart(speech), 'app.js': streamApp() })
+    project = new Project({ 'start.js': HELD + streamStart(speech), 'app.js': streamApp() })
     makeCertificate(project)
     running = await project.start()
     places = await targets(project)
@@ -92,6 +93,8 @@ describe.each(SPEECHES)('$name', (speech) => {
         state: () => other.askJson<State>(`state ${name}`),
       }
     }
+
+    const heldBytes = (): Promise<number> => heldBytesOf(project, pids.get(transport) ?? 0)
 
     const expectUndisturbed = async (other: Peer): Promise<void> => {
       expect((await other.askJson<Who>('who')).pid).toBe(pids.get(transport))
@@ -164,7 +167,7 @@ describe.each(SPEECHES)('$name', (speech) => {
       await peer.ask('slows')
       const message = 'x'.repeat(60_000)
       const count = 600
-      const before = await rssBytesOf(project, transport)
+      const before = await heldBytes()
       peer.socket.pause()
       const sent = sendSlowly(peer.socket, speech.encode(message), count)
       await until('it is full, and read no more', async () => {
@@ -173,7 +176,7 @@ describe.each(SPEECHES)('$name', (speech) => {
       })
       const { bufferedBytes } = await state()
       expect(bufferedBytes).toBeLessThan(MAX_SEND_BUFFER_BYTES + 2 * 60_100)
-      expect((await rssBytesOf(project, transport)) - before).toBeLessThan(24 * 1024 * 1024)
+      expect((await heldBytes()) - before).toBeLessThan(4 * 1024 * 1024)
       peer.socket.resume()
       await sent
       expect(new Set(await peer.many(count))).toEqual(new Set([message]))
@@ -189,7 +192,7 @@ describe.each(SPEECHES)('$name', (speech) => {
       const { peer, other, name, state } = await openNamed()
       // its answers come faster than they are taken
       await peer.ask('slows')
-      const before = await rssBytesOf(project, transport)
+      const before = await heldBytes()
       peer.send(`wait ${name}`)
       const sent = sendSlowly(peer.socket, speech.encode('x'.repeat(60_000)), 600)
       await until('it is read no more', async () => {
@@ -197,7 +200,7 @@ describe.each(SPEECHES)('$name', (speech) => {
         return bytesRead > 60_000 && (await state()).bytesRead === bytesRead && peer.socket.writableLength > 0
       })
       expect((await state()).bytesRead).toBeLessThan(2 * 1024 * 1024)
-      expect((await rssBytesOf(project, transport)) - before).toBeLessThan(24 * 1024 * 1024)
+      expect((await heldBytes()) - before).toBeLessThan(4 * 1024 * 1024)
       await other.ask(`open ${name}`)
       await sent
       const [first, ...rest] = await peer.many(601)
@@ -362,11 +365,6 @@ interface Named {
   /** Waits until the last of these was told; they must be all. */
   toldAll: (what: readonly string[]) => Promise<void>
   state: () => Promise<State>
-}
-
-async function rssBytesOf(project: Project, name: string): Promise<number> {
-  const group = (await project.status()).groups.find((candidate) => candidate.name === name)
-  return group?.processes[0]?.rssBytes ?? 0
 }
 
 /** As fast as the other side takes it, so that this process holds little. */

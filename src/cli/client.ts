@@ -83,7 +83,13 @@ export async function ask(
   const onTold = (told: Told): void => {
     if (told.type !== 'rows') onProgress(told)
   }
-  return talk(stateDir, { question, onTold, silenceMs: null })
+  return talk(stateDir, { question, onTold, silenceMs: null, heardWithinMs: patienceWith(question) })
+}
+
+/** The same for a look by which something is to be changed: it is waited for as long as an order. */
+export function askPatiently(stateDir: StateDir, question: Question): Promise<Reply> {
+  const onTold = (): void => undefined
+  return talk(stateDir, { question, onTold, silenceMs: null, heardWithinMs: ORDER_TIMEOUT_MS })
 }
 
 /** The same, for what is told in rows before the reply. @throws ShiftworkError `ERR_NO_ANSWER` also when they do not go on. */
@@ -95,7 +101,7 @@ export async function askForRows(
   const onTold = (told: Told): void => {
     if (told.type === 'rows') onRows(told.rows)
   }
-  return talk(stateDir, { question, onTold, silenceMs: ROWS_SILENCE_MS })
+  return talk(stateDir, { question, onTold, silenceMs: ROWS_SILENCE_MS, heardWithinMs: patienceWith(question) })
 }
 
 /** What comes before a reply. */
@@ -105,6 +111,8 @@ type Told = Progress | HookOutput | ConnectionRows
 interface Matter {
   question: Question
   onTold: (told: Told) => void
+  /** How long it may be unread. */
+  heardWithinMs: number
   /** How long nothing may come once it is accepted; null: an operation takes as long as it takes. */
   silenceMs: number | null
 }
@@ -209,8 +217,8 @@ interface Talk extends Matter {
   isGone: () => boolean
 }
 
-function isLook({ command }: Question): boolean {
-  return command === 'status' || command === 'connections'
+function patienceWith({ command }: Question): number {
+  return command === 'status' || command === 'connections' ? LOOK_TIMEOUT_MS : ORDER_TIMEOUT_MS
 }
 
 /** Calls back when it is stopped, and stays so. */
@@ -223,7 +231,7 @@ function watchForFreeze(pid: number | null, onFrozen: (pid: number) => void): No
   }, LOOK_MS)
 }
 
-function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: Talk): Promise<Reply> {
+function converse(socket: Socket, { question, onTold, heardWithinMs, silenceMs, pid, isGone }: Talk): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const decoder = new LineDecoder(MAX_REPLY_BYTES)
     const fail = (error: Error): void => {
@@ -243,7 +251,7 @@ function converse(socket: Socket, { question, onTold, silenceMs, pid, isGone }: 
       else fail(isGone() ? notRunning() : new TurnedAway(pid, cause))
     }
     const failAfter = (ms: number): (() => void) => waitAwake(ms, () => fail(noAnswer(pid)))
-    let endWait = failAfter(isLook(question) ? LOOK_TIMEOUT_MS : ORDER_TIMEOUT_MS)
+    let endWait = failAfter(heardWithinMs)
     socket.on('error', (cause) => lose('The master hung up', cause))
     socket.on('close', () => lose('The master ended without a reply'))
     socket.on('data', (chunk) => {

@@ -23,7 +23,7 @@ export async function formerMode(stateDir: StateDir, master: ProcessId, how: { f
   // while it is there
   const shown = modeShownBy(master)
   try {
-    const { master: told, groups } = await fetchStatus(stateDir)
+    const { master: told, groups } = await fetchStatus(stateDir, { isPatient: true })
     const texts = [...groups.flatMap(({ listen }) => listen), told.metrics ?? []].flat()
     const { daemon, watching, startedAt } = told
     return { daemon, watching, addresses: texts.flatMap(addressOf), startedAt: Date.parse(startedAt) }

@@ -3,7 +3,7 @@ import { ShiftworkError } from '../errors.ts'
 import { blankProcess, type SeenGroup, type SeenProcess, type SeenStatus, type Status } from '../ipc/status.ts'
 import { childrenOf, isStopped, type ProcessId, rssBytesOf, startedAtOf, titleOf } from '../os/processes.ts'
 import type { StateDir } from '../os/statedir.ts'
-import { ask, findMaster } from './client.ts'
+import { ask, askPatiently, findMaster } from './client.ts'
 import { OtherVersion } from './otherversion.ts'
 
 export interface Look {
@@ -26,9 +26,12 @@ export async function lookAt(stateDir: StateDir): Promise<Look> {
   }
 }
 
-/** @throws ShiftworkError as `ask` does. */
-export async function fetchStatus(stateDir: StateDir): Promise<Status> {
-  const reply = await ask(stateDir, { command: 'status' })
+/**
+ * @param isPatient it is asked for the sake of what is to be changed, and may be as late as that.
+ * @throws ShiftworkError as `ask` does.
+ */
+export async function fetchStatus(stateDir: StateDir, { isPatient = false } = {}): Promise<Status> {
+  const reply = await (isPatient ? askPatiently : ask)(stateDir, { command: 'status' })
   if (reply.type === 'status') return reply.status
   throw new ShiftworkError('ERR_NO_ANSWER', 'The master answers something else')
 }

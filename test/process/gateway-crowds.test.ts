@@ -151,7 +151,7 @@ it('a command carries 32 MiB, and not a byte more; what is refused has not begun
     expect(await caller.try('sendToAll', 'x', { exclude })).toMatchObject(tooMuch)
     expect(await caller.try('sendTo', `${guest.id}${'x'.repeat(1000)}`, 'x')).toEqual({ value: 'gone' })
     expect(await ask(caller, 'sendTo', guest.id, `after all by ${caller.name}`)).toBe('sent')
-    await guest.lines.line((line) => line.startsWith('after all'))
+    await guest.lines.line((line) => line === `after all by ${caller.name}`)
   }
   expect(await guest.heard()).toHaveLength(4)
 })

@@ -2,8 +2,7 @@
  * Rounds of a test in which a constant of the product decides who was slow: played again when it may have been the
  * machine. A product that never does what it should fails in the last of them.
  */
-import type { ReloadSummary } from '../../src/ipc/status.ts'
-import type { Result } from './project.ts'
+import type { Project } from './project.ts'
 
 const MAX_ROUNDS = 3
 
@@ -16,10 +15,9 @@ export async function inTime<Round>(play: () => Promise<Round>, wasLate: (round:
 }
 
 /**
- * Whether a command tells of a worker that was killed. A master does it 2 s after a deadline, whatever has kept a worker
- * from leaving by then, and nothing is known of what that one would have said.
+ * Whether the master has killed a worker. It does so 2 s after a deadline, whatever has kept the worker from leaving by
+ * then, and nothing is known of what that one would have said.
  */
-export function tellsOfKill(told: Result | { summary: ReloadSummary }): boolean {
-  if ('summary' in told) return told.summary.replaced.some(({ killed }) => killed)
-  return /"killed":(true|[1-9])|\d workers? killed (with|at) /.test(told.stdout)
+export function hasKilled({ project }: { project: Project }): boolean {
+  return / \(pid \d+\) killed: /.test(project.log)
 }

@@ -124,7 +124,7 @@ export class Load {
         client = null
         if (outcome === 'refused' && this.#options.endsRefused) return
       }
-      await this.#pause()
+      await pause(this.#options.pauseMs)
     }
     client?.close()
   }
@@ -156,12 +156,16 @@ export class Load {
     this.#news.tell()
     return outcome
   }
+}
 
-  #pause(): Promise<void> {
-    const [from, to] = this.#options.pauseMs
-    const ms = from + Math.random() * (to - from)
-    return new Promise((resolve) => (ms < 1 ? setImmediate(resolve) : setTimeout(resolve, ms)))
-  }
+/**
+ * Waits between two requests of a strict client, which asks then whether its connection has been closed. A process that
+ * was stalled runs its timers before it reads what has come: the end of the connection is read first here.
+ */
+export function pause([from, to]: readonly [number, number]): Promise<void> {
+  const ms = from + Math.random() * (to - from)
+  const afterReading = (resolve: () => void): void => void setImmediate(resolve)
+  return new Promise((resolve) => (ms < 1 ? afterReading(resolve) : setTimeout(afterReading, ms, resolve)))
 }
 
 function parseReply(body: string): Reply | null {

@@ -3,6 +3,7 @@
  * answer is shown to a witness; what got none is kept with the process that the connection was with.
  */
 import { type Answer, Client, type Outcome, Unanswered } from '../helpers/client.ts'
+import { pause } from '../helpers/load.ts'
 import type { GroupName } from './code.ts'
 
 /** An answer, and when its request was sent and answered, in milliseconds of `performance.now()`. */
@@ -80,7 +81,7 @@ export class Traffic {
         client?.close()
         client = null
       }
-      await pause()
+      await pause(PAUSE_MS)
     }
     client?.close()
   }
@@ -104,9 +105,4 @@ export class Traffic {
 function parseReply(answer: Answer): Pick<Seen, 'pid' | 'version' | 'leader'> {
   if (answer.status !== 200) throw new Unanswered('wrong', `${answer.status} ${answer.body.slice(0, 200)}`)
   return JSON.parse(answer.body) as Pick<Seen, 'pid' | 'version' | 'leader'>
-}
-
-function pause(): Promise<void> {
-  const [from, to] = PAUSE_MS
-  return new Promise((resolve) => setTimeout(resolve, from + Math.random() * (to - from)))
 }

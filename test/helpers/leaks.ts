@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { ask } from '../../src/cli/client.ts'
 import type { ReloadSummary } from '../../src/ipc/status.ts'
 import { stateDirAt } from '../../src/os/statedir.ts'
+import { conversations } from './fleets.ts'
 import { until } from './processes.ts'
 import type { Project, Running } from './project.ts'
 
@@ -81,10 +82,16 @@ const ROUNDS = 4
 export async function descriptorsOf(pid: number, project: Project | null = null): Promise<number> {
   const counts: number[] = []
   while (counts.length < ROUNDS) {
-    await project?.status()
+    if (project) await talkedWith(project)
     counts.push(await countAtRest(pid))
   }
   return Math.min(...counts)
+}
+
+/** It has answered, and has heard that its answer was taken. */
+async function talkedWith(project: Project): Promise<void> {
+  await project.status()
+  await until('nobody talks with it', () => conversations(project) === 0)
 }
 
 /** When it stands still. */

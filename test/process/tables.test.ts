@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
+import { untilHeard } from '../helpers/cli.ts'
 import { Container, whyNoContainer } from '../helpers/container.ts'
 import { freeze, gone } from '../helpers/faults.ts'
 import { isAlive } from '../helpers/processes.ts'
@@ -25,7 +26,7 @@ container('a start is refused while one in a container answers, and every comman
     })
   const named = readFileSync(join(project.stateDir, 'master.pid'), 'utf8')
   expect(named).toMatch(/^1\nstarted=\d+\ntable=\d+\n$/)
-  expect(await project.shiftwork('status')).toMatchObject({ code: 0, stderr: '' })
+  expect(await untilHeard(() => project.shiftwork('status'))).toMatchObject({ code: 0, stderr: '' })
   expect((await project.reload()).summary).toMatchObject({ result: 'done', generation: 2 })
   expect((await project.shiftwork('logs', '--reopen')).code).toBe(0)
   expect((await project.shiftwork('stop', '--json')).stdout).toMatch(/^\{"stopped":true,"pid":null,"processes":2,/)
@@ -58,7 +59,8 @@ container('what a container has left is stale; from inside another one the host 
     code: 1,
     stderr: expect.stringMatching(TAKEN) as string,
   })
-  expect((await Container.exec(project, 'status')).stdout).toContain(`master ${pid} `)
+  const seen = await untilHeard(() => Container.exec(project, 'status'))
+  expect(seen.stdout).toContain(`master ${pid} `)
   expect((await project.status()).master.pid).toBe(pid)
   expect(await Container.exec(project, 'stop')).toMatchObject({ code: 0, stderr: '' })
   await gone(pid)

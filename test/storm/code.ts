@@ -16,8 +16,10 @@ export const RELOADABLE = GROUP_NAMES.filter((name) => GROUPS[name].isReloadable
 /** Where the leader of `jobs`, which answers no request, notes that it is one: a time and a pid a line. */
 export const LEADERS_FILE = 'leaders.log'
 /** Longer than any storm lets a worker of good code take to start, on a slow machine. */
-export const START_TIMEOUT_MS = 8_000
+export const START_TIMEOUT_MS = 30_000
 const HANG_TIMEOUT_MS = 4_000
+/** Each standstill of the master lets the limit begin anew: it is ended by the master, and not by the clock. */
+const BLOCKS_MS = 60_000
 
 /** @param knowsHangs whether this version of the package takes `hangTimeoutMs` */
 export function startFile(knowsHangs: boolean): string {
@@ -47,14 +49,17 @@ Worker.runAll()
 `
 }
 
-/** How code can be broken, so that a reload of it must be rejected. */
+/**
+ * How code can be broken, so that a reload of it must be rejected. What bakes breaks in the turn in which it was
+ * prepared: later it may have been admitted, where the process had to wait for the processor.
+ */
 export const FAULTS = {
   'does not parse': { top: 'const = ', begin: '' },
   'throws at import': { top: "throw new Error('storm: thrown at import')", begin: '' },
   'throws in onWorkerStart': { top: '', begin: "throw new Error('storm: thrown in onWorkerStart')" },
   'exits in onWorkerStart': { top: '', begin: 'process.exit(3)' },
-  'exits while it bakes': { top: '', begin: 'setTimeout(() => process.exit(4), 1)' },
-  'throws while it bakes': { top: '', begin: "setTimeout(() => { throw new Error('storm: thrown late') }, 1)" },
+  'exits while it bakes': { top: '', begin: 'setImmediate(() => process.exit(4))' },
+  'throws while it bakes': { top: '', begin: "setImmediate(() => { throw new Error('storm: thrown late') })" },
   'never becomes ready': { top: 'await new Promise(() => setInterval(() => undefined, 1000))', begin: '' },
 } as const
 export type Fault = keyof typeof FAULTS
@@ -84,7 +89,7 @@ export function createApp(worker) {
     if (request.url === '/slow') return void setTimeout(reply, 300)
     if (request.url === '/crash') return void setTimeout(() => { throw new Error('storm: crashed as asked') })
     if (request.url === '/exit') process.exit(9)
-    if (request.url === '/hang') for (const until = Date.now() + ${2.5 * HANG_TIMEOUT_MS}; Date.now() < until; );
+    if (request.url === '/hang') for (const until = Date.now() + ${BLOCKS_MS}; Date.now() < until; );
     reply()
   }
 }

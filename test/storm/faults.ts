@@ -6,6 +6,9 @@ import { KNOWS_HANGS } from './fleet.ts'
 import type { Operation } from './operation.ts'
 import type { Step } from './step.ts'
 
+/** Longer than a worker blocks that was told to. */
+const RUIN_TIMEOUT_MS = 90_000
+
 /** One of a group's processes; null: it has none just now. `place` is from 0, below 1. */
 async function oneOf(step: Step, group: GroupName, place: number): Promise<number | null> {
   const pids = await step.fleet.pidsOf(group)
@@ -74,20 +77,13 @@ async function ruin(step: Step, group: GroupName, path: string, isGentle: boolea
     // it asked to be left: the worker drains, and there is nothing to ruin
     if (answer.headers.get('connection') === 'close') return
     if (!isGentle) step.dead.add(pid)
-    await client.request({ path })
-    if (path !== '/hang' || (await serves(step, group, pid))) step.break(`${path} was answered by ${pid}`)
+    await client.request({ path, timeoutMs: RUIN_TIMEOUT_MS })
+    step.break(`${path} was answered by ${pid}`)
   } catch (error) {
     if (!(error instanceof Unanswered) || !['closed', 'reset'].includes(error.outcome)) step.break(`${path}: ${error}`)
   } finally {
     client.close()
   }
-}
-
-/** One that was told to drain while it hung has until its drain's deadline, and may answer; it may serve no more. */
-async function serves(step: Step, group: GroupName, pid: number): Promise<boolean> {
-  const status = await step.fleet.status()
-  const rows = status.groups.find(({ name }) => name === group)?.processes ?? []
-  return rows.some((row) => row.pid === pid && row.state !== 'draining')
 }
 
 const replaced: Operation = {

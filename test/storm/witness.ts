@@ -12,6 +12,9 @@ import type { Seen } from './traffic.ts'
  */
 const COMING = ['starting', 'prepared', 'serving']
 
+/** The eldest of three that drain in a slot has 2 s to leave; so long a master may be stopped besides, and be looked at. */
+const CUT_WITHIN_MS = 6_000
+
 /** Who has led a group, one after another: a process that has let go never leads again. */
 class Leaders {
   #current: number | null = null
@@ -39,6 +42,8 @@ export class Witness {
   /** More workers than `count` that an operation under way may have, by what it was asked. */
   allowance: { counts: Partial<Record<GroupName, number>>; surge: number; isAtomic: boolean } = noAllowance()
   readonly #leaders = new Map<string, Leaders>()
+  /** The first three that were seen to drain in one slot. */
+  readonly #crowds = new Map<string, { pids: number[]; seenAt: number }>()
   #master: number | null = null
 
   floorOf(group: GroupName): number {
@@ -78,9 +83,22 @@ export class Witness {
     const leading = processes.filter((row) => row.leader).map((row) => row.pid)
     if (leading.length > 1) this.#note(`two leaders of ${name} in the status: ${leading.join(', ')}`)
     for (const id of new Set(processes.map((row) => row.id))) {
-      const draining = processes.filter((row) => row.id === id && row.state === 'draining').length
-      if (draining > 2) this.#note(`${name}/${id} has ${draining} processes that drain`)
+      const draining = processes.filter((row) => row.id === id && row.state === 'draining')
+      this.#crowd(
+        `${name}/${id}`,
+        draining.map((row) => row.pid ?? 0),
+      )
     }
+  }
+
+  /** Two may drain in a slot; a third may for as long as the eldest takes to leave. */
+  #crowd(slot: string, draining: readonly number[]): void {
+    const crowd = this.#crowds.get(slot)
+    const now = performance.now()
+    if (!crowd?.pids.every((pid) => draining.includes(pid))) {
+      if (draining.length > 2) this.#crowds.set(slot, { pids: draining.slice(0, 3), seenAt: now })
+      else this.#crowds.delete(slot)
+    } else if (now - crowd.seenAt > CUT_WITHIN_MS) this.#note(`${slot} has ${draining.length} processes that drain`)
   }
 
   #note(sentence: string): void {

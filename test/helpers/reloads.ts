@@ -5,6 +5,9 @@ import type { Target } from './client.ts'
 import { Load, type LoadOptions, type LoadResult } from './load.ts'
 import type { Project } from './project.ts'
 
+/** Some fifty processes start one after the other, beside the load: on a busy machine each takes seconds. */
+export const TEN_RELOADS_MS = 400_000
+
 /** A hundred clients that pause for up to 20 ms, one request in fifty asking for a slow answer. */
 export const KEEP_ALIVE = {
   clients: 100,
@@ -12,6 +15,7 @@ export const KEEP_ALIVE = {
   slowShare: 0.02,
   // most of them begin before the drain of their worker and end in it
   slowPath: '/slow?ms=300',
+  maxMs: TEN_RELOADS_MS,
 }
 
 /** The same clients, of which each asks more seldom: where it is the transport that differs, and not the load. */

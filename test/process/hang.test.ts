@@ -7,6 +7,7 @@ import { freeze, thaw } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
+import { inTime } from '../helpers/rounds.ts'
 
 /** `/block?ms=n` blocks the event loop, burning the processor, `/wait?ms=n` without, `/hold` until it is found hung. */
 const BLOCKING = `
@@ -100,16 +101,17 @@ it('E3 a worker that comes back just after it was given up answers what it had, 
   const project = Project.create({ 'start.js': webStart({ count: 1, hangTimeoutMs: 2_000 }), 'app.js': blocking })
   await project.start()
   const port = await project.port()
-  let answer: Answer | null = null
-  for (let tries = 0; answer === null && tries < 5; tries++) {
+  const hold = async (): Promise<Answer | null> => {
     const { pid, client } = await block(port, '/hold')
-    answer = await heldAnswer(client)
+    const answer = await heldAnswer(client)
     client.close()
     await until('it is replaced', async () => {
       const now = await project.pids()
       return now.length === 1 && now[0] !== pid
     })
+    return answer
   }
+  const answer = await inTime(hold, (came) => came === null)
   expect(answer?.status).toBe(200)
   const [row] = await rows(project)
   expect(row?.lastExit?.reason).toContain('hangTimeoutMs')

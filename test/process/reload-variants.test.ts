@@ -3,9 +3,9 @@ import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Load } from '../helpers/load.ts'
 import { Project } from '../helpers/project.ts'
-import { expectNothingLost, LIGHT, loadOf, tenReloads } from '../helpers/reloads.ts'
+import { expectNothingLost, LIGHT, loadOf, TEN_RELOADS_MS, tenReloads } from '../helpers/reloads.ts'
 
-it('A4 the same over a unix socket', async () => {
+it('A4 the same over a unix socket', { timeout: TEN_RELOADS_MS }, async () => {
   const project = Project.create({ 'app.js': app('1') })
   const path = `${project.root}/web.sock`
   project.write('start.js', webStart({}, `http+unix://${path}`))
@@ -17,7 +17,7 @@ for (const [what, more] of [
   ['keep-alive clients', {}],
   ['new connections', { isShort: true }],
 ] as const)
-  it(`A4 the same over TLS: ${what} lose nothing in ten reloads`, async () => {
+  it(`A4 the same over TLS: ${what} lose nothing in ten reloads`, { timeout: TEN_RELOADS_MS }, async () => {
     const project = Project.create({ 'app.js': app('1') })
     const subject = ['-subj', '/CN=localhost', '-days', '2']
     const key = ['req', '-x509', '-nodes', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1']
@@ -39,7 +39,7 @@ for (const [what, more] of [
   ['new connections', { isShort: true }],
   ['POSTs', { request: { method: 'POST', body: 'x'.repeat(16 * 1024) } }],
 ] as const)
-  it(`A5 with a single worker: ${what} lose nothing in ten reloads`, async () => {
+  it(`A5 with a single worker: ${what} lose nothing in ten reloads`, { timeout: TEN_RELOADS_MS }, async () => {
     const project = Project.create({ 'start.js': webStart({ count: 1 }), 'app.js': app('1') })
     await project.start()
     expectNothingLost(await tenReloads(project, await loadOf(project, { ...LIGHT, ...more })))

@@ -2,28 +2,30 @@
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
 import { Project } from '../helpers/project.ts'
-import { expectNothingLost, KEEP_ALIVE, loadOf, tenReloads } from '../helpers/reloads.ts'
+import { expectNothingLost, KEEP_ALIVE, loadOf, TEN_RELOADS_MS, tenReloads } from '../helpers/reloads.ts'
 
-it('A1 keep-alive clients lose nothing in ten reloads, and the last answers come from new code', async () => {
+it('A1 keep-alive clients lose nothing in ten reloads, and the last answers come from new code', {
+  timeout: TEN_RELOADS_MS,
+}, async () => {
   const project = Project.create({ 'start.js': webStart(), 'app.js': app('1') })
   await project.start()
   expectNothingLost(await tenReloads(project, await loadOf(project, KEEP_ALIVE)))
 })
 
-it('A1 clients that pause for 0 to 50 ms lose nothing either', async () => {
+it('A1 clients that pause for 0 to 50 ms lose nothing either', { timeout: TEN_RELOADS_MS }, async () => {
   const project = Project.create({ 'start.js': webStart(), 'app.js': app('1') })
   await project.start()
   expectNothingLost(await tenReloads(project, await loadOf(project, { ...KEEP_ALIVE, pauseMs: [0, 50] })))
 })
 
-it('A2 POSTs of 16 KB are received whole and answered through ten reloads', async () => {
+it('A2 POSTs of 16 KB are received whole and answered through ten reloads', { timeout: TEN_RELOADS_MS }, async () => {
   const project = Project.create({ 'start.js': webStart(), 'app.js': app('1') })
   await project.start()
   const request = { method: 'POST', body: 'x'.repeat(16 * 1024) }
   expectNothingLost(await tenReloads(project, await loadOf(project, { ...KEEP_ALIVE, request })))
 })
 
-it('A3 a new connection for each request loses nothing in ten reloads', async () => {
+it('A3 a new connection for each request loses nothing in ten reloads', { timeout: TEN_RELOADS_MS }, async () => {
   const project = Project.create({ 'start.js': webStart(), 'app.js': app('1') })
   await project.start()
   expectNothingLost(await tenReloads(project, await loadOf(project, { ...KEEP_ALIVE, isShort: true })))
@@ -41,7 +43,7 @@ it('A12 reloads right after the start and without a pause lose nothing', async (
   expectNothingLost(await load.stop())
 })
 
-it('A12 nothing is lost while every core is busy', async () => {
+it('A12 nothing is lost while every core is busy', { timeout: TEN_RELOADS_MS }, async () => {
   const project = Project.create({
     'start.js': webStart(),
     'app.js': app('1'),

@@ -99,6 +99,8 @@ class Line {
 
   async ask(id: string): Promise<{ version: string; pid: number } | Unanswered['how']> {
     const { speech, target, isShort } = this.#options
+    // a process that was not run for a while wakes up with its timers, and only then reads that its connection was ended
+    await new Promise((resolve) => setImmediate(resolve))
     if (this.#peer?.ending) this.hangUp()
     try {
       this.#peer ??= await Peer.open(speech, target)

@@ -76,7 +76,8 @@ async function expectLastAnswerCloses(project: Project): Promise<void> {
   const before = await Promise.all(clients.map((client) => client.request()))
   // an answer that does not close may say keep-alive or, in HTTP/1.1, nothing
   for (const answer of before) expect(answer.headers.get('connection') ?? 'keep-alive').toBe('keep-alive')
-  const held = clients.map((client) => client.request({ path: '/held' }))
+  // a busy machine takes long to start a worker
+  const held = clients.map((client) => client.request({ path: '/held', timeoutMs: 120_000 }))
   const old = await project.pids()
   const [reloaded, answers] = await Promise.all([project.reload(), Promise.all(held)])
   expect(reloaded.code).toBe(0)

@@ -30,10 +30,12 @@ for (const [name, server] of Object.entries(servers)) {
 const client = new Worker({ name: 'client', after: Object.keys(servers) })
 client.onWorkerStart = () => {
   const headers = { authorization: 'Bearer x' }
+  // a busy machine is slow to shake hands
+  const connectTimeoutMs = 60_000
   const upstreams = {
-    plain: connect('ws://localhost:' + PORTS[0] + '/room/1?token=secret', { headers, webSocket: { protocols: ['chat.v1'] } }),
-    secure: connect('wss://127.0.0.1:' + PORTS[1], { tls: { ca: tls.cert, checkServerIdentity: () => undefined }, webSocket: { compression } }),
-    local: connect('ws+unix://' + process.cwd() + '/ws.sock'),
+    plain: connect('ws://localhost:' + PORTS[0] + '/room/1?token=secret', { headers, connectTimeoutMs, webSocket: { protocols: ['chat.v1'] } }),
+    secure: connect('wss://127.0.0.1:' + PORTS[1], { tls: { ca: tls.cert, checkServerIdentity: () => undefined }, connectTimeoutMs, webSocket: { compression } }),
+    local: connect('ws+unix://' + process.cwd() + '/ws.sock', { connectTimeoutMs }),
   }
   for (const [name, upstream] of Object.entries(upstreams)) {
     let greetings = 0

@@ -52,12 +52,16 @@ http {
 `
 }
 
+/** Ten times, until nginx has let go of its idle connections: a minute where nothing else runs. */
+const MAX_MS = 300_000
+
 for (const [what, count, isUnix] of [
   ['two workers', 2, false],
   ['one worker on a unix socket', 1, true],
 ] as const)
   it.skipIf(!hasNginx)(
     `A15 nginx with a keep-alive upstream in front of ${what}: no 502 in ten reloads, keep-alive and short clients`,
+    { timeout: MAX_MS },
     async () => {
       const [port = 0, own = 0] = await quietPorts(2)
       const project = Project.create({ 'app.js': app('1') })
@@ -77,10 +81,13 @@ for (const [what, count, isUnix] of [
       project.write('nginx.conf', nginxConf(project, port, isUnix ? `unix:${path}` : `127.0.0.1:${own}`))
       const nginx = project.launch('nginx', ['-p', project.root, '-c', join(project.dir, 'nginx.conf')])
       await until('nginx listens', () => isListening(port))
-      const short = new Load({ target: { port }, clients: 8, pauseMs: [0, 20], isShort: true })
+      const short = new Load({ target: { port }, clients: 8, pauseMs: [0, 20], isShort: true, maxMs: MAX_MS })
       // these come when nginx is about to let go of a connection, or just has
-      const seldom = new Load({ target: { port }, clients: 8, pauseMs: [3_500, 5_500] })
-      const result = await tenReloads(project, new Load({ target: { port }, clients: 30, pauseMs: [0, 20] }))
+      const seldom = new Load({ target: { port }, clients: 8, pauseMs: [3_500, 5_500], maxMs: MAX_MS })
+      const result = await tenReloads(
+        project,
+        new Load({ target: { port }, clients: 30, pauseMs: [0, 20], maxMs: MAX_MS }),
+      )
       expectNothingLost(result)
       // three rounds of it, however fast the reloads were
       await seldom.more(Math.max(0, 24 - seldom.result.counts.answered))

@@ -16,6 +16,7 @@ import {
 import { isBound, isListening, Lookout } from '../helpers/listening.ts'
 import { isAlive, until } from '../helpers/processes.ts'
 import { Project, type Running } from '../helpers/project.ts'
+import { hasKilled, inTime } from '../helpers/rounds.ts'
 
 interface Started {
   project: Project
@@ -177,11 +178,14 @@ it('W4 a handler that is not done is awaited by the drain, and its answer goes o
 })
 
 it('W4 a handler that never settles is cut at the deadline, counted and named', async () => {
-  const { project, port } = await start({ count: 1, stopTimeoutMs: 300 })
-  const client = await DatagramClient.open()
-  await client.send(port, 'never')
-  await client.ask(port, 'after')
-  const { code, summary } = await project.reload()
+  const reload = async () => {
+    const { project, port } = await start({ count: 1, stopTimeoutMs: 300 })
+    const client = await DatagramClient.open()
+    await client.send(port, 'never')
+    await client.ask(port, 'after')
+    return { project, port, client, ...(await project.reload()) }
+  }
+  const { project, port, client, code, summary } = await inTime(reload, hasKilled)
   expect({ code, cut: summary.replaced[0]?.connectionsCut }).toEqual({ code: 0, cut: 1 })
   expect(project.log).toMatch(
     new RegExp(`web/0 \\(pid \\d+\\) cut 1 connection: a datagram from 127\\.0\\.0\\.1 port ${client.port}\\n`),

@@ -13,6 +13,7 @@ import { Client, type Target } from '../helpers/client.ts'
 import { FrameClient, frame, OPCODES, type OpenOptions } from '../helpers/frames.ts'
 import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
+import { hasKilled, inTime } from '../helpers/rounds.ts'
 
 /** One group `web` whose code is in `app.js`. */
 function startOf(options: Record<string, unknown>, listen = 'websocket://127.0.0.1:0'): string {
@@ -100,7 +101,7 @@ interface Served {
 }
 
 async function serve(app: string, options: Record<string, unknown> = {}): Promise<Served> {
-  const start = startOf({ count: 1, stopTimeoutMs: 8_000, ...options })
+  const start = startOf({ count: 1, stopTimeoutMs: 60_000, ...options })
   const project = Project.create({ 'start.js': start, 'app.js': HEAD + app })
   await project.start()
   const [pid = 0] = await project.pids()
@@ -224,7 +225,7 @@ describe('B5 a connection that is parted', () => {
         for (let number = 0; number < 400; number++) connection.send(String(number).padEnd(50_000))
       }
     }`,
-      { maxSendBufferBytes: 100_000_000, stopTimeoutMs: 20_000 },
+      { maxSendBufferBytes: 100_000_000 },
     )
     const client = await open()
     client.client.socket.pause()
@@ -241,18 +242,19 @@ describe('B5 a connection that is parted', () => {
   })
 
   it('that answers the goodbye late, or whose handler never settles, is cut at the deadline and named', async () => {
-    const { project, open, pid } = await serve(
-      `
+    const app = `
     export function setUp(worker) {
       worker.onMessage = (connection) => new Promise(() => connection.send('begun'))
-    }`,
-      { stopTimeoutMs: 4_000 },
-    )
-    const silent = await open({ path: '/silent?token=1', answersClose: false })
-    const stuck = await open({ path: '/stuck' })
-    stuck.send('go')
-    expect(await stuck.text()).toBe('begun')
-    const { code, summary } = await project.reload()
+    }`
+    const reload = async () => {
+      const { project, open, pid } = await serve(app, { stopTimeoutMs: 4_000 })
+      const silent = await open({ path: '/silent?token=1', answersClose: false })
+      const stuck = await open({ path: '/stuck' })
+      stuck.send('go')
+      expect(await stuck.text()).toBe('begun')
+      return { project, pid, silent, stuck, ...(await project.reload()) }
+    }
+    const { project, pid, silent, stuck, code, summary } = await inTime(reload, hasKilled)
     expect(code).toBe(0)
     expect(summary.replaced).toMatchObject([{ oldPid: pid, connectionsCut: 2, killed: false }])
     expect(await silent.farewell()).toMatchObject({ code: 1012 })
@@ -338,7 +340,7 @@ describe('B5 a connection that is parted', () => {
   })
 })
 
-it('H1 a group that reloads keep: its connections live through twenty reloads', async () => {
+it('H1 a group that reloads keep: its connections live through twenty reloads', { timeout: 300_000 }, async () => {
   const start = `
 import { Worker } from 'shiftwork'
 const web = new Worker('http://127.0.0.1:0', { name: 'web', bakeMs: 0 })

@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { makeCertificate } from '../helpers/certificate.ts'
 import { Client, get, type Target } from '../helpers/client.ts'
 import { closeFrame, FrameClient, frame, HANDSHAKE, OPCODES, type OpenOptions } from '../helpers/frames.ts'
+import { HELD, heldBytesOf } from '../helpers/held.ts'
 import { until } from '../helpers/processes.ts'
 import { Project, type Running } from '../helpers/project.ts'
 
@@ -508,7 +509,7 @@ describe('limits', () => {
   })
 
   it('a slow handler: its client is slowed down, and everything is handled in order', async () => {
-    const { open, running, project } = await serve(`
+    const { open, running, project } = await serve(`${HELD}
       let next = 0
       let isGo = false
       worker.onMessage = async (connection, message) => {
@@ -520,11 +521,11 @@ describe('limits', () => {
     `)
     const client = await open()
     const [pid = 0] = await project.pids()
-    const before = await rssBytes(project, pid)
+    const before = await heldBytesOf(project, pid)
     for (let number = 0; number < 2_000; number++) client.send(String(number).padEnd(50_000))
     // the kernel takes some megabytes of it; the rest of the hundred stays with the client
     await until('the client is slowed down', () => client.client.socket.writableLength > 50_000_000)
-    expect((await rssBytes(project, pid)) - before).toBeLessThan(32 * 1024 * 1024)
+    expect((await heldBytesOf(project, pid)) - before).toBeLessThan(4 * 1024 * 1024)
     const go = await open({ path: '/go' })
     go.send('go')
     expect(await client.text()).toBe('all')
@@ -576,8 +577,3 @@ describe('limits', () => {
     expect(performance.now() - askedAt).toBeGreaterThan(9_000)
   })
 })
-
-async function rssBytes(project: Project, pid: number): Promise<number> {
-  const rows = (await project.status()).groups.flatMap(({ processes }) => processes)
-  return rows.find((row) => row.pid === pid)?.rssBytes ?? 0
-}

@@ -52,7 +52,7 @@ http {
 `
 }
 
-/** Ten times, until nginx has let go of its idle connections: a minute where nothing else runs. */
+/** Each of the ten reloads waits until nginx has let go of its idle connections, however long that takes on a busy machine. */
 const MAX_MS = 300_000
 
 for (const [what, count, isUnix] of [

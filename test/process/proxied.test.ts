@@ -9,7 +9,7 @@ import { isListening } from '../helpers/listening.ts'
 import { Load } from '../helpers/load.ts'
 import { until } from '../helpers/processes.ts'
 import { Project, REPOSITORY } from '../helpers/project.ts'
-import { expectNothingLost, tenReloads } from '../helpers/reloads.ts'
+import { expectNothingLost, TEN_RELOADS_MS, tenReloads } from '../helpers/reloads.ts'
 
 const hasNginx = spawnSync('nginx', ['-v']).status === 0
 
@@ -52,16 +52,13 @@ http {
 `
 }
 
-/** Each of the ten reloads waits until nginx has let go of its idle connections, however long that takes on a busy machine. */
-const MAX_MS = 300_000
-
 for (const [what, count, isUnix] of [
   ['two workers', 2, false],
   ['one worker on a unix socket', 1, true],
 ] as const)
   it.skipIf(!hasNginx)(
     `A15 nginx with a keep-alive upstream in front of ${what}: no 502 in ten reloads, keep-alive and short clients`,
-    { timeout: MAX_MS },
+    { timeout: TEN_RELOADS_MS },
     async () => {
       const [port = 0, own = 0] = await quietPorts(2)
       const project = Project.create({ 'app.js': app('1') })
@@ -81,12 +78,12 @@ for (const [what, count, isUnix] of [
       project.write('nginx.conf', nginxConf(project, port, isUnix ? `unix:${path}` : `127.0.0.1:${own}`))
       const nginx = project.launch('nginx', ['-p', project.root, '-c', join(project.dir, 'nginx.conf')])
       await until('nginx listens', () => isListening(port))
-      const short = new Load({ target: { port }, clients: 8, pauseMs: [0, 20], isShort: true, maxMs: MAX_MS })
+      const short = new Load({ target: { port }, clients: 8, pauseMs: [0, 20], isShort: true, maxMs: TEN_RELOADS_MS })
       // these come when nginx is about to let go of a connection, or just has
-      const seldom = new Load({ target: { port }, clients: 8, pauseMs: [3_500, 5_500], maxMs: MAX_MS })
+      const seldom = new Load({ target: { port }, clients: 8, pauseMs: [3_500, 5_500], maxMs: TEN_RELOADS_MS })
       const result = await tenReloads(
         project,
-        new Load({ target: { port }, clients: 30, pauseMs: [0, 20], maxMs: MAX_MS }),
+        new Load({ target: { port }, clients: 30, pauseMs: [0, 20], maxMs: TEN_RELOADS_MS }),
       )
       expectNothingLost(result)
       // three rounds of it, however fast the reloads were

@@ -180,7 +180,7 @@ it('E5 under load an uncaught exception and an unhandled rejection cost the clie
   const project = Project.create({ 'start.js': webStart({ count: 2 }), 'app.js': FALLING })
   const running = await project.start()
   const port = await project.port()
-  const load = new Load({ target: { port }, clients: 30, pauseMs: [0, 20], slowShare: 0.02, maxMs: 60_000 })
+  const load = new Load({ target: { port }, clients: 30, pauseMs: [0, 20], slowShare: 0.02 })
   await load.more(200)
   const before = await project.pids()
   for (const path of ['/throw', '/reject']) {

@@ -159,8 +159,8 @@ const SERVING = `
 import { appendFileSync } from 'node:fs'
 import { Worker } from 'shiftwork'
 const note = (...words) => appendFileSync('hooks.txt', words.join(' ') + '\\n')
-const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 2, bakeMs: 200 })
-const jobs = new Worker({ name: 'jobs', bakeMs: 200 })
+const web = new Worker('http://127.0.0.1:0', { name: 'web', count: 2, bakeMs: 2_200 })
+const jobs = new Worker({ name: 'jobs', bakeMs: 2_200 })
 for (const worker of [web, jobs]) {
   const who = (self) => self.name + '/' + self.id + ' g' + self.generation
   worker.onWorkerStart = async (self) => {

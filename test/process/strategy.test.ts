@@ -87,7 +87,7 @@ function befalls(signal: string, which: string): string {
 const FILES = `import { existsSync, writeFileSync } from 'node:fs'\n`
 
 it('C11 atomic: a successor that is killed while it bakes is tried once more, killed again all end', async () => {
-  const { project, load } = await started({ ...FOUR, bakeMs: 1_500 })
+  const { project, load } = await started({ ...FOUR, bakeMs: 3_500 })
   const before = await project.pids()
   project.write('app.js', FILES + app('2', befalls('SIGKILL', `worker.id === 1 && !existsSync('befallen')`)))
   const once = await project.reload('--strategy', 'atomic')
@@ -106,7 +106,7 @@ it('C11 atomic: a successor that is killed while it bakes is tried once more, ki
 
 for (const strategy of ['atomic', 'rolling'])
   it(`${strategy}: a canary that is frozen while it bakes ends the reload with nothing replaced`, async () => {
-    const { project, load } = await started({ count: 2, bakeMs: 1_500, startTimeoutMs: 10_000 })
+    const { project, load } = await started({ count: 2, bakeMs: 3_500, startTimeoutMs: 10_000 })
     const before = await project.pids()
     project.write('app.js', FILES + app('2', befalls('SIGSTOP', 'worker.id === 0')))
     const { code, summary } = await project.reload('--strategy', strategy)
@@ -312,7 +312,7 @@ it('--force with its name replaces a kept group; without it, and without a name,
 })
 
 it('D1 reloads with different options that wait become one, and each gets one true answer', async () => {
-  const { project, load } = await started()
+  const { project, load } = await started({ ...FOUR, startTimeoutMs: 150_000 })
   const before = await project.pids()
   project.write('closed.gate', '')
   project.write('app.js', GATE + app('2'))

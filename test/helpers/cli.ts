@@ -31,6 +31,13 @@ export async function untilHeard(type: () => Promise<Result>): Promise<Result> {
   }
 }
 
+const LOOKS = ['status', 'connections']
+
+/** The same for the words of any command: one that changes something waits long enough by itself, and is typed once. */
+export function heard(words: readonly string[], type: () => Promise<Result>): Promise<Result> {
+  return words.some((word) => LOOKS.includes(word)) ? untilHeard(type) : type()
+}
+
 /** The one JSON value that stdout must hold; throws when there is more, or less, in it. */
 export function oneJson<T>(result: Result): T {
   if (!/^[^\n]+\n$/.test(result.stdout)) throw new Error(`not one line: ${JSON.stringify(result.stdout)}`)

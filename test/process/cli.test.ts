@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { expect, it } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
-import { type JsonError, oneJson, shiftwork } from '../helpers/cli.ts'
+import { heard, type JsonError, oneJson, shiftwork, untilHeard } from '../helpers/cli.ts'
 import { BIN, Project, type Result } from '../helpers/project.ts'
 
 function web(options: Record<string, unknown> = {}): Project {
@@ -106,7 +106,7 @@ it('G3 options may stand before the command, and joined', async () => {
   const project = web()
   const result = await shiftwork(project, ['--json', 'start', '-d', '--state-dir=run/state'])
   expect(result.code).toBe(0)
-  const asked = await shiftwork(project, ['--state-dir', 'run/state', 'status', '--json'])
+  const asked = await untilHeard(() => shiftwork(project, ['--state-dir', 'run/state', 'status', '--json']))
   expect(oneJson<{ master: unknown }>(asked).master).toMatchObject({ state: 'running', daemon: true })
   expect((await shiftwork(project, ['status'])).code).toBe(3)
   expect((await shiftwork(project, ['--timeout=1', 'stop', '--state-dir', 'run/state'])).code).toBe(0)
@@ -144,7 +144,7 @@ it('G3 a directory that was removed is one sentence, and no matter to who names 
     [BIN, 'reload', project.startFile],
     [BIN, 'stop', project.startFile],
   ]) {
-    const { code, stderr } = await inRemoved(words)
+    const { code, stderr } = await heard(words, () => inRemoved(words))
     expect({ words, code, stderr }).toEqual({ words, code: 0, stderr: '' })
   }
 })
@@ -164,7 +164,7 @@ it('G3 without a start file, or in a directory that was named, the one master th
     [['reload', project.dir], project.dir],
     [['reload', './', 'web'], project.dir],
   ] as const) {
-    const { code, stderr } = await shiftwork(project, words, { cwd })
+    const { code, stderr } = await heard(words, () => shiftwork(project, words, { cwd }))
     expect({ words, code, stderr }).toEqual({ words, code: 0, stderr: '' })
   }
   // also of a start file that is gone, and never where there are two
@@ -195,7 +195,9 @@ it('G3 a master that was started with another state directory is named where non
   const project = web()
   expect((await shiftwork(project, ['start', '-d', '--state-dir', 'run/state'])).code).toBe(0)
   const words = ['--state-dir', join(project.dir, 'run/state')]
-  const { master } = oneJson<{ master: { pid: number } }>(await shiftwork(project, ['status', '--json', ...words]))
+  const { master } = oneJson<{ master: { pid: number } }>(
+    await untilHeard(() => shiftwork(project, ['status', '--json', ...words])),
+  )
   for (const command of ['status', 'reload', 'stop'])
     expect(await shiftwork(project, [command])).toMatchObject({
       code: 3,
@@ -230,7 +232,7 @@ it('G4 with --json stdout is one JSON value in every command and for every error
     expect(oneJson<JsonError>(result)).toMatchObject({ error: { code }, exitCode })
   }
   for (const words of [['version'], ['help'], ['start', '-d'], ['status'], ['reload'], ['restart'], ['stop']]) {
-    const result = await shiftwork(project, [...words, '--json'])
+    const result = await heard(words, () => shiftwork(project, [...words, '--json']))
     expect({ words, code: result.code }).toEqual({ words, code: 0 })
     expect(oneJson(result)).toBeTypeOf('object')
     expect(result.stderr).toBe('')
@@ -256,7 +258,8 @@ it('G4 start --json in the foreground prints one value though the start file and
 async function onTerminal(project: Project, words: string, env: Record<string, string> = {}): Promise<string> {
   const command = `stty cols 80; ${process.execPath} ${BIN} ${words}`
   const all = { NO_COLOR: '', TERM: 'xterm', ...env }
-  return (await project.exec('script', ['-qefc', command, '/dev/null'], { env: all })).stdout
+  const type = (): Promise<Result> => project.exec('script', ['-qefc', command, '/dev/null'], { env: all })
+  return (await heard(words.split(' '), type)).stdout
 }
 
 const ESCAPE = '\u001b['

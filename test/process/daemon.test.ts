@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
-import { oneJson, quietPorts, shiftwork } from '../helpers/cli.ts'
+import { oneJson, quietPorts, shiftwork, untilHeard } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
 import { freeze, kill } from '../helpers/faults.ts'
 import { isAlive, until } from '../helpers/processes.ts'
@@ -59,6 +59,7 @@ it('F3 a daemon survives the terminal that it was started from', async () => {
   const words = `${process.execPath} ${BIN} start -d ${project.startFile}; echo started; sleep 60`
   const terminal = project.launch('script', ['-qefc', words, '/dev/null'])
   await terminal.line(/^started/m)
+  await until('the shell has gone on', () => project.processes.some(({ title }) => title === 'sleep 60'))
   const before = await project.status()
   const inTerminal = project.processes.filter((row) => !pidsOf(before).includes(row.pid))
   terminal.kill('SIGKILL')
@@ -87,7 +88,7 @@ it('F3 start -d ends with 0 only when every worker serves', async () => {
     isEnded = true
   })
   const states = async (): Promise<string[]> => {
-    const result = await shiftwork(project, ['status', '--json'])
+    const result = await untilHeard(() => shiftwork(project, ['status', '--json']))
     return result.code === 0 ? (oneJson<Status>(result).groups[0]?.processes ?? []).map((row) => row.state) : []
   }
   await until('the first worker serves', async () => (await states())[0] === 'serving')
@@ -124,7 +125,7 @@ it('F3 a start in the foreground that fails shows the error once, last, when not
 
 it('F3 Ctrl-C while start -d waits ends the start, exit 1, and leaves nothing', async () => {
   const project = web()
-  project.write('start.js', `console.log('loaded by ' + process.pid)\n${webStart()}`)
+  project.write('start.js', `console.log('loaded by ' + process.pid + ' at ' + Date.now())\n${webStart()}`)
   project.write('app.js', `await new Promise((resolve) => setTimeout(resolve, 30_000))`)
   const start = project.launch(process.execPath, [BIN, 'start', '-d', project.startFile])
   await until('workers start', () => project.processes.length >= 4)
@@ -134,10 +135,13 @@ it('F3 Ctrl-C while start -d waits ends the start, exit 1, and leaves nothing', 
   expect(result.stderr).toMatch(/^error The master was stopped before every worker served$/m)
   expect(project.processes).toEqual([])
   expect(project.log).toMatch(/^.* stopped$/m)
-  // told before they had run a line of ours, the workers still heard it: none was killed that has come so far
-  const loaded = [...project.read('.shiftwork/start.js/stdout.log').matchAll(/^loaded by (\d+)$/gm)]
-  const killed = [...project.log.matchAll(/\(pid (\d+)\) (?:killed|left by SIGKILL)/g)].map(([, pid]) => pid)
-  expect(loaded.filter(([, pid]) => killed.includes(pid))).toEqual([])
+  // told before they had run a line of ours, the workers still heard it: none was killed that had come so far, and had
+  // a second to load what hears it
+  const output = project.read('.shiftwork/start.js/stdout.log')
+  const loaded = new Map([...output.matchAll(/^loaded by (\d+) at (\d+)$/gm)].map(([, pid, at]) => [pid, Number(at)]))
+  const killed = [...project.log.matchAll(/^(\S+) .*\(pid (\d+)\) (?:killed|left by SIGKILL)/gm)]
+  const isDeaf = ([, at = '', pid]: RegExpExecArray) => Date.parse(at) - (loaded.get(pid) ?? Infinity) > 1_000
+  expect(killed.filter(isDeaf)).toEqual([])
 })
 
 it('F3 start -d whose master is killed meanwhile names the workers that live on', async () => {

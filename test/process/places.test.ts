@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 import type { Status } from '../../src/ipc/status.ts'
 import { app, webStart } from '../helpers/apps.ts'
-import { oneJson, shiftwork, type Where } from '../helpers/cli.ts'
+import { heard, oneJson, shiftwork, untilHeard, type Where } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
 import { Project, type ProjectOptions } from '../helpers/project.ts'
 
@@ -13,13 +13,13 @@ function web(options: ProjectOptions = {}): Project {
 }
 
 async function statusOf(project: Project, words: string[], where: Where): Promise<Status> {
-  return oneJson<Status>(await shiftwork(project, ['status', '--json', ...words], where))
+  return oneJson<Status>(await untilHeard(() => shiftwork(project, ['status', '--json', ...words], where)))
 }
 
 /** Every command, each with the words and from the place given. */
 async function expectFound(project: Project, words: string[], where: Where): Promise<void> {
   for (const command of [['start', '-d'], ['status'], ['reload'], ['restart', '--json'], ['stop']]) {
-    const result = await shiftwork(project, [...command, ...words], where)
+    const result = await heard(command, () => shiftwork(project, [...command, ...words], where))
     expect({ command, code: result.code, stderr: result.stderr }).toEqual({ command, code: 0, stderr: '' })
   }
   expect((await shiftwork(project, ['status', ...words], where)).code).toBe(3)
@@ -51,7 +51,10 @@ it('F8 a master is found by the link that it was started with, and the other way
   await expectFound(project, [], { cwd: join(outside, 'link'), env: { PWD: join(outside, 'link') } })
   expect((await shiftwork(project, ['start', '-d', project.startFile])).code).toBe(0)
   for (const path of [join(outside, 'link/start.js'), join(outside, 'app.js')])
-    expect({ path, code: (await shiftwork(project, ['status', path])).code }).toEqual({ path, code: 0 })
+    expect({ path, code: (await untilHeard(() => shiftwork(project, ['status', path]))).code }).toEqual({
+      path,
+      code: 0,
+    })
   expect((await shiftwork(project, ['stop', join(outside, 'app.js')])).code).toBe(0)
 })
 
@@ -75,7 +78,7 @@ it('F8 Worker.stateDir is the same in the workers and the master, as it was chos
       else expect((await shiftwork(project, ['start', '-d', ...words, project.startFile])).code).toBe(0)
       expect(JSON.parse(project.read('worker.txt'))).toEqual(expected)
       // the command line evaluates the start file, too
-      expect((await project.through('js', 'status', ...words)).code).toBe(0)
+      expect((await untilHeard(() => project.through('js', 'status', ...words))).code).toBe(0)
       expect(JSON.parse(project.read('top.txt'))).toEqual([null])
       expect((await shiftwork(project, ['stop', ...words, project.startFile])).code).toBe(0)
       expect(JSON.parse(project.read('master.txt'))).toEqual(expected)

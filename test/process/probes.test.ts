@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { app, webStart } from '../helpers/apps.ts'
-import { freePort, type JsonError, oneJson } from '../helpers/cli.ts'
+import { freePort, type JsonError, oneJson, untilHeard } from '../helpers/cli.ts'
 import { Client, get, type Target } from '../helpers/client.ts'
 import { freeze, kill, thaw } from '../helpers/faults.ts'
 import { isListening } from '../helpers/listening.ts'
@@ -73,7 +73,7 @@ it('is the same for a daemon, and shown by start, by status, and as JSON', async
   expect(started.stdout).toContain(`\nmetrics ${address}\n`)
   const target = { port: metricsPort }
   expect(await probe(target, '/ready')).toBe('200 ready')
-  expect((await project.shiftwork('status')).stdout).toContain(`\nmetrics ${address}\n`)
+  expect((await untilHeard(() => project.shiftwork('status'))).stdout).toContain(`\nmetrics ${address}\n`)
   expect((await project.status()).master.metrics).toBe(address)
   const port = await project.port()
   for (let i = 0; i < 3; i++) expect((await get({ port })).status).toBe(200)

@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest'
 import type { ReloadSummary, Scaled } from '../../src/ipc/status.ts'
 import { app, fleetStart, webStart } from '../helpers/apps.ts'
-import { oneJson } from '../helpers/cli.ts'
+import { heard, oneJson } from '../helpers/cli.ts'
 import { kill } from '../helpers/faults.ts'
 import { conversations, expectAgreement, numbers, serving } from '../helpers/fleets.ts'
 import { expectOneAtATime, LEADERS, leaderOf } from '../helpers/leaders.ts'
@@ -231,8 +231,8 @@ it('D7 a scale during a reload follows it, and a reload during a scale follows t
 })
 
 it('D7 a stop cancels the scale under way and those that wait: exit 1, and nothing is left', async () => {
-  const project = await started({ 'start.js': webStart({ count: 1 }) })
-  project.write('app.js', slowApp('2', 20_000))
+  const project = await started({ 'start.js': webStart({ count: 1, startTimeoutMs: 150_000 }) })
+  project.write('app.js', 'await new Promise(() => setInterval(() => undefined, 60_000))')
   const first = project.shiftwork('scale', 'web=2')
   await until('it is under way', async () => (await project.status()).master.state === 'reloading', PATIENCE_MS)
   await until('only that is connected', () => conversations(project) === 1)
@@ -285,7 +285,9 @@ for (const withStop of [false, true])
       ['status', '--json'],
       withStop ? ['stop', '--json'] : ['reload', '--json', '--dry-run'],
     ]
-    const results = await Promise.all(commands.map(([word = '', ...more]) => project.shiftwork(word, ...more)))
+    const results = await Promise.all(
+      commands.map(([word = '', ...more]) => heard([word], () => project.shiftwork(word, ...more))),
+    )
     for (const result of results) oneJson(result)
     if (withStop) {
       // each was done, or cancelled, or came too late

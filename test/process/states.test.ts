@@ -1,6 +1,6 @@
 /** Each command in each state a master can be in: the exit code, and the truth. Group G. */
 import { once } from 'node:events'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
@@ -10,11 +10,11 @@ import { WIRE_VERSION } from '../../src/ipc/requests.ts'
 import type { SeenStatus, Status } from '../../src/ipc/status.ts'
 import { findStateDir } from '../../src/os/statedir.ts'
 import { app, webStart } from '../helpers/apps.ts'
-import { asNobody, canBeNobody, oneJson, shiftwork } from '../helpers/cli.ts'
+import { asNobody, canBeNobody, heard, oneJson, shiftwork, untilHeard } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
 import { freeze, kill, thaw } from '../helpers/faults.ts'
 import { until } from '../helpers/processes.ts'
-import { BIN, Project } from '../helpers/project.ts'
+import { BIN, Project, type Result } from '../helpers/project.ts'
 
 function web(options: Record<string, unknown> = {}): Project {
   return Project.create({ 'start.js': webStart(options), 'app.js': app('1') })
@@ -27,7 +27,9 @@ async function masterPid(project: Project): Promise<number> {
 /** What each command exits with, one after the other. */
 async function expectCodes(project: Project, codes: Record<string, number>): Promise<void> {
   for (const [words, code] of Object.entries(codes)) {
-    const result = await shiftwork(project, words.split(' '))
+    const typed = words.split(' ')
+    const type = (): Promise<Result> => shiftwork(project, typed)
+    const result = code === 4 ? await type() : await heard(typed, type)
     expect({ words, code: result.code, output: result.stdout + result.stderr }).toMatchObject({ words, code })
     if (code !== 0) expect(result.stderr).toMatch(/^error \S.*\n( {6}\S.*\n)+$/m)
   }
@@ -59,7 +61,8 @@ it('G1 running: start exits 1, all else does what it says', async () => {
 
 it('G1 starting: status says so, a second start exits 1, a stop ends it', async () => {
   const project = web()
-  project.write('app.js', `await new Promise((resolve) => setTimeout(resolve, 30_000))`)
+  project.write('start.js', webStart({ startTimeoutMs: 150_000 }))
+  project.write('app.js', 'await new Promise(() => setInterval(() => undefined, 60_000))')
   const start = project.launch(process.execPath, [join(project.dir, 'start.js'), 'start', '-d'])
   await until('the master is there', async () => (await project.shiftwork('status')).code === 0)
   expect((await project.status()).master.state).toBe('starting')
@@ -215,7 +218,7 @@ it('G6 a broken start file: stop, status and reload work, and none of them evalu
   await project.shiftwork('start', '-d')
   const before = await project.pids()
   project.write('start.js', `console.log('evaluated'\n`)
-  const status = await shiftwork(project, ['status'])
+  const status = await untilHeard(() => shiftwork(project, ['status']))
   expect(status.code).toBe(0)
   expect(status.stdout).not.toContain('evaluated')
   const reload = await shiftwork(project, ['reload'])
@@ -231,7 +234,7 @@ it('G6 a start file that is gone: its master is still found by name, and by defa
   const project = web()
   await project.shiftwork('start', '-d')
   rmSync(project.startFile)
-  expect((await shiftwork(project, ['status', 'start.js'])).code).toBe(0)
+  expect((await untilHeard(() => shiftwork(project, ['status', 'start.js']))).code).toBe(0)
   expect((await shiftwork(project, ['stop', project.startFile])).code).toBe(0)
   const idle = await shiftwork(project, ['status', 'start.js'])
   expect({ code: idle.code, stderr: idle.stderr }).toEqual({
@@ -251,7 +254,7 @@ it('G6 a master whose start file has chosen its state directory is found, and th
     else expect((await project.shiftwork('start', mode)).code).toBe(0)
     for (const words of [['status'], ['connections'], ['reload', '--dry-run'], ['logs']]) {
       const [command = '', ...rest] = words
-      const result = await project.shiftwork(command, ...rest)
+      const result = await heard(words, () => project.shiftwork(command, ...rest))
       expect({ words, code: result.code, stderr: result.stderr }).toEqual({ words, code: 0, stderr: '' })
       if (words[0] !== 'logs') expect(result.stdout).not.toContain('evaluated')
     }
@@ -285,7 +288,7 @@ it('G10 status during a reload shows both generations, and the old one serves', 
     [2, 'prepared'],
   ])
   expect((await project.status()).master.state).toBe('reloading')
-  const text = (await shiftwork(project, ['status'])).stdout
+  const text = (await untilHeard(() => shiftwork(project, ['status']))).stdout
   expect(text).toMatch(/^Shiftwork reloading/)
   expect(text).toMatch(new RegExp(`^ +0 +${oldPid} +serving.* 1 `, 'm'))
   expect(text).toMatch(/^ +0 +\d+ +prepared +2 /m)
@@ -303,7 +306,9 @@ it('a master whose state directory was removed is found again within seconds, sa
   const project = Project.create({ 'start.js': webStart({ count: 1 }), 'app.js': app('1') })
   const running = await project.start()
   const port = await project.port()
-  rmSync(project.stateDir, { recursive: true })
+  // in one step: the master may look at any moment, and make again what is not all removed yet
+  renameSync(project.stateDir, `${project.stateDir}.gone`)
+  rmSync(`${project.stateDir}.gone`, { recursive: true })
   await running.line(/was removed: made again/)
   expect((await project.status()).master.pid).toBe(running.pid)
   expect((await project.reload()).code).toBe(0)

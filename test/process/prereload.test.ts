@@ -7,7 +7,8 @@ import { Container, whyNoContainer } from '../helpers/container.ts'
 import { gone, kill } from '../helpers/faults.ts'
 import { Load } from '../helpers/load.ts'
 import { isAlive, until } from '../helpers/processes.ts'
-import { Project, REPOSITORY } from '../helpers/project.ts'
+import { Project, REPOSITORY, type Result } from '../helpers/project.ts'
+import { inTime } from '../helpers/rounds.ts'
 
 function start(preReload: unknown, options: Record<string, unknown> = {}): string {
   const run = `Worker.runAll(${JSON.stringify({ preReload })})`
@@ -85,7 +86,11 @@ it('a deadline ends all of its processes, also those that will not hear of it', 
   const command = `trap '' TERM; sleep 600 & echo $! > child.pid; echo $$ > own.pid; echo waiting; wait; sleep 600`
   const project = await started({ command, timeoutMs: 3_000 })
   const before = await project.pids()
-  const { code, summary } = await project.reload()
+  // on a busy machine the command may not come in its time as far as it is to hang
+  const { code, summary } = await inTime(
+    () => project.reload(),
+    ({ summary }) => summary.error?.output !== 'waiting\n',
+  )
   expect([code, summary.result]).toEqual([5, 'rejected'])
   expect(summary.error).toMatchObject({
     worker: 'preReload',
@@ -129,7 +134,13 @@ it.skipIf(whyNoContainer() !== null)(
     const command = 'if [ -e slow ]; then sleep 600 & sleep 600; fi; echo built'
     const project = Project.create({ 'start.js': start({ command, timeoutMs: 3_000 }), 'app.js': app('1') })
     const container = await Container.start(project)
-    expect(await container.shiftwork('reload')).toMatchObject({ code: 0, stderr: '' })
+    // three seconds are short for a machine that is busy
+    const reload = (): Promise<Result> =>
+      inTime(
+        () => container.shiftwork('reload'),
+        ({ code }) => code === 5,
+      )
+    expect(await reload()).toMatchObject({ code: 0, stderr: '' })
     expect(container.zombies).toEqual([])
     project.write('slow', '')
     const late = await container.shiftwork('reload')
@@ -138,7 +149,7 @@ it.skipIf(whyNoContainer() !== null)(
       stdout: expect.stringContaining('did not end within 3000 ms') as string,
     })
     rmSync(join(project.dir, 'slow'))
-    expect((await container.shiftwork('reload')).code).toBe(0)
+    expect((await reload()).code).toBe(0)
     project.write('slow', '')
     void container.shiftwork('reload')
     await until('it runs', () => project.processes.some(({ title }) => title.includes('sleep 600')))

@@ -62,7 +62,8 @@ it('H3 a group comes, one goes, one grows, one moves, one gets another name: the
   const project = Project.create({
     'start.js': fleetStart({
       web: { listen: at(web), count: 2 },
-      api: { listen: at(api), count: 2, code: 'patient.js' },
+      // its clients are answered when all groups have rolled
+      api: { listen: at(api), count: 2, code: 'patient.js', stopTimeoutMs: 120_000 },
       old: { listen: at(old) },
       site: { listen: at(shop) },
       gateway,
@@ -86,7 +87,7 @@ it('H3 a group comes, one goes, one grows, one moves, one gets another name: the
     'start.js',
     fleetStart({
       web: { listen: at(web), count: 3 },
-      api: { listen: at(moved), count: 2, code: 'patient.js' },
+      api: { listen: at(moved), count: 2, code: 'patient.js', stopTimeoutMs: 120_000 },
       shop: { listen: at(shop) },
       gateway,
       jobs: {},

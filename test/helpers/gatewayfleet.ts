@@ -13,6 +13,11 @@ import { Project, type ProjectOptions, type Running } from './project.ts'
 /** What a command came to. */
 export type Outcome = { value: unknown } | { error: string; message: string; hint: string | null; missing?: unknown }
 
+/** Half of it is for finding the gateways: a process that has just started needs long for that where the machine is busy. */
+const DEADLINE_MS = 20_000
+/** An HTTP client waits for longer than any command may take: it is the command's own deadline that speaks. */
+const WEB_TIMEOUT_MS = 90_000
+
 /** Somebody who gives commands. */
 export interface Caller {
   readonly name: string
@@ -101,11 +106,11 @@ import { Worker } from 'shiftwork'
 import { BusinessWorker, Gateway, GatewayClient } from 'shiftwork/gateway'
 import { attempt } from './commands.js'
 ${gateways ?? "new Gateway('text://127.0.0.1:0', { name: 'gateway', count: 2 })"}
-const business = new BusinessWorker(${JSON.stringify({ name: 'business', count: 2, bakeMs: 50, ...business })})
+const business = new BusinessWorker(${JSON.stringify({ name: 'business', count: 2, bakeMs: 50, deadlineMs: DEADLINE_MS, ...business })})
 business.onWorkerStart = async () => Object.assign(business, (await import('./app.js')).hooks)
 const web = new Worker('http://127.0.0.1:0', { name: 'web', bakeMs: 50 })
 web.onWorkerStart = () => {
-  const gateways = new GatewayClient(${JSON.stringify(client)})
+  const gateways = new GatewayClient(${JSON.stringify({ deadlineMs: DEADLINE_MS, ...client })})
   web.onRequest = async (request, response) => {
     let text = ''
     for await (const chunk of request) text += chunk
@@ -276,7 +281,8 @@ export class GatewayFleet {
     return {
       name: 'web',
       try: async (...words) => {
-        const { body } = await get(target, '/', { method: 'POST', body: JSON.stringify(words) })
+        const request = { method: 'POST', body: JSON.stringify(words), timeoutMs: WEB_TIMEOUT_MS }
+        const { body } = await get(target, '/', request)
         return JSON.parse(body) as Outcome
       },
     }
@@ -295,12 +301,12 @@ export class GatewayFleet {
     return { name: 'program', try: async (...words) => (await this.runProgram([words]))[0] as Outcome }
   }
 
-  /** @param options of its GatewayClient; default: this start file. */
+  /** @param options of its GatewayClient; default: this start file. Its deadline is that of the others. */
   async runProgram(
     commands: readonly (readonly unknown[])[],
     options: Record<string, unknown> = { startFile: this.project.startFile },
   ): Promise<Outcome[]> {
-    const words = ['program.js', JSON.stringify({ options, commands })]
+    const words = ['program.js', JSON.stringify({ options: { deadlineMs: DEADLINE_MS, ...options }, commands })]
     const { code, stdout, stderr } = await this.project.exec(process.execPath, words)
     if (code !== 0 || stderr !== '') throw new Error(`exit ${code}: ${stderr}`)
     return stdout

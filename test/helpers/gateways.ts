@@ -12,6 +12,8 @@ import { Swarm, type SwarmOptions } from './swarm.ts'
 
 /** Each push is a message to every client. */
 const PUSH_EVERY_MS = 100
+/** It stands behind all that the swarm has said: how long that takes is the machine's business. */
+const PUSH_DEADLINE_MS = 60_000
 
 export interface FleetOptions {
   listen?: string
@@ -102,7 +104,7 @@ export class Pusher {
   #isOn = true
 
   constructor(project: Project, clients: number) {
-    this.#gateways = new GatewayClient({ startFile: project.startFile })
+    this.#gateways = new GatewayClient({ startFile: project.startFile, deadlineMs: PUSH_DEADLINE_MS })
     this.#clients = clients
     this.#loop = this.#run()
   }

@@ -37,7 +37,7 @@ export class SwarmClient {
   isWelcome = false
   /** The code of the close frame; `end`: the connection ended without one. */
   farewell: number | 'end' | null = null
-  /** When it was told a code. */
+  /** When it was told a code, as `Date.now()` says it. */
   partedAt = 0
   readonly #socket: Socket
   readonly #swarm: Swarm
@@ -95,7 +95,7 @@ export class SwarmClient {
 
   #part(payload: Buffer): void {
     this.farewell = payload.length < 2 ? 1005 : payload.readUInt16BE()
-    this.partedAt = performance.now()
+    this.partedAt = Date.now()
     this.#socket.end(frame(OPCODES.close, payload))
   }
 
@@ -187,9 +187,10 @@ export class Swarm {
   }
 
   /** Says nothing more, and waits until everything is answered. */
-  async quiet(): Promise<void> {
+  async quiet(timeoutMs = 60_000): Promise<void> {
     if (this.#timer) clearInterval(this.#timer)
-    await this.until('everything is answered', () => this.clients.every(({ sent, answered }) => sent === answered))
+    const isAnswered = (): boolean => this.clients.every(({ sent, answered }) => sent === answered)
+    await this.until('everything is answered', isAnswered, timeoutMs)
   }
 
   /** @throws Error when that is not so in time, with what is wrong. */
@@ -213,10 +214,9 @@ export class Swarm {
     return counts
   }
 
-  /** From the first goodbye to the last. */
-  get partingMs(): number {
-    const times = this.clients.map(({ partedAt }) => partedAt)
-    return Math.max(...times) - Math.min(...times)
+  /** When the last was told goodbye. */
+  get partedAt(): number {
+    return Math.max(...this.clients.map(({ partedAt }) => partedAt))
   }
 
   close(): void {

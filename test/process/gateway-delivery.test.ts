@@ -12,6 +12,7 @@ import {
   Pusher,
   says,
   startFleet,
+  untilLinked,
 } from '../helpers/gateways.ts'
 import { until } from '../helpers/processes.ts'
 import type { Project } from '../helpers/project.ts'
@@ -49,7 +50,7 @@ describe.each([
     expect(swarm.pids.size).toBeGreaterThanOrEqual(21)
     expect(swarm.pids.size).toBeLessThanOrEqual(21 * count)
     expect(await project.pids('gateway')).toEqual(before)
-  })
+  }, 400_000)
 })
 
 /** Some take a while, so that a worker that is killed has something in hand. */
@@ -101,6 +102,8 @@ describe.each([
     swarm.speak()
     await killAtRandom(project, swarm, { kills, seed })
     await swarm.more(500)
+    // the last word is handed to nobody who is dead
+    await untilLinked(project)
     for (const client of swarm.clients) client.say()
     await swarm.quiet()
     expect({ wrongs: swarm.wrongs, farewells: swarm.farewells }).toEqual({ wrongs: [], farewells: { connected: 200 } })

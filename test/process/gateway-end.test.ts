@@ -36,13 +36,24 @@ async function expectParted(project: Project, swarm: Swarm): Promise<void> {
   expect(went?.filter((line) => !line.endsWith(' first'))).toEqual([])
 }
 
-/** Goodbyes wait for answers no longer than 2 s: when they took about as long, some did not wait for all. */
+/** Goodbyes wait for answers no longer than 2 s: when the last came about as late, some did not wait for all. */
 const LATE_MS = 1_500
 
-/** What was handled was answered before the 1012, from the first on, in order and without a gap. */
-function expectAnsweredIsHandled(project: Project, { clients, partingMs }: Swarm): void {
+/** When the gateway was told to leave, as the log says. */
+function orderedAt({ log }: Project): number {
+  const [, time = ''] = /^(\S+) info {2}gateway\/0 \(pid \d+\) drains /m.exec(log) ?? []
+  return Date.parse(time)
+}
+
+/**
+ * What was handled was answered before the 1012, from the first on, in order and without a gap.
+ * @param leaving `from`: not later than the gateway has begun to leave.
+ */
+function expectAnsweredIsHandled(project: Project, swarm: Swarm, leaving = { from: orderedAt(project) }): void {
   const handled = handledIn(project)
-  for (const { name, answered } of clients) {
+  const partingMs = swarm.partedAt - leaving.from
+  expect(partingMs).toBeGreaterThan(0)
+  for (const { name, answered } of swarm.clients) {
     const numbers = handled.filter(({ client }) => client === name).map(({ number }) => number)
     const length = partingMs < LATE_MS ? answered : Math.max(answered, numbers.length)
     expect([name, numbers]).toEqual([name, Array.from({ length }, (_, index) => index + 1)])
@@ -84,10 +95,12 @@ it('F4 a killed master: gateway and business workers leave, and each client is t
   const swarm = await openSwarm(project, { clients: 200, messagesPerSecond: 1_000 })
   swarm.speak()
   await swarm.more(1_000)
-  await kill(project, (await project.status()).master.pid)
+  const { master } = await project.status()
+  const killedAt = Date.now()
+  await kill(project, master.pid)
   await until('all have left', () => project.processes.length === 0)
   await expectParted(project, swarm)
-  expectAnsweredIsHandled(project, swarm)
+  expectAnsweredIsHandled(project, swarm, { from: killedAt })
   await project.start()
   const next = await openSwarm(project, { clients: 20 })
   for (const client of next.clients) client.say()
@@ -145,7 +158,12 @@ it('a gateway that is cut at its deadline has lost no connection: those of its b
   const swarm = await openSwarm(project, { clients: 1 })
   for (const client of swarm.clients) client.say()
   await until('it is begun', () => handledIn(project).length === 1)
-  const { code, stdout } = await project.shiftwork('stop', '--timeout', '4', '--json')
+  const stopping = project.shiftwork('stop', '--timeout', '60', '--json')
+  await swarm.until('it is told', () => swarm.clients.every(({ farewell }) => farewell !== null))
+  await says(project, { clients: 0 })
+  // its business worker is there, and brings nothing to its end: the deadline is now
+  expect((await project.shiftwork('stop', '--timeout', '0')).code).toBe(0)
+  const { code, stdout } = await stopping
   expect({ code, ...JSON.parse(stdout) }).toMatchObject({ code: 0, connectionsCut: 0 })
   expect(swarm.farewells).toEqual({ 1012: 1 })
   expect(project.log).not.toContain(' cut ')
@@ -160,6 +178,6 @@ it('a stop while clients are paused and nobody handles what they say does not wa
   for (let number = 0; number < 100; number++) client?.say()
   await until('it is paused', async () => (await figuresOf(project))['paused'] === 1)
   expect((await project.shiftwork('scale', 'business=1')).code).toBe(0)
-  expect((await project.shiftwork('stop', '--timeout', '6')).code).toBe(0)
+  expect((await project.shiftwork('stop', '--timeout', '10')).code).toBe(0)
   expect(swarm.farewells).toEqual({ 1012: 1 })
 })

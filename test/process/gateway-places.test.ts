@@ -7,7 +7,7 @@ import { expect, it, onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Status } from '../../src/ipc/status.ts'
 import { makeCertificate } from '../helpers/certificate.ts'
-import { asNobody, canBeNobody, openToAll, shiftwork } from '../helpers/cli.ts'
+import { asNobody, canBeNobody, openToAll, shiftwork, untilHeard } from '../helpers/cli.ts'
 import { kill } from '../helpers/faults.ts'
 import { ask, GatewayFleet, Guest, gatewayStart } from '../helpers/gatewayfleet.ts'
 import { LineClient } from '../helpers/lines.ts'
@@ -27,7 +27,7 @@ async function startAlso(project: Project, file: string, ...words: string[]): Pr
   onTestFinished(async () => {
     await shiftwork(project, ['stop', file, '--timeout', '0', '--force', ...words])
   })
-  const { stdout } = await shiftwork(project, ['status', file, '--json', ...words])
+  const { stdout } = await untilHeard(() => shiftwork(project, ['status', file, '--json', ...words]))
   const rows = (JSON.parse(stdout) as Status).groups.map(({ name, listen }) => [
     name,
     Number(/:(\d+)$/.exec(listen[0] ?? '')?.[1]),

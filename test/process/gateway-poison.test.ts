@@ -15,6 +15,7 @@ import {
   says,
   untilLinked,
 } from '../helpers/gateways.ts'
+import { until } from '../helpers/processes.ts'
 import { Project, type Running } from '../helpers/project.ts'
 
 /** The pid of each worker that was lost; those that are asked to leave are none. */
@@ -60,7 +61,9 @@ it.each([
     const attempts = linesOf(project, 'attempts.txt')
     expect(attempts.map(([attempt]) => attempt)).toEqual(['1', '2', '3', '4', '5', '6'])
     await says(project, { fatal: 1, dropped: 0, queued: 0, handedOver: 0 })
-    const guilty = attempts.map(([, pid]) => pid)
+    const guilty = attempts.map(([, pid = '']) => pid)
+    // a gateway knows it before the master has written it down
+    await until('all of them are logged', () => guilty.every((pid) => lostIn(project).includes(pid)))
     const lost = lostIn(project)
     // a busy machine may stall others for as long as one that hangs
     if ('hangTimeoutMs' in business) expect(lost).toEqual(expect.arrayContaining(guilty))
@@ -99,6 +102,7 @@ it('a client whose onConnect ends workers is sent away after six, and its messag
   other.send('all the same')
   expect(await other.text()).toBe('heard all the same')
   await running.line(/^shiftwork: client \S+ is sent away: 6 business workers were lost in its onConnect$/m)
+  await until('all of them are logged', () => lostIn(project).length >= 6)
   expect(lostIn(project)).toHaveLength(6)
   expect(linesOf(project, 'events.txt').map((words) => words.join(' '))).toEqual(['close', 'message all the same'])
 
@@ -108,5 +112,6 @@ it('a client whose onConnect ends workers is sent away after six, and its messag
   last.close()
   await says(project, { fatal: 2, clients: 1, queued: 0, handedOver: 0 })
   await running.line(/^shiftwork: onClose of client \S+ is not called again: 6 business workers were lost in it$/m)
+  await until('all of them are logged', () => lostIn(project).length >= 12)
   expect(lostIn(project)).toHaveLength(12)
 })

@@ -27,6 +27,9 @@ business.onMessage = async (client, line) => {
 Worker.runAll()
 `
 
+/** Commands that are given at once are done one after another: how long the last of many takes is the machine's business. */
+const ANSWER_TIMEOUT_MS = 150_000
+
 /** What came of a command, and after how long. */
 export interface Outcome {
   readonly result?: unknown
@@ -99,8 +102,8 @@ export class FleetClient {
   }
 
   /** Waits for a line; null: it was closed. */
-  line(what: RegExp | string): Promise<string | null> {
-    return this.#client.line((line) => (typeof what === 'string' ? line === what : what.test(line)))
+  line(what: RegExp | string, timeoutMs?: number): Promise<string | null> {
+    return this.#client.line((line) => (typeof what === 'string' ? line === what : what.test(line)), timeoutMs)
   }
 
   closed(): Promise<true> {
@@ -111,7 +114,7 @@ export class FleetClient {
   async attempt(command: string, ...args: unknown[]): Promise<Outcome> {
     const id = ++this.#commands
     this.#client.send(JSON.stringify({ id, command, args }))
-    const line = await this.line(new RegExp(`^\\{"answers":${id},`))
+    const line = await this.line(new RegExp(`^\\{"answers":${id},`), ANSWER_TIMEOUT_MS)
     if (line === null) throw new Error(`the client was closed before ${command} was answered`)
     return JSON.parse(line) as Outcome
   }

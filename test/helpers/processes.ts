@@ -35,6 +35,16 @@ export function isOurs(pid: number, mark: string): boolean {
   }
 }
 
+/** It has no environment: for a moment after it was started, before it is given one, and when it ends. */
+export function isBare(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`).length === 0
+  } catch {
+    // gone meanwhile, or not ours to read
+    return false
+  }
+}
+
 export function readRow(pid: number): Row | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')

@@ -2,13 +2,13 @@
 import { expect, it, onTestFinished } from 'vitest'
 import type { BroadcastResult } from '../../src/ipc/broadcast.ts'
 import type { ConnectionList } from '../../src/ipc/connections.ts'
-import { oneJson } from '../helpers/cli.ts'
+import { oneJson, untilHeard } from '../helpers/cli.ts'
 import { get } from '../helpers/client.ts'
 import { freeze, thaw } from '../helpers/faults.ts'
 import { HELD, heldBytesOf } from '../helpers/held.ts'
 import { LineClient } from '../helpers/lines.ts'
 import { until } from '../helpers/processes.ts'
-import { Project } from '../helpers/project.ts'
+import { Project, type Result } from '../helpers/project.ts'
 
 /**
  * `room` is reloaded and `gate` kept; both greet, and on `hold` keep a handler busy. `source`, kept, does what it
@@ -98,6 +98,9 @@ interface Flood {
   refused: string[]
 }
 
+/** A thousand broadcasts go one after another, and a reload beside them: how long that takes is the machine's business. */
+const TELL_TIMEOUT_MS = 150_000
+
 interface Stage {
   project: Project
   open(group: string): Promise<LineClient>
@@ -118,11 +121,18 @@ async function stage(): Promise<Stage> {
   const tell = async <T>(line: string): Promise<T> => {
     const client = await open('source')
     client.send(line)
-    const answer = await client.line(() => true)
+    const answer = await client.line(() => true, TELL_TIMEOUT_MS)
     client.close()
     return JSON.parse(answer ?? 'null') as T
   }
   return { project, open, tell }
+}
+
+/** Has it told again while a process is too busy to take it within 2 s: those who hear it may hear it twice. */
+async function inTime(of: Stage, line: string): Promise<BroadcastResult> {
+  let told = await of.tell(line)
+  for (const giveUpAt = Date.now() + 30_000; told.late > 0 && Date.now() < giveUpAt; ) told = await of.tell(line)
+  return told
 }
 
 interface Guest {
@@ -284,7 +294,7 @@ it('does not wait for a stopped process, nor gather what it does not take', asyn
   await thaw(of.project, asleep.pid)
   await asleep.client.line((line) => Number(line) === taken)
   expect(numbersOf(asleep.client)).toEqual(upTo(taken))
-  expect(await of.tell('say gate awake')).toEqual({ processes: 2, connections: 2, behind: 0, late: 0 })
+  expect(await inTime(of, 'say gate awake')).toEqual({ processes: 2, connections: 2, behind: 0, late: 0 })
   for (const { client } of [awake, asleep]) expect(await client.line((line) => line === 'awake')).toBe('awake')
 })
 
@@ -296,22 +306,24 @@ it('carries bytes as they are, and tells who can take nothing', async () => {
   frame.socket.on('data', (text: string) => chunks.push(Buffer.from(text, 'latin1')))
   let told = await of.tell('bytes frames 00ff0a80')
   // it may not have been accepted before
-  while (told.connections === 0) told = await of.tell('bytes frames 00ff0a80')
-  expect(told).toEqual({ processes: 1, connections: 1, behind: 0, late: 0 })
+  while (told.connections === 0 && told.late === 0) told = await of.tell('bytes frames 00ff0a80')
+  // a process that is too busy to say so within 2 s has the bytes all the same
+  const taken = { processes: 1, connections: 1, behind: 0, late: 0 }
+  expect(told).toEqual(told.late === 0 ? taken : { ...taken, processes: 0, connections: 0, late: 1 })
   // none at all is a frame, too
   await of.tell('bytes frames ')
   await until('both came', () => Buffer.concat(chunks).length === 12)
   expect(Buffer.concat(chunks).toString('hex')).toBe('0000000800ff0a8000000004')
   const line = await welcomed(of, 'gate')
-  expect((await of.tell('bytes gate c3a4')).connections).toBe(1)
+  expect((await inTime(of, 'bytes gate c3a4')).connections).toBe(1)
   expect(await line?.client.line((text) => text === 'ä')).toBe('ä')
   for (const group of ['web', 'jobs'])
-    expect(await of.tell(`say ${group} hello`)).toEqual({ processes: 1, connections: 0, behind: 0, late: 0 })
+    expect(await inTime(of, `say ${group} hello`)).toEqual({ processes: 1, connections: 0, behind: 0, late: 0 })
   expect(await of.tell('say nowhere hello')).toMatchObject({ code: 'ERR_OPTION' })
   // and to a worker that asks and does not wait nothing happens
   await of.tell('forget nowhere')
   expect(await of.tell('number gate')).toMatchObject({ code: 'ERR_OPTION' })
-  expect(await of.tell(`long gate ${256 * 1024}`)).toMatchObject({ connections: 1 })
+  expect(await inTime(of, `long gate ${256 * 1024}`)).toMatchObject({ connections: 1 })
   expect(await of.tell(`long gate ${256 * 1024 + 1}`)).toMatchObject({ code: 'ERR_MESSAGE_TOO_LARGE' })
   const early = await of.open('slow')
   expect(await early.line(() => true)).toBe('not yet')
@@ -319,7 +331,7 @@ it('carries bytes as they are, and tells who can take nothing', async () => {
   // more than the channel takes at once
   const all = await of.tell<Flood>(`flood gate 1 100 ${256 * 1024}`)
   expect(new Set(all.refused)).toEqual(new Set(['ERR_SEND_BUFFER_FULL']))
-  expect(await of.tell('say gate afterwards')).toMatchObject({ processes: 2, behind: 0 })
+  expect(await inTime(of, 'say gate afterwards')).toMatchObject({ processes: 2, behind: 0 })
 })
 
 it('is there in the hooks of the master', async () => {
@@ -343,6 +355,7 @@ it('worker.broadcast reaches the connections of one process, and worker.connecti
   const port = await of.project.port('web')
   const answer = JSON.parse((await get({ port })).body) as { size: number; ids: string[]; took: number }
   expect(answer).toEqual({ size: 1, ids: [expect.any(String)], took: 0 })
-  const ids = oneJson<ConnectionList>(await of.project.shiftwork('connections', 'web', '--json')).connections
+  const look = (): Promise<Result> => of.project.shiftwork('connections', 'web', '--json')
+  const ids = oneJson<ConnectionList>(await untilHeard(look)).connections
   expect(ids.map(({ id }) => id).filter((id) => !answer.ids.includes(id))).toEqual([])
 })

@@ -1,5 +1,6 @@
 /** Gateways of several machines over a real Redis: commands across, and what is told when it is away. */
 import { describe, expect, it } from 'vitest'
+import type { Deliveries } from '../../src/gateway/types.ts'
 import { Fleet, type FleetClient, type Outcome } from '../helpers/busfleets.ts'
 import { freeze, kill, thaw } from '../helpers/faults.ts'
 import { until } from '../helpers/processes.ts'
@@ -247,11 +248,9 @@ describe('two fleets and one Redis', () => {
   it('a gateway that is killed is gone at once for the other machine, and its former clients with it', async () => {
     const { there, anna, bert } = await pair()
     const [pid = 0] = await there.project.pids('gateway')
-    const killedAt = performance.now()
     await kill(there.project, pid)
-    await expect.poll(() => anna.reach(), { timeout: 20_000 }).toBe(1)
-    // and not when nothing was heard of it for 10 s
-    expect(performance.now() - killedAt).toBeLessThan(8_000)
+    await expect.poll(() => anna.reach(), { timeout: 30_000 }).toBe(1)
+    // gone, and not silent, as it is when nothing was heard of it for 10 s: that would be an error
     expect(await anna.do('sendTo', bert.id, 'too late')).toBe('gone')
     expect(await anna.do('sendToAll', 'who is left')).toMatchObject({ sent: 1, missing: [] })
     const carl = await there.client()
@@ -262,24 +261,24 @@ describe('two fleets and one Redis', () => {
   it('a fleet that stops is gone at once', async () => {
     const { there, anna, bert } = await pair()
     expect((await there.project.shiftwork('stop')).code).toBe(0)
-    await expect.poll(() => anna.reach(), { timeout: 8_000 }).toBe(1)
+    await expect.poll(() => anna.reach(), { timeout: 30_000 }).toBe(1)
+    // an error if it were only silent
     expect(await anna.do('sendTo', bert.id, 'too late')).toBe('gone')
   })
 
   it('a gateway that is frozen is missing, with a reason', async () => {
-    const { there, anna, bert } = await pair({ DEADLINE_MS: '3000' })
+    const { here, there, anna, bert } = await pair({ DEADLINE_MS: '3000' })
+    const carl = await here.client()
     const [pid = 0] = await there.project.pids('gateway')
     await freeze(there.project, pid)
-    const told = (await anna.do('sendToAll', 'hello')) as {
-      sent: number
-      missing: { gateway: string; reason: string }[]
-    }
-    expect(told).toMatchObject({ sent: 1, missing: [{ gateway: bert.gateway }] })
+    // both at once: after 10 s it is silent, and asked no more
+    const telling = anna.do('sendToAll', 'hello') as Promise<Deliveries>
+    const [told, { error }] = await Promise.all([telling, carl.attempt('count')])
+    expect(told).toMatchObject({ sent: 2, missing: [{ gateway: bert.gateway }] })
     expect(told.missing[0]?.reason).toMatch(/has not answered in time|was not heard of/)
-    const { error } = await anna.attempt('count')
     expect(error?.message).toContain(bert.gateway)
     await thaw(there.project, pid)
-    await until('it is there again', async () => (await anna.reach()) === 2)
+    await until('it is there again', async () => (await anna.reach()) === 3)
   })
 
   it('connections that Redis cuts are opened again, and neither they nor reloads leave one behind', async () => {
@@ -300,7 +299,8 @@ describe('two fleets and one Redis', () => {
   })
 
   it('a Redis that answers nothing holds up neither a reload nor a stop', async () => {
-    const { redis, here, anna } = await pair()
+    // far more than a stop takes on a machine that is busy
+    const { redis, here, anna } = await pair({ DEADLINE_MS: '90000' })
     await redis.freeze()
     const { code, summary } = await here.project.reload()
     expect(code).toBe(0)
@@ -310,9 +310,9 @@ describe('two fleets and one Redis', () => {
       async () => (await anna.attempt('sendTo', anna.id, 'to myself')).result === 'sent',
     )
     anna.close()
-    const stopped = await here.project.shiftwork('stop')
+    const stopped = await here.project.shiftwork('stop', '--timeout', '90')
     expect(stopped.code).toBe(0)
-    expect(stopped.ms).toBeLessThan(15_000)
+    expect(stopped.ms).toBeLessThan(45_000)
     redis.thaw()
   })
 

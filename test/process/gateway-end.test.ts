@@ -144,6 +144,16 @@ it('what clients have said before their gateway leaves is handled in full, also 
   expect(expectHandledInOrder(handledIn(project), swarm)).toBe(5)
 })
 
+/** Stops what would not end by itself: the deadline is when everybody was told goodbye, however long that takes. */
+async function stopWhenTold(project: Project, swarm: Swarm): Promise<{ code: number | null }> {
+  const stopping = project.shiftwork('stop', '--timeout', '60', '--json')
+  await swarm.until('all are told', () => swarm.clients.every(({ farewell }) => farewell !== null))
+  await says(project, { clients: 0 })
+  expect((await project.shiftwork('stop', '--timeout', '0')).code).toBe(0)
+  const { code, stdout } = await stopping
+  return { code, ...(JSON.parse(stdout) as object) }
+}
+
 it('a gateway that is cut at its deadline has lost no connection: those of its business workers are no clients', async () => {
   const files = { 'start.js': gatewayAlone(), 'business.js': businessStart({ stopTimeoutMs: 500 }) }
   const app = answeringApp('await new Promise(() => {})')
@@ -158,13 +168,7 @@ it('a gateway that is cut at its deadline has lost no connection: those of its b
   const swarm = await openSwarm(project, { clients: 1 })
   for (const client of swarm.clients) client.say()
   await until('it is begun', () => handledIn(project).length === 1)
-  const stopping = project.shiftwork('stop', '--timeout', '60', '--json')
-  await swarm.until('it is told', () => swarm.clients.every(({ farewell }) => farewell !== null))
-  await says(project, { clients: 0 })
-  // its business worker is there, and brings nothing to its end: the deadline is now
-  expect((await project.shiftwork('stop', '--timeout', '0')).code).toBe(0)
-  const { code, stdout } = await stopping
-  expect({ code, ...JSON.parse(stdout) }).toMatchObject({ code: 0, connectionsCut: 0 })
+  expect(await stopWhenTold(project, swarm)).toMatchObject({ code: 0, connectionsCut: 0 })
   expect(swarm.farewells).toEqual({ 1012: 1 })
   expect(project.log).not.toContain(' cut ')
 })
@@ -178,6 +182,6 @@ it('a stop while clients are paused and nobody handles what they say does not wa
   for (let number = 0; number < 100; number++) client?.say()
   await until('it is paused', async () => (await figuresOf(project))['paused'] === 1)
   expect((await project.shiftwork('scale', 'business=1')).code).toBe(0)
-  expect((await project.shiftwork('stop', '--timeout', '10')).code).toBe(0)
+  expect((await stopWhenTold(project, swarm)).code).toBe(0)
   expect(swarm.farewells).toEqual({ 1012: 1 })
 })

@@ -7,10 +7,11 @@ import { expect, it, onTestFinished } from 'vitest'
 import { WebSocket } from 'ws'
 import type { Status } from '../../src/ipc/status.ts'
 import { makeCertificate } from '../helpers/certificate.ts'
-import { asNobody, canBeNobody, openToAll, shiftwork, untilHeard } from '../helpers/cli.ts'
+import { asNobody, canBeNobody, openToAll, shiftwork } from '../helpers/cli.ts'
 import { kill } from '../helpers/faults.ts'
 import { ask, GatewayFleet, Guest, gatewayStart } from '../helpers/gatewayfleet.ts'
 import { LineClient } from '../helpers/lines.ts'
+import { until } from '../helpers/processes.ts'
 import { Project } from '../helpers/project.ts'
 
 const GATEWAY = `
@@ -27,7 +28,13 @@ async function startAlso(project: Project, file: string, ...words: string[]): Pr
   onTestFinished(async () => {
     await shiftwork(project, ['stop', file, '--timeout', '0', '--force', ...words])
   })
-  const { stdout } = await untilHeard(() => shiftwork(project, ['status', file, '--json', ...words]))
+  let stdout = ''
+  // a master that is too busy to say so within 1.2 s is seen in the process table alone
+  await until('it says where it listens', async () => {
+    const result = await shiftwork(project, ['status', file, '--json', ...words])
+    stdout = result.stdout
+    return result.code === 0
+  })
   const rows = (JSON.parse(stdout) as Status).groups.map(({ name, listen }) => [
     name,
     Number(/:(\d+)$/.exec(listen[0] ?? '')?.[1]),

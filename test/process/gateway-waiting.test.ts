@@ -225,7 +225,7 @@ describe('more than the gateway keeps', () => {
 describe('a business worker that is busy', () => {
   it('a handler that never settles for one client holds up no other, and a reload hands its message on, marked', async () => {
     const hang = `if (what === 'hang' && !redelivered) await new Promise(() => {})`
-    const project = await startFleet({ business: { stopTimeoutMs: 10_000 } }, answeringApp(hang))
+    const project = await startFleet({ business: { stopTimeoutMs: 5_000 } }, answeringApp(hang))
     const swarm = await Swarm.open({ port: await project.port('gateway'), clients: 20, messagesPerSecond: 500 })
     onTestFinished(() => swarm.close())
     const [stuck] = swarm.clients

@@ -5,11 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it, onTestFinished } from 'vitest'
 import { askForRows } from '../../../src/cli/client.ts'
+import { formerMode } from '../../../src/cli/formermode.ts'
+import { fetchStatus } from '../../../src/cli/look.ts'
 import type { ConnectionRow } from '../../../src/ipc/connections.ts'
 import { encodeLine } from '../../../src/ipc/lines.ts'
 import type { ControlMessage } from '../../../src/ipc/messages.ts'
+import type { GroupStatus, Status } from '../../../src/ipc/status.ts'
 import { takePidFile } from '../../../src/os/pidfile.ts'
 import { type StateDir, stateDirAt } from '../../../src/os/statedir.ts'
+import { OWN } from './processes.ts'
 
 /** A master that says this to whoever asks, so far apart, and nothing more. */
 async function master(messages: ControlMessage[], everyMs: number): Promise<StateDir> {
@@ -46,4 +50,13 @@ it('gives up on a master that falls silent between two rows', async () => {
   const dir = await master([{ type: 'accepted' }, rows], 10)
   const asking = askForRows(dir, { command: 'connections', groups: [] }, () => undefined)
   await expect(asking).rejects.toMatchObject({ code: 'ERR_NO_ANSWER' })
+})
+
+it('waits longer for a busy master where something is to be changed than for a look', async () => {
+  const told = { daemon: true, watching: false, metrics: null, startedAt: '2026-01-01T00:00:00.000Z' }
+  const status = { master: told, groups: [] as GroupStatus[] } as unknown as Status
+  const dir = await master([{ type: 'status', status }], 2_000)
+  await expect(fetchStatus(dir)).rejects.toMatchObject({ code: 'ERR_NO_ANSWER' })
+  const mode = await formerMode(dir, OWN, { force: false })
+  expect(mode).toMatchObject({ daemon: true, startedAt: Date.parse(told.startedAt) })
 })

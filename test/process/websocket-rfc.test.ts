@@ -1,6 +1,6 @@
 /** RFC 6455 and RFC 7692 frame by frame, over bare sockets against a real worker. */
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { constants, deflateRawSync, inflateRawSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Client } from '../helpers/client.ts'
@@ -42,6 +42,7 @@ afterAll(async () => {
   for (const client of open) client.close()
   expect([...(await project.pids()), ...(await project.pids('small'))]).toEqual(pids)
   await project.end()
+  rmSync(project.root, { recursive: true, force: true })
 })
 
 async function client(options: OpenOptions = {}, to = port): Promise<FrameClient> {
